@@ -1,0 +1,119 @@
+/**
+ * What every backend implements. One `Device` is one mesh position: an ordered queue of work and its memory.
+ *
+ * **Order.** `write`, `copy`, `launch` and `read` on one device take effect in the order of the calls. Launches and
+ * copies are gathered into batches; `flush` hands a batch to the driver, and so do `write`, `read` and `idle` by
+ * themselves. Two devices know nothing of each other: `transfer` moves bytes between them.
+ *
+ * **Failure.** Sizes beyond `info.limits` throw at the call. What the driver reports later (out of memory, a lost
+ * device) is thrown by the next call on that device, and rejects its pending waits. Every wait ends: after
+ * `timeoutMs` without progress it rejects. All errors are `GyreRuntimeError`s.
+ */
+export type Device = {
+  readonly info: DeviceInfo;
+  /** Memory of `bytes` bytes (rounded up to 4), zero at first. `label` names it in errors. */
+  alloc(bytes: number, label: string): DeviceBuffer;
+  /** Gives memory back. Work that was launched before still sees it. Freeing twice does nothing. */
+  free(buffer: DeviceBuffer): void;
+  /** Copies host bytes to `buffer` at byte `offset`. Offset and size are multiples of 4. `data` may be reused at once. */
+  write(buffer: DeviceBuffer, offset: number, data: HostBytes): void;
+  /** The bytes `offset … offset + bytes` after all earlier work, as a fresh ArrayBuffer. Multiples of 4. */
+  read(buffer: DeviceBuffer, offset: number, bytes: number): Promise<ArrayBuffer>;
+  /** As `read`, but lends the driver's mapped memory to `use` while it runs, and saves a copy. */
+  readInto(buffer: DeviceBuffer, offset: number, bytes: number, use: (mapped: ArrayBuffer) => void): Promise<void>;
+  /** Copies within the device; between different buffers. */
+  copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, bytes: number): void;
+  /** Compiles a kernel; the same source is compiled once per device. Rejects with kind `shader` when it is refused. */
+  compile(source: KernelSource): Promise<Kernel>;
+  /**
+   * Launches `kernel` on `groups` workgroups. `bindings[i]` is bound where `source.access[i]` is declared; `words` are
+   * the kernel's scalar parameters (`source.uniformWords` of them). One buffer must not be bound twice in one launch
+   * unless every such binding is `read`. A launch with a zero in `groups` does nothing.
+   */
+  launch(kernel: Kernel, bindings: readonly DeviceBuffer[], words: UniformWords, groups: Groups): void;
+  /** Hands the gathered launches and copies to the driver. Cheap when there are none. */
+  flush(): void;
+  /** Resolves when all work so far is done. */
+  idle(): Promise<void>;
+  /** From now on reports how long each launch took on the device (where `features.timestamps`); `undefined` stops. */
+  trace(sink: LaunchSink | undefined): void;
+  /** Resolves, with the reason, when the device is lost; never when it is closed by `close`. */
+  readonly lost: Promise<Error>;
+  /** Frees everything. Pending waits reject. Closing twice does nothing. */
+  close(): void;
+};
+
+export type DeviceInfo = {
+  readonly backend: string;
+  /** The device's name in messages and traces: `webgpu:0`. */
+  readonly name: string;
+  /** The adapter or GPU under it: `SwiftShader Device (LLVM 16)`. */
+  readonly adapter: string;
+  /** Whether a CPU does the work. */
+  readonly software: boolean;
+  readonly limits: DeviceLimits;
+  readonly features: DeviceFeatures;
+};
+
+/** Sizes in bytes or counts; the adapter's real limits. */
+export type DeviceLimits = {
+  readonly maxBufferBytes: number;
+  readonly maxBindingBytes: number;
+  readonly maxStorageBuffers: number;
+  readonly maxWorkgroupInvocations: number;
+  readonly maxWorkgroupsPerDimension: number;
+  /** The most invocations along x, y and z of one workgroup. */
+  readonly maxWorkgroupSize: readonly [number, number, number];
+  readonly workgroupMemoryBytes: number;
+};
+
+export type DeviceFeatures = {
+  /** The sizes a subgroup can have, or `false` where kernels must not use subgroups. */
+  readonly subgroups: false | { readonly min: number; readonly max: number };
+  readonly f16: boolean;
+  readonly timestamps: boolean;
+};
+
+/** Memory on one device. `id` is unique in the process; `bytes` is the size, a multiple of 4. */
+export type DeviceBuffer = { readonly id: number; readonly bytes: number; readonly label: string };
+
+export type Access = "read" | "read_write";
+
+/**
+ * A kernel's text and what the runtime has to know to bind it. In WGSL: group 0, binding 0 is the uniform block of
+ * `uniformWords` 32-bit words (absent when 0), bindings 1 … n are storage buffers with `access[0] … access[n-1]`.
+ */
+export type KernelSource = {
+  readonly name: string;
+  readonly text: string;
+  readonly entry: string;
+  readonly access: readonly Access[];
+  readonly uniformWords: number;
+};
+
+/** A compiled kernel of one device. */
+export type Kernel = { readonly source: KernelSource };
+
+export type Groups = readonly [x: number, y: number, z: number];
+export type UniformWords = Uint32Array | Int32Array;
+export type HostBytes = ArrayBuffer | ArrayBufferView;
+
+/** Times are microseconds on the clock of `performance.now()`. */
+export type LaunchSink = (kernel: string, start: number, end: number) => void;
+
+/**
+ * Moves `bytes` bytes from one device's memory to another's; resolves when the bytes have been handed to the receiver
+ * (later work there sees them). Within one device it is a copy.
+ */
+export async function transfer(
+  from: Device,
+  source: DeviceBuffer,
+  sourceOffset: number,
+  to: Device,
+  target: DeviceBuffer,
+  targetOffset: number,
+  bytes: number,
+): Promise<void> {
+  if (from === to) from.copy(source, sourceOffset, target, targetOffset, bytes);
+  else await from.readInto(source, sourceOffset, bytes, (mapped) => to.write(target, targetOffset, mapped));
+}
