@@ -74,6 +74,8 @@ export type Ops = { [K in Unary | Binary]: Record<never, never> } & {
   random_uniform: Record<never, never>;
   /** Says that a value may differ over more axes than it is known to. */
   pvary: { readonly axes: readonly string[] };
+  /** Says that a value is the same along the axes, though its type cannot tell: what a gather made of permutes ends with. Never in a source. */
+  unvary: { readonly axes: readonly string[] };
   /** 0 … size-1, i32. */
   iota: { readonly size: Dim };
   /** The element numbers of a blocked tile index: i32[index]. */
