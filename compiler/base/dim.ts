@@ -93,7 +93,8 @@ export function dimDiv(a: Dim, b: Dim): Dim {
 }
 /** k with a = k·b for a single term k, where there is one. */
 function proportion(a: Dim, b: Dim): Dim | undefined {
-  const x = termsOf(a), y = termsOf(b);
+  const x = termsOf(a),
+    y = termsOf(b);
   if (x.length === 0) return 0;
   if (x.length !== y.length) return undefined;
   const k = normal([mulTerm(x[0]!, invTerm(y[0]!))]);
@@ -103,8 +104,7 @@ function derived(op: NonNullable<DimAtom["derived"]>["op"], a: Dim, b: Dim): Dim
   const word = { div: "/", floordiv: "//", mod: "%", min: "min", max: "max" }[op];
   const name =
     op === "min" || op === "max" ? `${op}(${printDim(a)}, ${printDim(b)})` : `(${printDim(a)} ${word} ${printDim(b)})`;
-  const key =
-    op === "min" || op === "max" ? `${op}(${dimKey(a)},${dimKey(b)})` : `(${dimKey(a)}${word}${dimKey(b)})`;
+  const key = op === "min" || op === "max" ? `${op}(${dimKey(a)},${dimKey(b)})` : `(${dimKey(a)}${word}${dimKey(b)})`;
   return fromAtom({ key, name, derived: { op, a, b } });
 }
 const whole = (d: Dim): d is number => typeof d === "number";
@@ -113,7 +113,13 @@ export const dimFloorDiv = (a: Dim, b: Dim): Dim =>
   whole(a) && whole(b) ? (b === 0 ? Number.NaN : Math.floor(a / b)) : b === 1 ? a : derived("floordiv", a, b);
 /** Non-negative remainder of static integers. */
 export const dimMod = (a: Dim, b: Dim): Dim =>
-  whole(a) && whole(b) ? (b === 0 ? Number.NaN : ((a % b) + b) % b) : dimEqual(a, b) || b === 1 ? 0 : derived("mod", a, b);
+  whole(a) && whole(b)
+    ? b === 0
+      ? Number.NaN
+      : ((a % b) + b) % b
+    : dimEqual(a, b) || b === 1
+      ? 0
+      : derived("mod", a, b);
 export const dimMin = (a: Dim, b: Dim): Dim =>
   whole(a) && whole(b) ? Math.min(a, b) : dimEqual(a, b) ? a : derived("min", a, b);
 export const dimMax = (a: Dim, b: Dim): Dim =>
@@ -164,7 +170,8 @@ export function substituteDim(d: Dim, lookup: (atom: DimAtom) => Dim | undefined
 function substituteAtom(atom: DimAtom, lookup: (atom: DimAtom) => Dim | undefined): Dim {
   if (!atom.derived) return lookup(atom) ?? fromAtom(atom);
   const { op } = atom.derived;
-  const a = substituteDim(atom.derived.a, lookup), b = substituteDim(atom.derived.b, lookup);
+  const a = substituteDim(atom.derived.a, lookup),
+    b = substituteDim(atom.derived.b, lookup);
   return { div: dimDiv, floordiv: dimFloorDiv, mod: dimMod, min: dimMin, max: dimMax }[op](a, b);
 }
 
@@ -188,7 +195,8 @@ function numeric(d: Dim, sizeOf: (atom: DimAtom) => number | undefined): number 
   if (typeof d === "number") return d;
   let sum = 0;
   for (const t of d.terms) {
-    let up = t.num, down = t.den;
+    let up = t.num,
+      down = t.den;
     for (const { atom, exp } of t.powers) {
       const size = atomNumber(atom, sizeOf);
       for (let i = 0; i < Math.abs(exp); i++) exp > 0 ? (up *= size) : (down *= size);
@@ -199,7 +207,8 @@ function numeric(d: Dim, sizeOf: (atom: DimAtom) => number | undefined): number 
 }
 function atomNumber(atom: DimAtom, sizeOf: (atom: DimAtom) => number | undefined): number {
   if (!atom.derived) return sizeOf(atom) ?? Number.NaN;
-  const a = numeric(atom.derived.a, sizeOf), b = numeric(atom.derived.b, sizeOf);
+  const a = numeric(atom.derived.a, sizeOf),
+    b = numeric(atom.derived.b, sizeOf);
   switch (atom.derived.op) {
     case "div":
       return a / b;

@@ -9,28 +9,10 @@
  * To add a message, add a row: `CODE: say((a: { … }) => sentence, help?)`. Then `report("CODE", span, { … })` type-checks.
  * A sentence starts small, has no full stop, and quotes code with `q(…)`.
  */
-import type { Diagnostic, Note, Severity } from "./diagnostic.ts";
+import { checkMessages } from "./checkMessages.ts";
+import type { Diagnostic, Note } from "./diagnostic.ts";
+import { q, type Row, say } from "./say.ts";
 import type { Span } from "./span.ts";
-
-/** `A` is what the sentence must be told. `help` says how to mend it; undefined where the arguments give no hint. */
-type Row<A> = {
-  readonly severity: Severity;
-  readonly text: (args: A) => string;
-  readonly help?: string | ((args: A) => string | undefined);
-};
-
-const say = <A = Record<never, never>>(text: string | ((args: A) => string), help?: Row<A>["help"]): Row<A> => ({
-  severity: "error",
-  text: typeof text === "string" ? () => text : text,
-  ...(help === undefined ? {} : { help }),
-});
-
-/** Code in a sentence. */
-export const q = (code: string | number): string => `\`${code}\``;
-
-/** A list in a sentence: "a", "a and b", "a, b and c". */
-export const listed = (parts: readonly string[], last = "and"): string =>
-  parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} ${last} ${parts.at(-1)}`;
 
 const messages = {
   // --- GY10xx: characters and literals -----------------------------------------------------------------------------
@@ -60,6 +42,9 @@ const messages = {
     (a: { opener: string; closer: string }) => `this ${q(a.opener)} is never closed`,
     (a) => `add ${q(a.closer)}`,
   ),
+
+  // --- GY2xxx … GY7xxx: what the checker says ------------------------------------------------------------------------
+  ...checkMessages,
 } as const satisfies Record<string, Row<never>>;
 
 type Messages = typeof messages;

@@ -6,6 +6,7 @@
  * The elaborator turns problems into diagnostics; the checker of Core turns them into blame.
  */
 import { type Dim, dimAdd, dimDiv, dimEqual, dimMul, dimProduct, type Split, splitOf, withSplit } from "../base/dim.ts";
+import { accumulates, type DTypeClass, inClass } from "./dtype.ts";
 import type { Binary, DType, Op, Ops, ReduceKind, Selector, Type, Unary } from "./ir.ts";
 
 /** What typing needs to know besides operands. A Core `Mesh` will do. */
@@ -15,8 +16,6 @@ export type TypingContext = {
   /** Whether two dims count as equal; `dimEqual` where it is left out. */
   readonly same?: (a: Dim, b: Dim) => boolean;
 };
-
-export type DTypeClass = "float" | "int" | "number" | "bool" | "any";
 
 /** Why an op has no type. Operands are counted from 0. */
 export type Problem =
@@ -32,20 +31,6 @@ export type Problem =
   | { readonly problem: "axis"; readonly axis: string }
   | { readonly problem: "malformed"; readonly what: string };
 export const isProblem = (x: Type | Problem): x is Problem => "problem" in x;
-
-const members: Record<DTypeClass, readonly DType[]> = {
-  float: ["f32", "f16", "bf16"],
-  int: ["i32", "u32"],
-  number: ["f32", "f16", "bf16", "i32", "u32"],
-  bool: ["bool"],
-  any: ["f32", "f16", "bf16", "i32", "u32", "bool"],
-};
-/** The dtypes of a class, as in `T: float`. */
-export const dtypesOf = (c: DTypeClass): readonly DType[] => members[c];
-export const inClass = (d: DType, c: DTypeClass): boolean => members[c].includes(d);
-export const isFloat = (d: DType): boolean => inClass(d, "float");
-/** What products and their sums are kept in: f16 and bf16 give f32. */
-export const accumulates = (d: DType): DType => (isFloat(d) ? "f32" : d);
 
 type Result = Type | Problem;
 type Rule<P extends Op> = (args: readonly Type[], params: Ops[P], c: TypingContext) => Result;
@@ -273,6 +258,7 @@ const rules: { readonly [P in Op]: Rule<P> } = {
   },
   random_uniform: (args, _, c) => wants(args, "int") ?? elementwise(args, c, "f32"),
   pvary: ([x], { axes }, c) => ({ ...x!, varying: unionAxes(c, x!.varying, axes) }),
+  unvary: ([x], { axes }) => ({ ...x!, varying: without(x!.varying, axes) }),
   iota: (_, { size }) => ({ dtype: "i32", shape: [size], varying: [] }),
   pos: (_, { index }) => ({ dtype: "i32", shape: index.block === null ? [] : [index.size], varying: [] }),
   axis_index: (_, { axes }, c) => {
@@ -384,6 +370,7 @@ const arities: { readonly [P in Op]?: number } = {
   cast: 1,
   select: 3,
   pvary: 1,
+  unvary: 1,
   iota: 0,
   pos: 0,
   axis_index: 0,
