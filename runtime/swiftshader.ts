@@ -6,8 +6,9 @@
  * folder of the user. The loader finds the driver through an ICD file with an absolute path, named by an environment
  * variable of *this process*; and Dawn finds the loader because it is loaded first, with its symbols global.
  */
-import { createRequire } from "node:module";
+
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -26,6 +27,8 @@ export function softwareAdapterMissing(): string | undefined {
 }
 
 let loaded: Promise<string> | undefined;
+/** The loader is held here: koffi unloads a library when its handle is collected. */
+const held: unknown[] = [];
 
 /**
  * Makes the software driver the Vulkan driver of this process, and returns the folder it lies in. To be called before
@@ -47,7 +50,7 @@ async function load(): Promise<string> {
   process.env.VK_DRIVER_FILES = join(folder, ICD);
   try {
     const koffi = await import("koffi");
-    koffi.load(join(folder, LOADER), { global: true });
+    held.push(koffi.load(join(folder, LOADER), { global: true }));
   } catch (cause) {
     fail(
       "no-device",
@@ -115,7 +118,10 @@ async function unpackTo(archive: string, root: string, folder: string): Promise<
   await mkdir(root, { recursive: true });
   const draft = await mkdtemp(join(root, "unpacking-"));
   try {
-    for (const file of readTar(tar)) await writeFile(join(draft, basename(file.name)), file.data, { mode: 0o755 });
+    for (const file of readTar(tar)) {
+      const name = basename(file.name);
+      if (name === DRIVER || name === LOADER) await writeFile(join(draft, name), file.data, { mode: 0o755 });
+    }
     // The path in the ICD file is the final one.
     const icd = { file_format_version: "1.0.0", ICD: { library_path: join(folder, DRIVER), api_version: "1.1.0" } };
     await writeFile(join(draft, ICD), JSON.stringify(icd, null, 2));

@@ -1,0 +1,202 @@
+/** Finds WebGPU adapters: those of the machine, and the bundled software one where it has none. */
+import type { Device, DeviceFeatures, DeviceInfo, DeviceLimits } from "./device.ts";
+import { fail, GyreRuntimeError } from "./errors.ts";
+import { backOff } from "./poll.ts";
+import { loadSoftwareDriver } from "./swiftshader.ts";
+import { webGpuDevice } from "./webgpu.ts";
+
+/**
+ * Which adapters count: `auto` takes the machine's own, else the bundled software one; `hardware` never the bundled
+ * one; `software` only that one.
+ */
+export type AdapterChoice = "auto" | "hardware" | "software";
+
+/** An adapter that was found. `open` makes a new device on it; any number of them may be open at a time. */
+export type Adapter = {
+  readonly name: string;
+  readonly software: boolean;
+  readonly limits: DeviceLimits;
+  readonly features: DeviceFeatures;
+  readonly open: (deviceName: string, timeoutMs: number) => Promise<Device>;
+};
+
+/** `why` says for each place that was looked at and holds no adapter what is missing. */
+export type FoundAdapters = { readonly adapters: readonly Adapter[]; readonly why: readonly string[] };
+
+/** `dawn`: one instance of the driver sees the Vulkan drivers there were when it was made, so keep one for each set. */
+const instances = new Map<string, GPU>();
+
+const TOGGLES = ["disable-dawn-features=timestamp_quantization"];
+
+type WebGpuPackage = { readonly create: (options: string[]) => GPU };
+
+async function webGpuPackage(): Promise<WebGpuPackage> {
+  try {
+    return (await import("webgpu")) as WebGpuPackage;
+  } catch (cause) {
+    return fail(
+      "no-device",
+      `the package webgpu has no build for ${process.platform} ${process.arch} (${firstLine(cause)})`,
+      "use `--backend reference`, or install again with `npm ci`",
+      cause,
+    );
+  }
+}
+
+/** Looks for adapters. Never throws for want of one: `why` says what was missing. */
+export async function findAdapters(choice: AdapterChoice): Promise<FoundAdapters> {
+  const why: string[] = [];
+  if (choice !== "software") {
+    const adapters = await attempt(why, nativeAdapters);
+    if (adapters.length > 0) return { adapters, why };
+  }
+  if (choice !== "hardware") {
+    const adapters = await attempt(why, async () => {
+      await loadSoftwareDriver();
+      const found = await adaptersOf("software");
+      if (found.length === 0) why.push("Dawn does not accept the bundled software adapter");
+      return found;
+    });
+    return { adapters, why };
+  }
+  return { adapters: [], why };
+}
+
+async function attempt(why: string[], look: () => Promise<readonly Adapter[]>): Promise<readonly Adapter[]> {
+  try {
+    return await look();
+  } catch (error) {
+    why.push(error instanceof GyreRuntimeError ? error.message : firstLine(error));
+    return [];
+  }
+}
+
+async function nativeAdapters(): Promise<readonly Adapter[]> {
+  if (process.platform === "linux" && !(await hasVulkanLoader())) {
+    return fail("no-device", "this machine has no Vulkan driver (libvulkan.so.1)", "install the GPU's Vulkan driver");
+  }
+  const found = await adaptersOf("native");
+  if (found.length === 0) fail("no-device", "Dawn finds no adapter in this machine", "install the GPU's driver");
+  return found;
+}
+
+/** Asked before Dawn is, which would complain on standard error. */
+async function hasVulkanLoader(): Promise<boolean> {
+  try {
+    const koffi = await import("koffi");
+    koffi.load("libvulkan.so.1");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The distinct adapters of the drivers that are loaded now, the most powerful first. */
+async function adaptersOf(drivers: "native" | "software"): Promise<readonly Adapter[]> {
+  backOff();
+  const { create } = await webGpuPackage();
+  const instance = (adapter?: string): GPU => {
+    const key = `${drivers} ${adapter ?? ""}`;
+    const known = instances.get(key);
+    if (known) return known;
+    const made = create(adapter === undefined ? TOGGLES : [...TOGGLES, `adapter=${adapter}`]);
+    instances.set(key, made);
+    return made;
+  };
+  const first = await instance().requestAdapter({ powerPreference: "high-performance" });
+  if (!first) return [];
+  const found: Adapter[] = [];
+  for (const listed of await listedNames(create)) {
+    const gpu = instance(listed);
+    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (adapter) found.push(adapterOf(gpu, adapter, listed));
+  }
+  if (found.length > 0) return found;
+  return [adapterOf(instance(), first, first.info.description || first.info.device || "adapter")];
+}
+
+/**
+ * WebGPU cannot enumerate adapters, but node-webgpu, asked for one of an impossible name, names those there are. Equal
+ * names cannot be told apart and count once, and a CPU's adapter counts only where there is no other.
+ */
+async function listedNames(create: WebGpuPackage["create"]): Promise<readonly string[]> {
+  try {
+    await create(["adapter=?"]).requestAdapter();
+    return [];
+  } catch (error) {
+    const names = [...String(error).matchAll(/backend: '(\w+)', name: '([^']+)'/g)]
+      .filter(([, backend]) => backend !== "opengl" && backend !== "opengles" && backend !== "null")
+      .map(([, , name]) => name!);
+    const distinct = [...new Set(names)];
+    const hardware = distinct.filter((name) => !isSoftware(name));
+    return hardware.length > 0 ? hardware : distinct;
+  }
+}
+
+const isSoftware = (name: string) => /swiftshader|llvmpipe|lavapipe|basic render/i.test(name);
+
+function adapterOf(gpu: GPU, adapter: GPUAdapter, name: string): Adapter {
+  const limits = limitsOf(adapter.limits);
+  const features = featuresOf(adapter);
+  const software = isSoftware(name) || adapter.info.isFallbackAdapter === true;
+  const open = async (deviceName: string, timeoutMs: number): Promise<Device> => {
+    // An adapter object gives one device only.
+    const fresh = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (!fresh) return fail("no-device", `${name} does not answer any more`, "see `gyre devices`");
+    const wanted: GPUFeatureName[] = ["subgroups", "shader-f16", "timestamp-query"];
+    try {
+      const device = await fresh.requestDevice({
+        label: deviceName,
+        requiredFeatures: wanted.filter((feature) => fresh.features.has(feature)),
+        requiredLimits: Object.fromEntries(LIMITS.map((limit) => [limit, fresh.limits[limit]])),
+      });
+      const info: DeviceInfo = { backend: "webgpu", name: deviceName, adapter: name, software, limits, features };
+      return webGpuDevice(device, info, timeoutMs);
+    } catch (cause) {
+      return fail("no-device", `${name} gave no device: ${firstLine(cause)}`, "see `gyre devices`", cause);
+    }
+  };
+  return { name, software, limits, features, open };
+}
+
+/** The limits that are asked for when a device is opened: without asking, a device has small defaults. */
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
+function limitsOf(limits: GPUSupportedLimits): DeviceLimits {
+  return {
+    maxBufferBytes: limits.maxBufferSize,
+    maxBindingBytes: limits.maxStorageBufferBindingSize,
+    maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
+    maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
+    maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    maxWorkgroupSize: [
+      limits.maxComputeWorkgroupSizeX,
+      limits.maxComputeWorkgroupSizeY,
+      limits.maxComputeWorkgroupSizeZ,
+    ],
+    workgroupMemoryBytes: limits.maxComputeWorkgroupStorageSize,
+  };
+}
+
+function featuresOf(adapter: GPUAdapter): DeviceFeatures {
+  const { subgroupMinSize: min, subgroupMaxSize: max } = adapter.info;
+  return {
+    subgroups: adapter.features.has("subgroups") && min && max ? { min, max } : false,
+    f16: adapter.features.has("shader-f16"),
+    timestamps: adapter.features.has("timestamp-query"),
+  };
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).trim().split("\n")[0] ?? "";
+}

@@ -1,0 +1,82 @@
+/** How long each launch took on a WebGPU device, from its timestamps. */
+import type { LaunchSink } from "./device.ts";
+import { createPool } from "./pool.ts";
+
+/** The most launches in one batch. */
+export const TIMED_PASSES = 64;
+
+const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, queryResolve: 512 };
+const MAP_READ = 1;
+
+export type Timing = {
+  /** The timestamps of the next pass, which holds one launch of `kernel`. */
+  nextPass(kernel: string): GPUComputePassTimestampWrites;
+  /** Adds the reading of the batch's timestamps to `encoder`; the function returned is called once it is submitted. */
+  endBatch(encoder: GPUCommandEncoder): (() => void) | undefined;
+  settled(): Promise<void>;
+  stop(): void;
+};
+
+/**
+ * Device clocks have an origin of their own. A pass cannot begin before it was submitted, so the offset between the
+ * clocks is at least `submit time - first begin` of each batch; the largest of these is met when the device was idle.
+ */
+export function startTiming(gpu: GPUDevice, sink: LaunchSink): Timing {
+  const bytes = 2 * 8 * TIMED_PASSES;
+  const queries = gpu.createQuerySet({ type: "timestamp", count: 2 * TIMED_PASSES });
+  const resolved = gpu.createBuffer({ size: bytes, usage: USAGE.queryResolve | USAGE.copySource });
+  const staging = createPool<GPUBuffer>({
+    make: (size) => gpu.createBuffer({ size, usage: USAGE.mapRead | USAGE.copyTarget }),
+    size: (buffer) => buffer.size,
+    destroy: (buffer) => buffer.destroy(),
+    keepBytes: 1 << 20,
+  });
+  let names: string[] = [];
+  let offset = Number.NEGATIVE_INFINITY;
+  const pending = new Set<Promise<void>>();
+
+  const report = async (stage: GPUBuffer, kernels: readonly string[], submittedAt: number) => {
+    await stage.mapAsync(MAP_READ);
+    const times = new BigInt64Array(stage.getMappedRange().slice(0));
+    stage.unmap();
+    staging.give(stage);
+    const micros = (i: number) => Number(times[i]!) / 1000;
+    offset = Math.max(offset, submittedAt - micros(0));
+    kernels.forEach((name, i) => {
+      sink(name, micros(2 * i) + offset, micros(2 * i + 1) + offset);
+    });
+  };
+
+  return {
+    nextPass(kernel) {
+      const at = 2 * names.push(kernel);
+      return { querySet: queries, beginningOfPassWriteIndex: at - 2, endOfPassWriteIndex: at - 1 };
+    },
+    endBatch(encoder) {
+      if (names.length === 0) return undefined;
+      const stage = staging.take(bytes);
+      encoder.resolveQuerySet(queries, 0, 2 * names.length, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, stage, 0, 16 * names.length);
+      const kernels = names;
+      names = [];
+      return () => {
+        // A device that is lost meanwhile says so elsewhere: its times are dropped.
+        const reading = report(stage, kernels, performance.now() * 1000)
+          .catch(() => {})
+          .finally(() => pending.delete(reading));
+        pending.add(reading);
+      };
+    },
+    async settled() {
+      await Promise.all(pending);
+    },
+    stop() {
+      const destroy = () => {
+        queries.destroy();
+        resolved.destroy();
+        staging.clear();
+      };
+      Promise.all(pending).then(destroy, destroy);
+    },
+  };
+}
