@@ -14,7 +14,11 @@ export const elements = (shape: Shape): number => {
   return n;
 };
 /** An array of the numbers given in row-major order; zeros where none are given. */
-export function ndarray(dtype: DType, shape: Shape, data: ArrayLike<number> = new Float64Array(elements(shape))): NDArray {
+export function ndarray(
+  dtype: DType,
+  shape: Shape,
+  data: ArrayLike<number> = new Float64Array(elements(shape)),
+): NDArray {
   invariant(data.length === elements(shape), `${data.length} numbers for an array of shape [${shape.join(", ")}]`);
   return { dtype, shape, data: data instanceof Float64Array ? data : Float64Array.from(data) };
 }
@@ -52,7 +56,8 @@ export function sameShape(a: Shape, b: Shape): boolean {
 export function broadcastShapes(a: Shape, b: Shape): Shape {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, i) => {
-    const x = a[a.length - rank + i] ?? 1, y = b[b.length - rank + i] ?? 1;
+    const x = a[a.length - rank + i] ?? 1,
+      y = b[b.length - rank + i] ?? 1;
     invariant(x === y || x === 1 || y === 1, `shapes [${a.join(", ")}] and [${b.join(", ")}] do not broadcast`);
     return x === 1 ? y : x;
   });
@@ -97,7 +102,10 @@ export function rows(n: Nest, start: readonly number[], row: (at: readonly numbe
   const at = start.slice();
   const loops = n.shape.length - 1;
   const arrays = at.length;
-  if (loops === 0) return row(at);
+  if (loops === 0) {
+    row(at);
+    return;
+  }
   const index = new Int32Array(loops);
   for (;;) {
     row(at);
@@ -120,10 +128,14 @@ export function copy(shape: Shape, from: View, to: View): void {
   const n = nest(shape, [from.strides, to.strides]);
   if (!n) return;
   const last = n.shape.length - 1;
-  const size = n.shape[last]!, si = n.strides[0]![last]!, di = n.strides[1]![last]!;
-  const src = from.data, dst = to.data;
+  const size = n.shape[last]!,
+    si = n.strides[0]![last]!,
+    di = n.strides[1]![last]!;
+  const src = from.data,
+    dst = to.data;
   rows(n, [from.start, to.start], (at) => {
-    let i = at[0]!, o = at[1]!;
+    let i = at[0]!,
+      o = at[1]!;
     if (si === 1 && di === 1 && size >= 32) dst.set(src.subarray(i, i + size), o);
     else for (let k = 0; k < size; k++, i += si, o += di) dst[o] = src[i]!;
   });
@@ -142,7 +154,12 @@ export const reshaped = (x: NDArray, shape: Shape): NDArray => ndarray(x.dtype, 
 /** Dimension `d` of the result is dimension `perm[d]` of `x`. */
 export function transposed(x: NDArray, perm: readonly number[]): NDArray {
   const strides = stridesOf(x.shape);
-  return gatherView(x, perm.map((d) => x.shape[d]!), 0, perm.map((d) => strides[d]!));
+  return gatherView(
+    x,
+    perm.map((d) => x.shape[d]!),
+    0,
+    perm.map((d) => strides[d]!),
+  );
 }
 /** Rows `start … start+size-1` of dimension `dim`. */
 export function sliced(x: NDArray, dim: number, start: number, size: number): NDArray {
@@ -153,18 +170,29 @@ export function sliced(x: NDArray, dim: number, start: number, size: number): ND
 export function updated(x: NDArray, value: NDArray, dim: number, start: number): NDArray {
   const data = x.data.slice();
   const strides = stridesOf(x.shape);
-  copy(value.shape, { data: value.data, start: 0, strides: stridesOf(value.shape) }, { data, start: start * strides[dim]!, strides });
+  copy(
+    value.shape,
+    { data: value.data, start: 0, strides: stridesOf(value.shape) },
+    { data, start: start * strides[dim]!, strides },
+  );
   return { dtype: x.dtype, shape: x.shape, data };
 }
 /** One after another along `dim`. */
 export function concatenated(parts: readonly NDArray[], dim: number): NDArray {
   const first = parts[0]!;
-  const shape = first.shape.with(dim, parts.reduce((n, p) => n + p.shape[dim]!, 0));
+  const shape = first.shape.with(
+    dim,
+    parts.reduce((n, p) => n + p.shape[dim]!, 0),
+  );
   const data = new Float64Array(elements(shape));
   const strides = stridesOf(shape);
   let at = 0;
   for (const p of parts) {
-    copy(p.shape, { data: p.data, start: 0, strides: stridesOf(p.shape) }, { data, start: at * strides[dim]!, strides });
+    copy(
+      p.shape,
+      { data: p.data, start: 0, strides: stridesOf(p.shape) },
+      { data, start: at * strides[dim]!, strides },
+    );
     at += p.shape[dim]!;
   }
   return { dtype: first.dtype, shape, data };
@@ -173,12 +201,14 @@ export function concatenated(parts: readonly NDArray[], dim: number): NDArray {
 export function stacked(parts: readonly NDArray[], dtype: DType, shape: Shape): NDArray {
   const size = elements(shape);
   const data = new Float64Array(parts.length * size);
-  parts.forEach((p, i) => data.set(p.data, i * size));
+  for (const [i, p] of parts.entries()) data.set(p.data, i * size);
   return { dtype, shape: [parts.length, ...shape], data };
 }
 /** Rows of dimension `dim` in the order of `table`. */
 export function taken(x: NDArray, dim: number, table: readonly number[]): NDArray {
-  const outer = elements(x.shape.slice(0, dim)), inner = elements(x.shape.slice(dim + 1)), rowsIn = x.shape[dim]!;
+  const outer = elements(x.shape.slice(0, dim)),
+    inner = elements(x.shape.slice(dim + 1)),
+    rowsIn = x.shape[dim]!;
   const shape = x.shape.with(dim, table.length);
   const data = new Float64Array(elements(shape));
   for (let o = 0; o < outer; o++)

@@ -259,7 +259,6 @@ const rules: { readonly [P in Op]: Rule<P> } = {
   random_uniform: (args, _, c) => wants(args, "int") ?? elementwise(args, c, "f32"),
   pvary: ([x], { axes }, c) => ({ ...x!, varying: unionAxes(c, x!.varying, axes) }),
   unvary: ([x], { axes }) => ({ ...x!, varying: without(x!.varying, axes) }),
-  unvary: ([x], { axes }) => ({ ...x!, varying: without(x!.varying, axes) }),
   iota: (_, { size }) => ({ dtype: "i32", shape: [size], varying: [] }),
   pos: (_, { index }) => ({ dtype: "i32", shape: index.block === null ? [] : [index.size], varying: [] }),
   axis_index: (_, { axes }, c) => {
