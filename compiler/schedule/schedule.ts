@@ -1,0 +1,188 @@
+/**
+ * Schedule: what every device does and when, as plain JSON. It imports nothing and survives `JSON.parse(JSON.stringify(s))`.
+ *
+ *   schedule ::= mesh, values, buffers, kernels, streams, inputs, step*, outputs, memory
+ *   step     ::= launch kernel (buffer…) | send token | receive token | wait token | copy | loop count { step* } rotate
+ *
+ * All devices run the same steps (SPMD); what differs between them is `axis_index` and where a route leads. Its size does
+ * not depend on the mesh or on the counts of loops.
+ *
+ * **Values and buffers.** A *value* is an array of the program, written once; a *buffer* is memory that holds one value
+ * after another. Every step names both: `{ buffer: 3, value: 7 }` as an operand says "value 7, which is in buffer 3". So a
+ * schedule says by itself what it computes, and check.ts can prove that each operand finds the value that it asks for.
+ *
+ * **Streams.** `compute` runs launches and copies in the order of the steps. Sends and receives run beside it, each ring
+ * direction on a stream of its own (`sp+1`), in order within the stream. `wait` is the only thing that joins them: until
+ * the token of a transfer has been waited for, nobody may write the source of its send or touch the target of its receive.
+ *
+ * **Loops.** At the end of each step the names of the buffers in `rotate` move on: double buffering without copies.
+ *
+ * A printed schedule (print.ts), the sum of x round a ring of 4:
+ *
+ *   schedule ring_sum on pod(sp: 4)   16 KiB on each device
+ *     copy x into cur
+ *     launch zero (acc)
+ *     loop ring × 4 with acc = acc, cur = cur
+ *       send cur → sp+1, receive cur' ← sp-1
+ *       launch add (acc, cur, acc')
+ *       wait cur'                                        not in the last step
+ *       rotate cur ⇄ cur', acc ⇄ acc'
+ */
+export type DType = "f32" | "f16" | "bf16" | "i32" | "u32" | "bool";
+
+export type Schedule = {
+  readonly version: 1;
+  readonly name: string;
+  readonly mesh: Mesh;
+  /** `values[i].id === i`. */
+  readonly values: readonly Value[];
+  /** `buffers[i].id === i`. */
+  readonly buffers: readonly Buffer[];
+  readonly kernels: readonly Kernel[];
+  /** `compute` first, then one for each ring direction and axis. */
+  readonly streams: readonly string[];
+  readonly inputs: readonly Input[];
+  readonly outputs: readonly Output[];
+  readonly steps: readonly Step[];
+  readonly memory: Memory;
+};
+
+/** Axes in order, major first. A device's *position* is its place in the mesh, row-major: the last axis runs fastest. */
+export type Mesh = {
+  readonly name: string;
+  readonly axes: readonly { readonly name: string; readonly size: number }[];
+};
+
+/** A local array. `name` is unique. bool takes a u32 for each element; f16 and bf16 lie two to a word. */
+export type Value = {
+  readonly id: number;
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** A multiple of 4, at least 4. */
+  readonly bytes: number;
+};
+
+/** Memory on each device, for the whole run. `name` is unique (of the first value it holds). */
+export type Buffer = {
+  readonly id: number;
+  readonly name: string;
+  readonly bytes: number;
+  readonly role: "input" | "output" | "temp";
+};
+
+/** A kernel without its text, which is kept by name beside the schedule. `bindings[k]` belongs to `args[k]` of its launches. */
+export type Kernel = {
+  readonly name: string;
+  readonly groups: readonly [x: number, y: number, z: number];
+  readonly bindings: readonly Binding[];
+  /** i32 parameters, in order. */
+  readonly scalars: readonly Scalar[];
+  /** For estimates: what one launch does, masks not counted. */
+  readonly cost?: { readonly flops: number; readonly bytes: number };
+};
+/** `update`: read nowhere and written in part. */
+export type Binding = {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly access: "read" | "write" | "update";
+};
+/** The device's place along the axes (flattened, major first), or the step that a loop around the launch is in. */
+export type Scalar =
+  | { readonly kind: "axis_index"; readonly axes: readonly string[] }
+  | { readonly kind: "step"; readonly loop: number };
+
+/** How one array dimension lies on the mesh. */
+export type SpecEntry = { readonly axes: readonly string[]; readonly layout: "contiguous" | "striped" | "zigzag" };
+
+/** A global array at the edge. `path` is how it is named from outside: `q`, `params.w1`, or `` for a sole result. */
+export type Port = {
+  readonly path: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly spec: readonly SpecEntry[];
+  /** The shape as the source has it, for messages. */
+  readonly written: readonly string[];
+  readonly value: number;
+  readonly buffer: number;
+};
+/** A donated input may be overwritten: whoever gave it must not use it again. Others are never written. */
+export type Input = Port & { readonly donated: boolean };
+export type Output = Port;
+
+/** In which steps of the innermost loop around it a step is done; always, where it is absent. */
+export type When = "first" | "last" | "not-first" | "not-last";
+
+/** `shift`: to the device `offset + perStep * step(loop)` further round the ring. `pairs`: places along the ring. */
+export type Route =
+  | { readonly kind: "shift"; readonly offset: number; readonly loop?: number; readonly perStep?: number }
+  | { readonly kind: "pairs"; readonly pairs: readonly (readonly [from: number, to: number])[] };
+
+/** `value` is in `buffer`. `from`: it held the value `from` before, which the kernel turns into `value` in place. */
+export type Arg = { readonly buffer: number; readonly value: number; readonly from?: number };
+
+/** `label` is unique in the schedule and readable; traces, errors and timelines use it. */
+type Labelled = { readonly label: string; readonly when?: When };
+
+export type Launch = Labelled & {
+  readonly kind: "launch";
+  readonly stream: "compute";
+  readonly kernel: number;
+  readonly args: readonly Arg[];
+};
+/**
+ * The two ends of a transfer have the same token, axes, route and bytes. `axes`: the ring, flattened, major first.
+ * `value`: of a send what is sent; of a receive what arrives. A device to which nobody sends receives zeros.
+ */
+export type Transfer = Labelled & {
+  readonly kind: "send" | "receive";
+  readonly stream: string;
+  readonly token: number;
+  readonly buffer: number;
+  readonly value: number;
+  readonly bytes: number;
+  readonly axes: readonly string[];
+  readonly route: Route;
+};
+/** Both ends of the transfer `token` are done on this device. */
+export type Wait = Labelled & { readonly kind: "wait"; readonly token: number };
+/** Afterwards `value` is in `to` as well. */
+export type Copy = Labelled & {
+  readonly kind: "copy";
+  readonly stream: "compute";
+  readonly value: number;
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+};
+/** `count` is at least 1. */
+export type Loop = Labelled & {
+  readonly kind: "loop";
+  readonly id: number;
+  readonly count: number;
+  readonly carry: readonly Carry[];
+  readonly body: readonly Step[];
+  /** Cycles of buffers of one size: after each step, the first names what the second named, …, the last what the first did. */
+  readonly rotate: readonly (readonly number[])[];
+};
+/**
+ * What a loop hands from step to step. `buffer` holds `init` when the loop begins, and after each step's rotation `next`;
+ * the body calls it `inside`, and what follows the loop calls it `out` (null where nobody reads it; then `next` may be
+ * missing in the last step). `first`: in the first step, `buffer` stands for this other buffer, which is only read.
+ */
+export type Carry = {
+  readonly buffer: number;
+  readonly first?: number;
+  readonly init: number;
+  readonly inside: number;
+  readonly next: number;
+  readonly out: number | null;
+};
+export type Step = Launch | Transfer | Wait | Copy | Loop;
+
+/** Bytes on each device while it runs, inputs and outputs included; buffers, the largest first, and the values each holds. */
+export type Memory = {
+  readonly bytes: number;
+  readonly parts: readonly { readonly buffer: number; readonly bytes: number; readonly holds: readonly number[] }[];
+};
