@@ -132,8 +132,11 @@ export const dimDiffer = (a: Dim, b: Dim): boolean => {
   const d = dimSub(a, b);
   return typeof d === "number" && d !== 0;
 };
+/** Equal for equal dims; a number that carries a split has the number's key. */
 export const dimKey = (d: Dim): string =>
-  typeof d === "number" ? String(d) : d.terms.map((t) => `${t.num}/${t.den}:${termKey(t)}`).join("+");
+  termsOf(d)
+    .map((t) => `${t.num}/${t.den}:${termKey(t)}`)
+    .join("+");
 export const dimsEqual = (a: readonly Dim[], b: readonly Dim[]): boolean =>
   a.length === b.length && a.every((d, i) => dimEqual(d, b[i]!));
 
