@@ -1,0 +1,181 @@
+/**
+ * What holds of every Core program: each variable bound once and before it is used, each op at the type that its rule
+ * gives, carries that keep their type, tiles that fill their results, and outputs that vary only where their spec says.
+ * A type may say that a value varies over more axes than it must; never over fewer.
+ */
+import { type Dim, dimEqual, dimMul, printDim } from "../base/dim.ts";
+import { sameType } from "./build.ts";
+import type { Atom, Block, Eqn, FoldEqn, IfEqn, Index, OpEqn, Program, TilesEqn, Type, Var } from "./ir.ts";
+import { isCollective } from "./meaning.ts";
+import { axisSize, ringSize } from "./mesh-layout.ts";
+import { printType } from "./print.ts";
+import { arityOf, isProblem, typeOf } from "./typing.ts";
+import { bindersOf, operandsOf, outsOf } from "./walk.ts";
+
+type Scope = { readonly vars: ReadonlySet<number>; readonly indices: ReadonlySet<number>; readonly inTiles: boolean };
+type Checking = { readonly program: Program; readonly everBound: Set<number>; readonly wrong: string[] };
+
+/** What is wrong, in order; nothing for a well-formed program. */
+export function check(p: Program): readonly string[] {
+  const c: Checking = { program: p, everBound: new Set(), wrong: [] };
+  const locals = p.inputs.map((i) => i.local);
+  const scope = bind(c, { vars: new Set(), indices: new Set(), inTiles: false }, locals);
+  checkBlock(c, p.body, scope);
+  if (p.body.results.length !== p.outputs.length)
+    c.wrong.push(`${p.body.results.length} results for ${p.outputs.length} outputs`);
+  else for (const [i, port] of p.outputs.entries()) checkOutput(c, port, p.body.results[i]!);
+  return c.wrong;
+}
+
+const named = (v: Var): string => (v.name ? `${v.name} (v${v.id})` : `v${v.id}`);
+
+function bind(c: Checking, scope: Scope, vars: readonly Var[]): Scope {
+  if (vars.length === 0) return scope;
+  const inside = new Set(scope.vars);
+  for (const v of vars) {
+    if (c.everBound.has(v.id)) c.wrong.push(`${named(v)} is bound twice`);
+    c.everBound.add(v.id);
+    inside.add(v.id);
+  }
+  return { ...scope, vars: inside };
+}
+function use(c: Checking, scope: { readonly vars: ReadonlySet<number> }, a: Atom): void {
+  if (a.kind === "var" && !scope.vars.has(a.id)) c.wrong.push(`${named(a)} is used where it is not bound`);
+  if (a.kind === "lit" && a.type.shape.length > 0) c.wrong.push("a literal is not a scalar");
+}
+
+function checkBlock(c: Checking, b: Block, outer: Scope): void {
+  const vars = new Set(outer.vars);
+  const scope: Scope = { ...outer, vars };
+  for (const e of b.eqns) {
+    for (const a of operandsOf(e)) use(c, scope, a);
+    checkEqn(c, e, scope);
+    for (const v of outsOf(e)) {
+      if (c.everBound.has(v.id)) c.wrong.push(`${named(v)} is bound twice`);
+      c.everBound.add(v.id);
+      vars.add(v.id);
+    }
+  }
+  for (const a of b.results) use(c, scope, a);
+}
+
+/** Whether a value of type `a` may stand where type `b` is declared. */
+const fits = (a: Type, b: Type): boolean => sameType(a, b) && a.varying.every((axis) => b.varying.includes(axis));
+function expect(c: Checking, what: string, a: Type, b: Type): void {
+  if (!fits(a, b)) c.wrong.push(`${what} is ${printType(a)}, declared ${printType(b)}`);
+}
+function sameCount(c: Checking, what: string, a: number, b: number): boolean {
+  if (a !== b) c.wrong.push(`${what}: ${a} for ${b}`);
+  return a === b;
+}
+
+function checkEqn(c: Checking, e: Eqn, scope: Scope): void {
+  if (e.kind === "op") checkOp(c, e, scope);
+  else if (e.kind === "fold") checkFold(c, e, scope);
+  else if (e.kind === "if") checkIf(c, e, scope);
+  else checkTiles(c, e, scope);
+}
+
+function checkOp(c: Checking, e: OpEqn, scope: Scope): void {
+  const arity = arityOf(e.op);
+  if (arity !== undefined && !sameCount(c, `operands of ${e.op}`, e.args.length, arity)) return;
+  if (scope.inTiles && isCollective(e.op)) c.wrong.push(`${e.op} inside tiles`);
+  if (e.op === "pos") inScope(c, e.params.index, scope);
+  if (e.op === "index") for (const s of e.params.selectors) if (s.kind === "block") inScope(c, s.index, scope);
+  const type = typeOf(
+    e.op,
+    e.args.map((a) => a.type),
+    e.params as never,
+    c.program.mesh,
+  );
+  if (isProblem(type)) c.wrong.push(`${e.op} for ${named(e.out)}: ${problemText(type)}`);
+  else expect(c, `${e.op} for ${named(e.out)}`, type, e.out.type);
+}
+const problemText = (p: object): string => JSON.stringify(p, (_, v) => (isDim(v) ? printDim(v) : v));
+const isDim = (v: unknown): v is Dim => typeof v === "object" && v !== null && "terms" in v;
+function inScope(c: Checking, i: Index, scope: Scope): void {
+  if (!scope.indices.has(i.id)) c.wrong.push(`tile index ${i.name} is used outside its region`);
+}
+
+function checkFold(c: Checking, e: FoldEqn, scope: Scope): void {
+  if (!sameCount(c, "initial values of a fold's carries", e.init.length, e.carry.length)) return;
+  const inside = bind(c, e.over.kind === "steps" ? scope : withIndices(c, scope, [e.over.index]), bindersOf(e));
+  for (const [i, a] of e.init.entries()) expect(c, `initial ${named(e.carry[i]!)}`, a.type, e.carry[i]!.type);
+  checkBlock(c, e.body, inside);
+  if (!sameCount(c, "results of a fold's body", e.body.results.length, e.outs.length)) return;
+  if (e.over.kind === "steps" && (e.over.step.type.dtype !== "i32" || e.over.step.type.shape.length > 0))
+    c.wrong.push("a fold's step is not an i32 scalar");
+  e.body.results.forEach((a, i) => {
+    const carry = e.carry[i],
+      out = e.outs[i]!;
+    if (carry) {
+      expect(c, `next ${named(carry)}`, a.type, carry.type);
+      expect(c, `last ${named(carry)}`, carry.type, out.type);
+    } else if (e.over.kind === "steps")
+      expect(c, `collected ${named(out)}`, { ...a.type, shape: [e.over.count, ...a.type.shape] }, out.type);
+  });
+}
+
+function checkIf(c: Checking, e: IfEqn, scope: Scope): void {
+  const { dtype, shape, varying } = e.cond.type;
+  if (dtype !== "bool" || shape.length > 0) c.wrong.push(`the condition of an if is ${printType(e.cond.type)}`);
+  for (const [name, branch] of [
+    ["then", e.then],
+    ["else", e.else],
+  ] as const) {
+    checkBlock(c, branch, scope);
+    if (sameCount(c, `results of ${name}`, branch.results.length, e.outs.length))
+      for (const [i, a] of branch.results.entries())
+        expect(c, `${name} of ${named(e.outs[i]!)}`, a.type, e.outs[i]!.type);
+  }
+  for (const v of e.outs) expect(c, `${named(v)} by its condition`, { ...v.type, varying }, v.type);
+}
+
+function withIndices(c: Checking, scope: Scope, indices: readonly Index[]): Scope {
+  for (const i of indices) {
+    if (scope.indices.has(i.id)) c.wrong.push(`tile index ${i.name} is bound twice`);
+    if ((i.block === null) !== (i.element !== undefined))
+      c.wrong.push(`tile index ${i.name} has both a block and an element, or neither`);
+  }
+  return { ...scope, indices: new Set([...scope.indices, ...indices.map((i) => i.id)]) };
+}
+
+function checkTiles(c: Checking, e: TilesEqn, scope: Scope): void {
+  if (scope.inTiles) c.wrong.push("tiles inside tiles");
+  const inside = bind(c, { ...withIndices(c, scope, e.indices), inTiles: true }, bindersOf(e));
+  checkBlock(c, e.body, inside);
+  if (!sameCount(c, "results of a tile", e.body.results.length, e.outs.length)) return;
+  if (!sameCount(c, "patterns of tiles", e.into.length, e.outs.length)) return;
+  e.body.results.forEach((value, k) => {
+    const out = e.outs[k]!,
+      pattern = e.into[k]!;
+    const ids = pattern.flatMap((p) => (p.kind === "index" ? [p.id] : []));
+    if (ids.length !== e.indices.length || e.indices.some((i) => !ids.includes(i.id)))
+      c.wrong.push(`the pattern of ${named(out)} does not name every index once`);
+    // A blocked index and ":" each take the value's next dimension; an index of single elements takes none.
+    let next = 0;
+    const shape = pattern.map((p): Dim => {
+      if (p.kind === "all") return value.type.shape[next++] ?? Number.NaN;
+      const index = e.indices.find((i) => i.id === p.id);
+      if (!index) return Number.NaN;
+      if (index.block !== null && !dimEqual(value.type.shape[next++] ?? Number.NaN, index.size))
+        c.wrong.push(`dimension ${next - 1} of a tile of ${named(out)} is not the block of ${index.name}`);
+      return index.extent;
+    });
+    if (next !== value.type.shape.length)
+      c.wrong.push(`a tile of ${named(out)} has ${value.type.shape.length} dimensions, its pattern takes ${next}`);
+    expect(c, `tiles for ${named(out)}`, { ...value.type, shape }, out.type);
+  });
+}
+
+function checkOutput(c: Checking, port: Program["outputs"][number], a: Atom): void {
+  const { mesh } = c.program;
+  const name = port.path === "" ? "the output" : `output ${port.path}`;
+  const global = a.type.shape.map((d, i) => dimMul(d, ringSize(mesh, port.spec[i]?.axes ?? [])));
+  const whole: Type = { ...a.type, shape: global };
+  if (!sameType(whole, { ...whole, dtype: port.dtype, shape: port.shape }))
+    c.wrong.push(`${name} is ${printType(whole)} in all, declared ${port.dtype}[${port.shape.join(", ")}]`);
+  for (const axis of a.type.varying)
+    if (axisSize(mesh, axis) > 1 && !port.spec.some((e) => e.axes.includes(axis)))
+      c.wrong.push(`${name} varies over ${axis}, which its spec leaves out`);
+}
