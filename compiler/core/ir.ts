@@ -47,7 +47,7 @@ export type Binary =
   | "add" | "sub" | "mul" | "div" | "mod" | "pow" | "min" | "max" | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "and" | "or";
 export type ReduceKind = "sum" | "max" | "min" | "prod" | "any" | "all";
 
-/** What one entry of `x[…]` does. `arg` counts the operands after `x`. */
+/** What one entry of `x[…]` does. `arg` is the place of an operand: `x` is 0, the first after it 1. */
 export type Selector =
   | { readonly kind: "all" }
   | { readonly kind: "new" }

@@ -110,7 +110,7 @@ export const meanings: { readonly [P in Local]: Meaning<P> } = {
   reshape: ([x], { shape }, c) => reshaped(x!, shape.map(c.size)),
   transpose: ([x], { perm }) => transposed(x!, perm),
   broadcast: ([x], { shape }, c) => broadcastTo(x!, shape.map(c.size)),
-  index: ([x, ...rest], { selectors }, c) => index(x!, rest, selectors, c),
+  index: (args, { selectors }, c) => index(args, selectors, c),
   concat: (args, { dim }) => concatenated(args, dim),
   dynamic_slice: ([x, start], { dim, size }, c) => {
     const n = c.size(size);
@@ -136,7 +136,8 @@ function counting(start: number, size: number): NDArray {
 }
 
 /** `x[…]`: each selector is a step of its own through `x`; the gathered offsets are computed first, then rows are copied. */
-function index(x: NDArray, args: readonly NDArray[], selectors: readonly Selector[], c: Context): NDArray {
+function index(args: readonly NDArray[], selectors: readonly Selector[], c: Context): NDArray {
+  const x = args[0]!;
   const strides = stridesOf(x.shape);
   const shape: number[] = [],
     steps: number[] = [];

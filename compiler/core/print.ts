@@ -120,8 +120,7 @@ const indexText = (i: Index): string =>
 function opText(e: OpEqn, names: Names): string {
   const args = e.args.map(names.name);
   if (e.op === "index") {
-    const [x, ...rest] = args;
-    return `${x}[${e.params.selectors.map((s) => selectorText(s, rest)).join(", ")}]`;
+    return `${args[0]}[${e.params.selectors.map((s) => selectorText(s, args)).join(", ")}]`;
   }
   if (e.op === "einsum")
     return `einsum "${e.params.ins.map((l) => l.join(" ")).join(", ")} -> ${e.params.out.join(" ")}" ${args.join(" ")}`;
