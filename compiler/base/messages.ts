@@ -26,13 +26,19 @@ const messages = {
     (a: { text: string }) => `${q(a.text)} is not a whole number literal`,
     (a) => `write ${q(a.text.startsWith(".") ? `0${a.text}` : `${a.text}0`)}`,
   ),
+  GY1008: say((a: { written: string; gyre: string }) => `${q(a.written)} is written ${q(a.gyre)} in Gyre`),
+  GY1009: say("there is no power operator", "write `pow(a, b)`, or the product"),
 
   // --- GY11xx: something else was expected -------------------------------------------------------------------------
   GY1101: say(
-    (a: { expected: string; after: string; found: string }) =>
-      `expected ${q(a.expected)}${a.after && ` ${a.after}`}, found ${a.found}`,
+    (a: { expected: string; where: string; found: string; help: string | undefined }) =>
+      `expected ${q(a.expected)}${a.where && ` ${a.where}`}, found ${a.found}`,
+    (a) => a.help,
   ),
-  GY1102: say((a: { what: string; found: string }) => `expected ${a.what}, found ${a.found}`),
+  GY1102: say(
+    (a: { what: string; found: string; help: string | undefined }) => `expected ${a.what}, found ${a.found}`,
+    (a) => a.help,
+  ),
   GY1103: say(
     (a: { found: string }) => `expected a declaration, found ${a.found}`,
     "a file holds `import`, `mesh`, `const`, `type`, `fn`, `shard_map` and `derivative` declarations",
@@ -42,6 +48,40 @@ const messages = {
     (a: { opener: string; closer: string }) => `this ${q(a.opener)} is never closed`,
     (a) => `add ${q(a.closer)}`,
   ),
+  GY1106: say("this `}` closes nothing", "remove it, or look for a `{` that is missing above"),
+  GY1107: say((a: { what: string }) => `expected ${q(",")} before this ${a.what}`),
+  GY1108: say("expected a new line or `;` before this", "each `let` stands on its own line, or they are parted by `;`"),
+  GY1109: say(
+    (a: { limit: number }) => `this is nested more than ${a.limit} deep`,
+    "give the inner parts names with `let`, or make them functions",
+  ),
+
+  // --- GY12xx: read, but not meant so ---------------------------------------------------------------------------------
+  GY1201: say("comparisons do not chain", "write `a < b && b < c`"),
+  GY1202: say("a positional argument comes before the named ones", "move it forward, or give it a name"),
+  GY1203: say("this `if` has no `else`", "an `if` is an expression: `if c { a } else { b }`"),
+  GY1204: say("a `shard_map` states the type and spec of its result", "write `-> f32[B, S] @ P(dp, sp)` after `)`"),
+  GY1205: say("a `shard_map` states its mesh", "write `on MESH` before the body"),
+  GY1206: say("this block has no value", "a block ends with an expression, on its last line"),
+  GY1207: say(
+    "the value of this expression is not used",
+    "only the last line of a block is a bare expression; bind it with `let`, or remove it",
+  ),
+  GY1208: say("nothing is assigned in Gyre", "bind a new name: `let x = e`"),
+  GY1209: say("there is no `return`", "the last expression of a block is its value"),
+  GY1210: say("`==` compares", "a name is bound with `=`"),
+  GY1211: say("a slice is written with `..`", "write `a..b` for the elements from `a` up to, but without, `b`"),
+  GY1212: say("`None` stands only between the brackets of an index", "there it adds a dimension: `x[:, None]`"),
+  GY1213: say("a spec is written `P(…)`", "one entry for each dimension: `_`, an axis, or a tuple of axes"),
+  GY1214: say("`None` in a spec is written `_`", "`_` says that the dimension is not split"),
+  GY1215: say("an axis stands in a spec without quotes"),
+  GY1216: say("the parts of a tuple have no names", "a record type is written `{ a: f32[N], b: i32 }`"),
+  GY1217: say(
+    (a: { what: string }) => `${a.what} cannot be exported`,
+    "`export` goes before `mesh`, `const`, `type`, `fn` and `shard_map`; names are handed on with `export { a } from …`",
+  ),
+  GY1218: say("`tiles` has at least one index", "write `tiles i in N by 64 into [i] { … }`"),
+  GY1219: say("`into` has at least one pattern", "write `into [i, j]`, or `into ([i], [i, j])` for two results"),
 
   // --- GY2xxx … GY7xxx: what the checker says ------------------------------------------------------------------------
   ...checkMessages,

@@ -8,12 +8,16 @@ export type Row<A> = {
   readonly help?: string | ((args: A) => string | undefined);
 };
 
+/** What a sentence without arguments is told: nothing. */
+export type Nothing = Record<never, never>;
+
 /** A row; `text` gets the arguments, `help` says how to mend it. */
-export const say = <A = Record<never, never>>(text: string | ((args: A) => string), help?: Row<A>["help"]): Row<A> => ({
-  severity: "error",
-  text: typeof text === "string" ? () => text : text,
-  ...(help === undefined ? {} : { help }),
-});
+export function say(text: string, help?: string): Row<Nothing>;
+export function say<A>(text: (args: A) => string, help?: Row<A>["help"]): Row<A>;
+export function say<A>(text: string | ((args: A) => string), help?: Row<A>["help"]): Row<A> {
+  const sentence = typeof text === "string" ? () => text : text;
+  return { severity: "error", text: sentence, ...(help === undefined ? {} : { help }) };
+}
 
 /** Code in a sentence. */
 export const q = (code: string | number): string => `\`${code}\``;

@@ -33,9 +33,10 @@ export type Comment = { readonly text: string; readonly span: Span };
 
 export type Item = ImportDecl | MeshDecl | ConstDecl | TypeDecl | FnDecl | ShardMapDecl | DerivativeDecl;
 
-/** `import { a, b as c } from "gyre/nn"`. */
+/** `import { a, b as c } from "gyre/nn"`; exported, `export { a, b as c } from "gyre/nn"`, which hands the names on. */
 export type ImportDecl = {
   readonly kind: "import";
+  readonly exported: boolean;
   readonly names: readonly ImportName[];
   readonly from: StringLit;
   readonly doc?: string;

@@ -1,11 +1,69 @@
-import type { Diagnostic } from "../base/diagnostic.ts";
-import type { Source } from "../base/source.ts";
+/** Text to Ast. */
+import { type Diagnostic, sortDiagnostics } from "../base/diagnostic.ts";
+import { report } from "../base/messages.ts";
+import { positionAt, type Source } from "../base/source.ts";
 import type * as Ast from "./ast.ts";
+import { buildItems } from "./build.ts";
+import { tooDeep } from "./depth.ts";
+import { documented } from "./doc-comments.ts";
+import { explain } from "./explain.ts";
+import { GyreParser } from "./grammar.ts";
+import { type Lexed, lex, maxNesting } from "./lex.ts";
 
 export type Parsed = { readonly module: Ast.Module; readonly diagnostics: readonly Diagnostic[] };
 
-/** Reads a file. Never throws: what cannot be read is an `error` node and a diagnostic. */
+let parser: GyreParser | undefined;
+
+/** Analysing the grammar takes most of the time of a first parse, so the parser is made once. */
+const parserOnce = (): GyreParser => (parser ??= new GyreParser({ validate: false }));
+
+/**
+ * Reads a file. Never throws: what cannot be read is an `error` node, or left out, and is told in the diagnostics (sorted by
+ * place). Where there are none, the module has no `error` node.
+ */
 export function parse(source: Source): Parsed {
-  const span = { source, start: 0, end: source.text.length };
-  return { module: { kind: "module", source, items: [], comments: [], span }, diagnostics: [] };
+  const lexed = lex(source);
+  const stopped = lexed.diagnostics.some((d) => d.code === "GY1109");
+  if (stopped) return { module: moduleOf(source, lexed, []), diagnostics: sortDiagnostics(lexed.diagnostics) };
+  try {
+    return parseTokens(source, lexed);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    // A chain of constructs that no bracket encloses (`if if if …`) has used up the stack.
+    const deep = report("GY1109", { source, start: 0, end: 1 }, { limit: maxNesting });
+    return { module: moduleOf(source, lexed, []), diagnostics: [deep] };
+  }
+}
+
+function parseTokens(source: Source, lexed: Lexed): Parsed {
+  const p = parserOnce();
+  p.input = lexed.tokens;
+  const cst = p.module();
+  const stumbles = p.errors.map((e) => explain(e, source, lexed.tokens));
+  const told: Diagnostic[] = [];
+  const items = buildItems({ source, tell: (d) => told.push(d) }, cst).map((item) => {
+    const deep = tooDeep(item);
+    if (!deep) return item;
+    told.push(deep.diagnostic);
+    return deep.item;
+  });
+  const diagnostics = firstOfEachLine([...lexed.diagnostics, ...stumbles, ...told]);
+  return { module: moduleOf(source, lexed, items), diagnostics };
+}
+
+function moduleOf(source: Source, lexed: Lexed, bare: readonly Ast.Item[]): Ast.Module {
+  const { items, comments } = documented(bare, lexed.comments);
+  return { kind: "module", source, items, comments, span: { source, start: 0, end: source.text.length } };
+}
+
+/** One mistake makes a parser stumble several times on its line; the first is the one to tell. */
+function firstOfEachLine(all: readonly Diagnostic[]): readonly Diagnostic[] {
+  const lines = new Set<number>();
+  const unclosed = all.some((d) => d.code === "GY1105");
+  return sortDiagnostics(all).filter((d) => {
+    const { line } = positionAt(d.span.source, d.span.start);
+    if (lines.has(line) || (unclosed && d.code === "GY1106")) return false;
+    lines.add(line);
+    return true;
+  });
 }

@@ -1,0 +1,225 @@
+/** What the parser stumbled over, in a sentence. */
+import {
+  EOF,
+  type IParserErrorMessageProvider,
+  type IRecognitionException,
+  type IToken,
+  tokenMatcher,
+} from "chevrotain";
+import type { Diagnostic, Note } from "../base/diagnostic.ts";
+import { report } from "../base/messages.ts";
+import { q } from "../base/say.ts";
+import type { Source } from "../base/source.ts";
+import type { Span } from "../base/span.ts";
+import * as t from "./tokens.ts";
+
+/** The parser's own messages carry only what is not in the exception: the label of the expected token. */
+export const explainer: IParserErrorMessageProvider = {
+  buildMismatchTokenMessage: ({ expected }) => expected.LABEL ?? expected.name,
+  buildNotAllInputParsedMessage: () => "",
+  buildNoViableAltMessage: () => "",
+  buildEarlyExitMessage: () => "",
+};
+
+/** How each construct is written, for the help of an error inside it. */
+const shapes: Readonly<Record<string, string>> = {
+  importNames: 'import { a, b as c } from "./file.gyre"',
+  meshDecl: "mesh pod(dp: 2, sp: 4)",
+  meshAxis: "mesh pod(dp: 2, sp: 4)",
+  constDecl: "const NAME = 4",
+  typeDecl: "type Name<N> = { a: f32[N], b: i32 }",
+  generics: "fn f<N, T: float>(x: T[N]) -> T[N] { … }",
+  generic: "fn f<N, T: float>(x: T[N]) -> T[N] { … }",
+  recordTypeField: "{ a: f32[N], b: i32 }",
+  spec: "P((dp, fsdp), sp, _)",
+  specEntry: "P((dp, fsdp), sp, _)",
+  axisTuple: "P((dp, fsdp), sp, _)",
+  layoutAxes: "P(_, zigzag(sp), _)",
+  letIn: "let x = e",
+  lambda: "|x, y| e",
+  ifElse: "if c { a } else { b }",
+  elseIf: "if c { a } else if d { b } else { e }",
+  foldLoop: "fold i in N with x = init { next }",
+  binder: "fold i in N with x = init { next }",
+  tilesLoop: "tiles i in N by 64, j in M into [i, j] { … }",
+  tileIndex: "tiles i in N by 64, j in M into [i, j] { … }",
+  intoPattern: "tiles i in N by 64, j in M into [i, j] { … }",
+};
+
+/** What each rule looks for when none of its alternatives fits. */
+const nouns: Readonly<Record<string, string>> = {
+  primary: "an expression",
+  typeRef: "a type",
+  pattern: "a name or a pattern",
+  binder: "a name",
+  body: "a body, `{ … }` or `= …`",
+  specEntry: "`_`, an axis or a tuple of axes",
+  axisTuple: "an axis",
+  layoutAxes: "an axis",
+  suffix: "the name of a field",
+  typeSuffix: "`@` or `varying`",
+  tilesLoop: "a pattern `[i, j]` or several in parentheses",
+  intoPattern: "an index variable or `:`",
+  indexPart: "an index",
+};
+
+/** What stands between the brackets that a rule reads. `of` is the word before the opening bracket. */
+const bracketed: Readonly<Record<string, (of: string) => string>> = {
+  callArgs: (of) => `after the arguments${of}`,
+  signature: (of) => `after the parameters${of}`,
+  indexParts: (of) => `after the indices${of}`,
+  dims: (of) => `after the dimensions${of}`,
+  generics: () => "after the type parameters",
+  typeArgs: () => "after the type arguments",
+  spec: () => "at the end of the spec",
+  meshDecl: () => "after the axes",
+  importNames: () => "after the imported names",
+  paren: () => "to match the parenthesis",
+  block: () => "at the end of the block",
+  record: () => "at the end of the record",
+  recordType: () => "at the end of the record type",
+  lambda: () => "after the parameters of the lambda",
+};
+
+const closerOf: Readonly<Record<string, string>> = { "(": ")", "[": "]", "{": "}" };
+const declarationWords = [t.Fn, t.Import, t.Export, t.ShardMap, t.Const, t.Derivative];
+
+type Stumble = {
+  readonly rule: string;
+  readonly found: IToken;
+  readonly before: IToken | undefined;
+  /** The label of the expected token, where there was only one. */
+  readonly expected: string;
+  readonly tokens: readonly IToken[];
+  readonly at: number;
+};
+
+/** The diagnostic for a failure of the parser. */
+export function explain(error: IRecognitionException, source: Source, tokens: readonly IToken[]): Diagnostic {
+  const found = error.token;
+  const at = found.tokenType === EOF ? tokens.length : tokens.indexOf(found);
+  const rule = error.context.ruleStack.at(-1) ?? "module";
+  const stumble: Stumble = { rule, found, before: tokens[at - 1], expected: error.message, tokens, at };
+  const span = spanOfFound(stumble, source);
+  const special = specialCase(stumble, span, source);
+  if (special) return special;
+  const help = hint(stumble);
+  const foundText = describe(found);
+  if (error.name !== "MismatchedTokenException") {
+    const what = `${nouns[rule] ?? "something else"}${afterWhat(stumble)}`;
+    return report("GY1102", span, { what, found: foundText, help });
+  }
+  const opener = openerBefore(tokens, at);
+  const isCloser = opener !== undefined && closerOf[opener.image] === stumble.expected;
+  const notes: readonly Note[] = isCloser ? [{ span: spanOf(opener, source), message: "opened here" }] : [];
+  const where =
+    isCloser || rule === "lambda" ? (bracketed[rule]?.(ownerOf(tokens, opener)) ?? "") : afterWhat(stumble).trim();
+  if (stumble.expected === "Name")
+    return report("GY1102", span, { what: `a name${where && ` ${where}`}`, found: foundText, help }, notes);
+  return report("GY1101", span, { expected: expectedText(stumble.expected), where, found: foundText, help }, notes);
+}
+
+/** Categories have no spelling of their own. */
+const expectedText = (label: string): string =>
+  ({ Equals: "=", Text: '"…"', BinaryOp: "+", DimOp: "+", UnaryOp: "-", EOF: "the end of the file" })[label] ?? label;
+
+/** Failures that deserve a message of their own. */
+function specialCase(s: Stumble, span: Span, source: Source): Diagnostic | undefined {
+  const twoBack = s.tokens[s.at - 2];
+  if (s.rule === "primary" && s.found.tokenType === t.Dot && s.tokens[s.at + 1]?.tokenType === t.Int)
+    return report("GY1007", span, { text: `.${s.tokens[s.at + 1]?.image}` });
+  if (s.rule === "suffix" && s.before?.tokenType === t.Dot && twoBack?.tokenType === t.Int)
+    return report("GY1007", spanOf(twoBack, source), { text: `${twoBack.image}.` });
+  if (s.rule === "item" || s.rule === "module") {
+    if (s.found.tokenType === t.Let) return report("GY1104", span, {});
+    if (s.found.image === "}") return report("GY1106", span, {});
+    return report("GY1103", span, { found: describe(s.found) });
+  }
+  const opener = openerBefore(s.tokens, s.at);
+  const ends = s.found.tokenType === EOF || (declarationWords.includes(s.found.tokenType) && s.found.startColumn === 1);
+  if (ends && opener && closerOf[opener.image] === s.expected)
+    return report("GY1105", spanOf(opener, source), { opener: opener.image, closer: s.expected }, [
+      { span, message: `${describe(s.found)} comes first` },
+    ]);
+  return undefined;
+}
+
+/** Help for what people often write. The first row that fits is given. */
+const hints: readonly { readonly when: (s: Stumble) => boolean; readonly help: string }[] = [
+  {
+    when: (s) => s.found.tokenType === t.FatArrow,
+    help: "a lambda is written `|x| e`, the result type of a function `-> type`",
+  },
+  { when: (s) => is(s.found, t.For, t.While), help: "a loop is written `fold i in N with x = init { next }`" },
+  {
+    when: (s) => is(s.found, t.Fn) && s.found.startColumn !== 1,
+    help: "a `fn` stands at the top of a file; a local function is a lambda, `let f = |x| e`",
+  },
+  { when: (s) => is(s.found, t.Eq) && s.rule === "ifElse", help: "`==` compares" },
+  {
+    when: (s) => is(s.found, t.Eq) && s.before !== undefined && tokenMatcher(s.before, t.BinaryOp),
+    help: "nothing is mutated; bind a new name with `let`",
+  },
+  { when: (s) => s.rule === "primary" && is(s.found, t.LSquare), help: "a list of values is a tuple, `(a, b)`" },
+  {
+    when: (s) => s.rule === "primary" && is(s.found, t.Let),
+    help: "a `let` stands on a line of a block, `{ let x = e … }`",
+  },
+  { when: (s) => s.rule === "primary" && is(s.found, t.Underscore), help: "`_` stands only in patterns and specs" },
+  {
+    when: (s) => s.rule === "body" && is(s.found, t.Colon),
+    help: "the result type follows `->`, the body stands in `{ }`",
+  },
+  {
+    when: (s) => /^[a-z_]+$/i.test(s.found.image) && /Name|pattern/.test(`${s.expected}${s.rule}`),
+    help: "this word is reserved",
+  },
+];
+
+function hint(s: Stumble): string | undefined {
+  const known = hints.find((h) => h.when(s))?.help;
+  const shape = shapes[s.rule];
+  return known ?? (shape === undefined ? undefined : `it is written ${q(shape)}`);
+}
+
+const is = (token: IToken, ...types: readonly IToken["tokenType"][]): boolean => types.includes(token.tokenType);
+
+/** The end of the file is shown behind the last token. */
+function spanOfFound(s: Stumble, source: Source): Span {
+  if (s.found.tokenType !== EOF) return spanOf(s.found, source);
+  const end = s.before ? s.before.startOffset + s.before.image.length : 0;
+  return { source, start: end, end };
+}
+
+const spanOf = (token: IToken, source: Source): Span => ({
+  source,
+  start: token.startOffset,
+  end: token.startOffset + token.image.length,
+});
+
+function describe(token: IToken): string {
+  if (token.tokenType === EOF) return "the end of the file";
+  return q(token.image.length > 40 ? `${token.image.slice(0, 39)}…` : token.image);
+}
+
+/** " after `=`", where the token before says something. */
+function afterWhat({ before }: Stumble): string {
+  return before === undefined || before.image.length > 20 ? "" : ` after ${q(before.image)}`;
+}
+
+/** The innermost bracket that is open before the token at an index. */
+function openerBefore(tokens: readonly IToken[], at: number): IToken | undefined {
+  let depth = 0;
+  for (let i = at - 1; i >= 0; i--) {
+    const image = tokens[i]!.image;
+    if (image === ")" || image === "]" || image === "}") depth++;
+    else if (closerOf[image] !== undefined && depth-- === 0) return tokens[i];
+  }
+  return undefined;
+}
+
+/** " of `f`" for the bracket of `f(…`. */
+function ownerOf(tokens: readonly IToken[], opener: IToken | undefined): string {
+  const before = opener && tokens[tokens.indexOf(opener) - 1];
+  return before && tokenMatcher(before, t.Name) ? ` of ${q(before.image)}` : "";
+}
