@@ -1,0 +1,116 @@
+/** `--in`: from array files to the arrays that a program asks for. */
+import { elementCount, type HostArray, type Tensor } from "../runtime/dtype.ts";
+import { readNpy } from "../runtime/formats/npy.ts";
+import { readNpz } from "../runtime/formats/npz.ts";
+import { readSafetensors } from "../runtime/formats/safetensors.ts";
+import { type Stop, usage, wrong } from "./exit.ts";
+import { readBytes } from "./files.ts";
+import { type InFlag, nearest } from "./flags.ts";
+
+/** An array from a file, and how messages call it. `asked`: the command line named it, so it must be an input. */
+export type Given = { readonly tensor: Tensor; readonly file: string; readonly asked: boolean };
+
+/** What an input of a program is called, and what it must be. */
+export type Wanted = {
+  readonly path: string;
+  readonly dtype: Tensor["dtype"];
+  readonly shape: readonly number[];
+  /** The shape as the source has it: `B, S`. */
+  readonly written: readonly string[];
+};
+
+/**
+ * Reads the files of all `--in` flags. What a file holds is told by its first bytes, not by its name. A name in front
+ * of a file with several arrays goes in front of their names: `p=weights.npz` gives `p.w1`, `p.w2`.
+ */
+export function readInputs(flags: readonly InFlag[]): ReadonlyMap<string, Given> {
+  const all = new Map<string, Given>();
+  for (const { name, file } of flags) {
+    const bytes = readBytes(file);
+    const starts = (magic: string): boolean =>
+      Buffer.from(bytes.subarray(0, magic.length)).toString("latin1") === magic;
+    if (starts("\x93NUMPY")) {
+      if (name === undefined) throw usage(`${file} holds one array, without a name`, `write --in NAME=${file}`);
+      all.set(name, { tensor: readNpy(bytes, file), file, asked: true });
+    } else {
+      const arrays = starts("PK") ? readNpz(bytes, file) : readSafetensors(bytes, file);
+      for (const [key, tensor] of arrays) {
+        const path = name === undefined ? key : `${name}.${key}`;
+        all.set(path, { tensor, file: `${file} (${key})`, asked: false });
+      }
+    }
+  }
+  return all;
+}
+
+/**
+ * The given arrays that the program asks for, with their shapes checked and in its dtypes. Arrays of an .npz or
+ * .safetensors file that are no inputs are left aside. Errors: a name that is no input (exit 2), a wrong shape, numbers
+ * that the dtype cannot hold (exit 1).
+ */
+export function matchInputs(wanted: readonly Wanted[], given: ReadonlyMap<string, Given>): ReadonlyMap<string, Tensor> {
+  const names = wanted.map((w) => w.path);
+  for (const [name, { asked }] of given) if (asked && !names.includes(name)) throw unknown(name, names);
+  const found = wanted.flatMap((w) => {
+    const one = given.get(w.path);
+    return one ? [[w.path, fitted(w, one)] as const] : [];
+  });
+  if (found.length === 0 && given.size > 0) throw unknown([...given.keys()].join(", "), names);
+  return new Map(found);
+}
+
+function unknown(name: string, names: readonly string[]): Stop {
+  const near = nearest(name, names);
+  const has = names.length === 0 ? "it has none" : `its inputs are ${names.join(", ")}`;
+  return usage(`the program has no input ${name}`, near ? `did you mean ${near}? ${has}` : has);
+}
+
+function fitted(w: Wanted, { tensor, file }: Given): Tensor {
+  const same = tensor.shape.length === w.shape.length && tensor.shape.every((n, i) => n === w.shape[i]);
+  if (!same) {
+    const written = w.written.join(", ") === w.shape.join(", ") ? "" : `, that is ${w.dtype}[${w.shape.join(", ")}]`;
+    throw wrong(
+      `${file} has shape [${tensor.shape.join(", ")}], and ${w.path} is ${w.dtype}[${w.written.join(", ")}]${written}`,
+      "give an array of that shape, or other --dims",
+    );
+  }
+  return { dtype: w.dtype, shape: w.shape, data: converted(tensor, w, file) };
+}
+
+const LARGEST = { f32: 3.4028235677973366e38, f16: 65520, bf16: 3.3961775292304601e38 } as const;
+
+/** The elements as the wanted dtype's host array. Floats are rounded later, when they go to a device. */
+function converted({ dtype, data }: Tensor, w: Wanted, file: string): HostArray {
+  const toFloat = w.dtype === "f32" || w.dtype === "f16" || w.dtype === "bf16";
+  const fromFloat = dtype === "f32" || dtype === "f16" || dtype === "bf16";
+  const bad = (i: number, why: string): never => {
+    throw wrong(`${file} has ${data[i]} at element ${i}, ${why}`, `${w.path} is ${w.dtype}[${w.written.join(", ")}]`);
+  };
+  if (toFloat) {
+    const largest = LARGEST[w.dtype as keyof typeof LARGEST];
+    for (let i = 0; i < data.length; i++) {
+      const x = data[i]!;
+      if (Math.abs(x) >= largest && Number.isFinite(x)) bad(i, `which is too large for ${w.dtype}`);
+      if (!fromFloat && Math.fround(x) !== x) bad(i, "a whole number that f32 does not hold exactly");
+    }
+    return data instanceof Float32Array ? data : Float32Array.from(data);
+  }
+  if (fromFloat) {
+    throw wrong(
+      `${file} holds floating-point numbers, and ${w.path} is ${w.dtype}[${w.written.join(", ")}]`,
+      `save it as integers, for instance with x.astype(numpy.${w.dtype === "bool" ? "bool_" : w.dtype === "u32" ? "uint32" : "int32"})`,
+    );
+  }
+  const [least, most] = { i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1], bool: [0, 1] }[
+    w.dtype as "i32" | "u32" | "bool"
+  ];
+  for (let i = 0; i < data.length; i++) if (data[i]! < least! || data[i]! > most!) bad(i, `outside ${w.dtype}'s range`);
+  const out =
+    w.dtype === "i32"
+      ? new Int32Array(elementCount(w.shape))
+      : w.dtype === "u32"
+        ? new Uint32Array(elementCount(w.shape))
+        : new Uint8Array(elementCount(w.shape));
+  out.set(data);
+  return out;
+}

@@ -1,0 +1,147 @@
+/** Results: as files, as a summary for people, and held against the reference. */
+import { join } from "node:path";
+import type { Tensor } from "../runtime/dtype.ts";
+import { writeNpy } from "../runtime/formats/npy.ts";
+import { writeAtomic } from "./files.ts";
+import type { Colors } from "./io.ts";
+
+/** One result; `path` is `` for a sole array, else `0`, `loss`, `state.m`. */
+export type Result = {
+  readonly path: string;
+  readonly tensor: Tensor;
+  /** The sharding as the source writes it: `P(_, sp, _)`. */
+  readonly spec: string;
+};
+
+/** `result`, `result.0`, `result.state.m`: what the command line and files call a result. */
+export const resultName = (path: string): string => (path === "" ? "result" : `result.${path}`);
+
+/** Writes each result as `NAME.npy` into a folder; gives the paths. */
+export function writeResults(results: readonly Result[], folder: string): readonly string[] {
+  return results.map(({ path, tensor }) => {
+    const file = join(folder, `${resultName(path)}.npy`);
+    writeAtomic(file, writeNpy(tensor));
+    return file;
+  });
+}
+
+/** What is worth knowing of many numbers. NaN and infinities are counted and left out of the rest. */
+export type Statistics = {
+  readonly mean: number;
+  readonly std: number;
+  readonly min: number;
+  readonly max: number;
+  readonly nan: number;
+  readonly infinite: number;
+};
+
+export function statistics(data: ArrayLike<number>): Statistics {
+  let n = 0,
+    sum = 0,
+    min = Number.POSITIVE_INFINITY,
+    max = Number.NEGATIVE_INFINITY,
+    nan = 0,
+    infinite = 0;
+  for (let i = 0; i < data.length; i++) {
+    const x = data[i]!;
+    if (Number.isNaN(x)) nan++;
+    else if (!Number.isFinite(x)) infinite++;
+    else {
+      n++;
+      sum += x;
+      if (x < min) min = x;
+      if (x > max) max = x;
+    }
+  }
+  const mean = sum / n;
+  let squares = 0;
+  for (let i = 0; i < data.length; i++) if (Number.isFinite(data[i]!)) squares += (data[i]! - mean) ** 2;
+  return { mean, std: Math.sqrt(squares / n), min, max, nan, infinite };
+}
+
+/** Two lines for each result: what it is with its statistics, and its first values. */
+export function summary(results: readonly Result[], { bold, dim, yellow }: Colors): string {
+  return results
+    .map(({ path, tensor, spec }) => {
+      const head = `${bold(resultName(path))}  ${tensor.dtype}[${tensor.shape.join(", ")}]${tensor.shape.length > 0 ? dim(` @ ${spec}`) : ""}`;
+      if (tensor.data.length === 1) return `${head}  ${shown(tensor, 0)}`;
+      const s = statistics(tensor.data);
+      const odd = [s.nan > 0 ? `${s.nan} NaN` : "", s.infinite > 0 ? `${s.infinite} infinite` : ""].filter(
+        (x) => x !== "",
+      );
+      const facts =
+        tensor.data.length === 0
+          ? "empty"
+          : `mean ${short(s.mean)}  std ${short(s.std)}  min ${short(s.min)}  max ${short(s.max)}`;
+      const first = Array.from({ length: Math.min(6, tensor.data.length) }, (_, i) => shown(tensor, i));
+      const rest = tensor.data.length > first.length ? ", …" : "";
+      return [
+        `${head}`,
+        `  ${facts}${odd.map((o) => yellow(`  ${o}`)).join("")}`,
+        `  [${first.join(", ")}${rest}]`,
+      ].join("\n");
+    })
+    .join("\n");
+}
+
+const shown = ({ dtype, data }: Tensor, i: number): string =>
+  dtype === "bool"
+    ? data[i]
+      ? "true"
+      : "false"
+    : dtype === "i32" || dtype === "u32"
+      ? String(data[i])
+      : short(data[i]!);
+/** Six digits, without trailing zeros. */
+export const short = (x: number): string => (Number.isFinite(x) ? String(Number(x.toPrecision(6))) : String(x));
+
+/** For `--json`: no NaN in JSON, so those become strings. */
+export function resultJson({ path, tensor, spec }: Result): object {
+  const s = statistics(tensor.data);
+  const number = (x: number): number | null => (Number.isFinite(x) ? x : null);
+  return {
+    name: resultName(path),
+    dtype: tensor.dtype,
+    shape: tensor.shape,
+    spec,
+    mean: number(s.mean),
+    std: number(s.std),
+    min: number(s.min),
+    max: number(s.max),
+    nan: s.nan,
+    infinite: s.infinite,
+    first: Array.from(tensor.data.slice(0, 6), (x) => (Number.isFinite(x) ? x : String(x))),
+  };
+}
+
+/** How far a result is from the reference, `‖out − ref‖ / ‖ref‖`, and how far it may be. */
+export type Verdict = { readonly path: string; readonly error: number; readonly bound: number; readonly ok: boolean };
+
+const BOUND = { f32: 1e-4, f16: 5e-3, bf16: 2e-2, i32: 0, u32: 0, bool: 0 } as const;
+
+/**
+ * Holds a result against the reference. `dtypes` are those of the program's inputs: where they are coarser than the
+ * result's own, their bound counts, since that is how exactly the program computes. Integers must be equal.
+ */
+export function verdict(
+  path: string,
+  out: Tensor,
+  ref: ArrayLike<number>,
+  dtypes: readonly Tensor["dtype"][],
+): Verdict {
+  let difference = 0,
+    norm = 0;
+  for (let i = 0; i < ref.length; i++) {
+    const x = out.data[i]!,
+      y = ref[i]!;
+    if (x === y || (Number.isNaN(x) && Number.isNaN(y))) norm += Number.isFinite(y) ? y * y : 0;
+    else {
+      difference += (x - y) ** 2;
+      norm += y * y;
+    }
+  }
+  const distance = Math.sqrt(difference);
+  const error = distance === 0 ? 0 : norm === 0 ? distance : distance / Math.sqrt(norm);
+  const bound = BOUND[out.dtype] === 0 ? 0 : Math.max(BOUND[out.dtype], ...dtypes.map((d) => BOUND[d]));
+  return { path, error, bound, ok: error <= bound }; // NaN is not
+}
