@@ -141,7 +141,6 @@ export function branch(
   b.eqns.push({
     kind: "if",
     cond,
-    // biome-ignore lint/suspicious/noThenProperty: a branch, in data that nothing awaits
     then: { eqns: yes.eqns, results: left },
     else: { eqns: no.eqns, results: right },
     outs,

@@ -60,3 +60,24 @@ export function globalRow(layout: Layout, n: number, size: number, place: number
 /** The global rows that device `place` of `n` holds, in local order. */
 export const globalRows = (layout: Layout, n: number, size: number, place: number): readonly number[] =>
   Array.from({ length: size }, (_, row) => globalRow(layout, n, size, place, row));
+
+/** Mesh coordinates (0 along other axes) of each place along `axes`, the first axis major. */
+export function places(mesh: Mesh, axes: readonly string[]): readonly (readonly number[])[] {
+  let all: number[][] = [mesh.axes.map(() => 0)];
+  for (const axis of axes) {
+    const i = mesh.axes.findIndex((a) => a.name === axis);
+    all = all.flatMap((at) => Array.from({ length: axisSize(mesh, axis) }, (_, k) => at.with(i, k)));
+  }
+  return all;
+}
+/** For each of some mesh coordinates, its place along `axes`. */
+export const placesIn = (mesh: Mesh, at: readonly (readonly number[])[], axes: readonly string[]): Int32Array => {
+  const dims = axes.map((axis) => mesh.axes.findIndex((a) => a.name === axis));
+  return Int32Array.from(at, (c) => dims.reduce((n, i) => n * mesh.axes[i]!.size + c[i]!, 0));
+};
+/** For each place along `to`, the place along `from` that it lies in. */
+export function projection(mesh: Mesh, to: readonly string[], from: readonly string[]): Int32Array {
+  const lost = from.find((a) => !to.includes(a) && axisSize(mesh, a) > 1);
+  invariant(lost === undefined, `a value that varies over ${lost} stands where it must not`);
+  return placesIn(mesh, places(mesh, to), from);
+}

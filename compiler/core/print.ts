@@ -1,6 +1,7 @@
 /** Core as text for people: names from the source where there are any, each used once. */
 import { type Dim, printDim } from "../base/dim.ts";
 import type { Atom, Block, Eqn, Index, Mesh, OpEqn, Port, Program, Route, Selector, Spec, Type, Var } from "./ir.ts";
+import { eachEqn } from "./walk.ts";
 
 /** `f32[S/2, 4] varying {sp}`; a scalar is its dtype alone. */
 export function printType(t: Type): string {
@@ -25,7 +26,7 @@ export const printMesh = (m: Mesh): string => `${m.name}(${m.axes.map((a) => `${
 
 /** A program, its inputs with their specs, and its body. */
 export function print(p: Program): string {
-  const names = namer();
+  const names = namer(p.body);
   const inputs = p.inputs.map(({ port, local }) => `${names.binder(local)} = ${printPort(port)}`);
   return [
     `${p.name} on ${printMesh(p.mesh)}`,
@@ -35,15 +36,24 @@ export function print(p: Program): string {
   ].join("\n");
 }
 /** A block on its own; what it closes over is named as it is met. */
-export const printBlock = (b: Block): string => blockLines(b, namer()).join("\n");
+export const printBlock = (b: Block): string => blockLines(b, namer(b)).join("\n");
 /** One equation on its own, for messages. */
-export const printEqn = (e: Eqn): string => eqnLines(e, namer()).join("\n");
+export const printEqn = (e: Eqn): string => eqnLines(e, namer({ eqns: [e], results: [] })).join("\n");
 
-type Names = { readonly name: (a: Atom) => string; readonly binder: (v: Var) => string };
+type Names = {
+  readonly name: (a: Atom) => string;
+  readonly binder: (v: Var) => string;
+  /** The scalar that stands for an index of single elements bears the index's name. */
+  readonly index: (i: Index) => void;
+};
 
-function namer(): Names {
+/** Names for what a block holds; no variable is named like a tile index. */
+function namer(b: Block): Names {
   const given = new Map<number, string>();
   const taken = new Set<string>();
+  eachEqn(b, (e) => {
+    for (const i of indicesOf(e)) taken.add(i.name);
+  });
   let letter = 0;
   const choose = (hint: string | undefined): string => {
     if (hint !== undefined) {
@@ -65,8 +75,16 @@ function namer(): Names {
     taken.add(chosen);
     return chosen;
   };
-  return { name, binder: (v) => `${name(v)}: ${printType(v.type)}` };
+  return {
+    name,
+    binder: (v) => `${name(v)}: ${printType(v.type)}`,
+    index: (i) => {
+      if (i.element) given.set(i.element.id, i.name);
+    },
+  };
 }
+const indicesOf = (e: Eqn): readonly Index[] =>
+  e.kind === "tiles" ? e.indices : e.kind === "fold" && e.over.kind === "blocks" ? [e.over.index] : [];
 const letters = (n: number): string =>
   (n >= 26 ? letters(Math.floor(n / 26) - 1) : "") + String.fromCharCode(97 + (n % 26));
 const numberText = (n: number): string => (n === Infinity ? "inf" : n === -Infinity ? "-inf" : String(n));
@@ -81,6 +99,7 @@ function eqnLines(e: Eqn, names: Names): string[] {
     ...blockLines(body, names).map(indent),
     end,
   ];
+  indicesOf(e).forEach(names.index);
   switch (e.kind) {
     case "op": {
       const right = opText(e, names);
@@ -106,7 +125,6 @@ function eqnLines(e: Eqn, names: Names): string[] {
       const byId = new Map(e.indices.map((i) => [i.id, i.name]));
       const into = e.into.map((p) => `[${p.map((x) => (x.kind === "all" ? ":" : byId.get(x.id))).join(", ")}]`);
       const head = `tiles ${e.indices.map(indexText).join(", ")} into ${into.length === 1 ? into[0] : `(${into.join(", ")})`}`;
-      for (const i of e.indices) if (i.element) names.name(i.element);
       const lines = region(head, e.body);
       lines[0] = `(${e.outs.map(names.binder).join(", ")}) = ${lines[0]}`;
       return lines;

@@ -90,7 +90,6 @@ export function mapEqn(e: Eqn, atom: (a: Atom) => Atom, region: (b: Block) => Bl
     case "fold":
       return { ...e, init: e.init.map(atom), body: region(e.body) };
     case "if":
-      // biome-ignore lint/suspicious/noThenProperty: a branch, in data that nothing awaits
       return { ...e, cond: atom(e.cond), then: region(e.then), else: region(e.else) };
     case "tiles":
       return { ...e, body: region(e.body) };
