@@ -3,7 +3,7 @@ import type { Device, DeviceFeatures, DeviceInfo, DeviceLimits } from "./device.
 import { fail, GyreRuntimeError } from "./errors.ts";
 import { backOff } from "./poll.ts";
 import { loadSoftwareDriver } from "./swiftshader.ts";
-import { webGpuDevice } from "./webgpu.ts";
+import { webGpuDevices } from "./webgpu.ts";
 
 /**
  * Which adapters count: `auto` takes the machine's own, else the bundled software one; `hardware` never the bundled
@@ -11,13 +11,16 @@ import { webGpuDevice } from "./webgpu.ts";
  */
 export type AdapterChoice = "auto" | "hardware" | "software";
 
-/** An adapter that was found. `open` makes a new device on it; any number of them may be open at a time. */
+/**
+ * An adapter that was found. `open` makes devices with these names: one on a driver's device of its own, or several
+ * that share one (its queue, memory and compiled kernels). Any number may be open at a time.
+ */
 export type Adapter = {
   readonly name: string;
   readonly software: boolean;
   readonly limits: DeviceLimits;
   readonly features: DeviceFeatures;
-  readonly open: (deviceName: string, timeoutMs: number) => Promise<Device>;
+  readonly open: (names: readonly string[], timeoutMs: number) => Promise<readonly Device[]>;
 };
 
 /** `why` says for each place that was looked at and holds no adapter what is missing. */
@@ -139,7 +142,8 @@ function adapterOf(gpu: GPU, adapter: GPUAdapter, name: string): Adapter {
   const limits = limitsOf(adapter.limits);
   const features = featuresOf(adapter);
   const software = isSoftware(name) || adapter.info.isFallbackAdapter === true;
-  const open = async (deviceName: string, timeoutMs: number): Promise<Device> => {
+  const open = async (names: readonly string[], timeoutMs: number): Promise<readonly Device[]> => {
+    const deviceName = names.join(" ");
     // An adapter object gives one device only.
     const fresh = await gpu.requestAdapter({ powerPreference: "high-performance" });
     if (!fresh) return fail("no-device", `${name} does not answer any more`, "see `gyre devices`");
@@ -151,7 +155,7 @@ function adapterOf(gpu: GPU, adapter: GPUAdapter, name: string): Adapter {
         requiredLimits: Object.fromEntries(LIMITS.map((limit) => [limit, fresh.limits[limit]])),
       });
       const info: DeviceInfo = { backend: "webgpu", name: deviceName, adapter: name, software, limits, features };
-      return webGpuDevice(device, info, timeoutMs);
+      return webGpuDevices(device, info, names, timeoutMs);
     } catch (cause) {
       return fail("no-device", `${name} gave no device: ${firstLine(cause)}`, "see `gyre devices`", cause);
     }

@@ -11,6 +11,8 @@
  */
 export type Device = {
   readonly info: DeviceInfo;
+  /** Devices with the same `memory` share one queue: their buffers and kernels serve each other, and closing ends with the last. */
+  readonly memory: object;
   /** Memory of `bytes` bytes (rounded up to 4), zero at first. `label` names it in errors. */
   alloc(bytes: number, label: string): DeviceBuffer;
   /** Gives memory back. Work that was launched before still sees it. Freeing twice does nothing. */
@@ -103,7 +105,7 @@ export type LaunchSink = (kernel: string, start: number, end: number) => void;
 
 /**
  * Moves `bytes` bytes from one device's memory to another's; resolves when the bytes have been handed to the receiver
- * (later work there sees them). Within one device it is a copy.
+ * (later work there sees them). Between devices that share a queue it is a copy on the device.
  */
 export async function transfer(
   from: Device,
@@ -114,6 +116,6 @@ export async function transfer(
   targetOffset: number,
   bytes: number,
 ): Promise<void> {
-  if (from === to) from.copy(source, sourceOffset, target, targetOffset, bytes);
+  if (from.memory === to.memory) from.copy(source, sourceOffset, target, targetOffset, bytes);
   else await from.readInto(source, sourceOffset, bytes, (mapped) => to.write(target, targetOffset, mapped));
 }

@@ -45,7 +45,11 @@ export function toDevice(values: HostArray, dtype: Dtype): Uint8Array {
   if (dtype === "f32") return bytesOf(values instanceof Float32Array ? values : Float32Array.from(values));
   if (dtype === "i32") return bytesOf(values instanceof Int32Array ? values : Int32Array.from(values));
   if (dtype === "u32") return bytesOf(values instanceof Uint32Array ? values : Uint32Array.from(values));
-  if (dtype === "bool") return bytesOf(Uint32Array.from(values, (value) => (value !== 0 ? 1 : 0)));
+  if (dtype === "bool") {
+    const words = new Uint32Array(values.length);
+    for (let i = 0; i < words.length; i++) words[i] = values[i] !== 0 ? 1 : 0;
+    return bytesOf(words);
+  }
   const halves = new Uint16Array(deviceBytes(dtype, values.length) / 2);
   const round = dtype === "f16" ? toF16 : toBf16;
   for (let i = 0; i < values.length; i++) halves[i] = round(values[i]!);
@@ -67,7 +71,12 @@ export function fromDevice(
   if (dtype === "f32") return new Float32Array(buffer, byteOffset, count);
   if (dtype === "i32") return new Int32Array(buffer, byteOffset, count);
   if (dtype === "u32") return new Uint32Array(buffer, byteOffset, count);
-  if (dtype === "bool") return Uint8Array.from(new Uint32Array(buffer, byteOffset, count), (word) => (word ? 1 : 0));
+  if (dtype === "bool") {
+    const words = new Uint32Array(buffer, byteOffset, count);
+    const flags = new Uint8Array(count);
+    for (let i = 0; i < count; i++) flags[i] = words[i] !== 0 ? 1 : 0;
+    return flags;
+  }
   return (dtype === "f16" ? fromF16 : fromBf16)(new Uint16Array(buffer, byteOffset, count));
 }
 
@@ -130,7 +139,8 @@ export function toF16(x: number): number {
 
 /** The bits of bf16 numbers → their values. */
 export function fromBf16(bits: ArrayLike<number>): Float32Array {
-  const words = Uint32Array.from(bits, (half) => half << 16);
+  const words = new Uint32Array(bits.length);
+  for (let i = 0; i < words.length; i++) words[i] = bits[i]! << 16;
   return new Float32Array(words.buffer);
 }
 

@@ -9,6 +9,11 @@ export type OpenOptions = {
   readonly timeoutMs?: number;
   /** Which adapters count; when left out, the environment's `GYRE_ADAPTER`, else `auto`. */
   readonly adapter?: AdapterChoice;
+  /**
+   * Whether the devices of one adapter share a driver's device: kernels are compiled once instead of once for each, and
+   * transfers are copies on the device; but nothing overlaps, for there is one queue. When left out: no.
+   */
+  readonly share?: boolean;
 };
 
 const TIMEOUT_MS = 60_000;
@@ -36,14 +41,26 @@ export async function openDevices(spec: string, count: number, options: OpenOpti
         "see `gyre devices`",
       ),
   );
-  const opening = Array.from({ length: count }, (_, i) =>
-    chosen[i % chosen.length]!.open(`webgpu:${i}`, options.timeoutMs ?? TIMEOUT_MS),
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  // Position i is on adapter i mod n. Each group of positions below is one device of the driver.
+  const positions = Array.from({ length: count }, (_, i) => i);
+  const groups = options.share
+    ? chosen.map((_, a) => positions.filter((i) => i % chosen.length === a)).filter((group) => group.length > 0)
+    : positions.map((i) => [i]);
+  const opened = await Promise.allSettled(
+    groups.map((group) => {
+      const names = group.map((i) => `webgpu:${i}`);
+      return chosen[group[0]! % chosen.length]!.open(names, timeoutMs);
+    }),
   );
-  const opened = await Promise.allSettled(opening);
+  const devices: Device[] = [];
+  opened.forEach((one, g) => {
+    if (one.status === "rejected") return;
+    for (const [k, device] of one.value.entries()) devices[groups[g]![k]!] = device;
+  });
   const failed = opened.find((one) => one.status === "rejected");
-  const devices = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   if (failed) {
-    for (const device of devices) device.close();
+    for (const device of devices) device?.close();
     throw failed.reason;
   }
   return devices;

@@ -13,6 +13,7 @@ import type {
 import { fail, formatBytes, GyreRuntimeError, withLimit } from "./errors.ts";
 import { expectSoon } from "./poll.ts";
 import { createPool } from "./pool.ts";
+import { bug, driverError, firstLine, limit, OUT_OF_MEMORY_HELP, REPORT, shaderError } from "./refusals.ts";
 import { startTiming, TIMED_PASSES, type Timing } from "./timing.ts";
 
 /** Fixed by the WebGPU standard; node-webgpu does not make them global. */
@@ -46,8 +47,17 @@ let nextBufferId = 1;
 /** Compilers of all devices share the cores: one that finishes is progress for all. */
 let lastCompile = 0;
 
-/** Wraps an open `GPUDevice`. `timeoutMs`: how long a wait may last without progress. */
-export function webGpuDevice(gpu: GPUDevice, info: DeviceInfo, timeoutMs: number): Device {
+/**
+ * Wraps an open `GPUDevice` as one device, or as several that share its queue, memory and compiled kernels: one for
+ * each of `names`. `info` describes them (its name is that of the first); `timeoutMs`: how long a wait may last without
+ * progress. The `GPUDevice` is destroyed when the last of them is closed.
+ */
+export function webGpuDevices(
+  gpu: GPUDevice,
+  info: DeviceInfo,
+  names: readonly string[],
+  timeoutMs: number,
+): readonly Device[] {
   const owner = {};
   const { limits } = info;
   const slotBytes = gpu.limits.minUniformBufferOffsetAlignment;
@@ -81,6 +91,8 @@ export function webGpuDevice(gpu: GPUDevice, info: DeviceInfo, timeoutMs: number
   let encoder: GPUCommandEncoder | undefined;
   let pass: GPUComputePassEncoder | undefined;
   let pipelineInPass: GPUComputePipeline | undefined;
+  /** A timed pass holds one launch only. */
+  let timedPass = false;
   let batched = 0;
   const uniformHost = new Uint32Array(BATCH_UNIFORM_BYTES / 4);
   let uniformUsed = 0;
@@ -343,6 +355,7 @@ export function webGpuDevice(gpu: GPUDevice, info: DeviceInfo, timeoutMs: number
     bindings: readonly DeviceBuffer[],
     words: UniformWords,
     groups: readonly [number, number, number],
+    sink: LaunchSink | undefined,
   ) => {
     alive();
     const mine = kernel as WebGpuKernel;
@@ -373,11 +386,12 @@ export function webGpuDevice(gpu: GPUDevice, info: DeviceInfo, timeoutMs: number
     const slot = Math.ceil(mine.uniformBytes / slotBytes) * slotBytes;
     if (batched >= BATCH_LAUNCHES || uniformUsed + slot > BATCH_UNIFORM_BYTES) flush();
     uniformHost.set(words, uniformUsed / 4);
-    const timestampWrites = timing?.nextPass(name);
+    const timestampWrites = sink && timing?.nextPass(name, sink);
     if (timestampWrites) {
       endPass();
       pass = commands().beginComputePass({ timestampWrites });
-    }
+    } else if (timedPass) endPass();
+    timedPass = timestampWrites !== undefined;
     pass ??= commands().beginComputePass();
     if (pipelineInPass !== mine.pipeline) pass.setPipeline(mine.pipeline);
     pipelineInPass = mine.pipeline;
@@ -387,13 +401,6 @@ export function webGpuDevice(gpu: GPUDevice, info: DeviceInfo, timeoutMs: number
     batched++;
   };
 
-  // ---- traces ------------------------------------------------------------------------------------------------------
-  const trace = (sink: LaunchSink | undefined) => {
-    flush();
-    timing?.stop();
-    timing = sink && info.features.timestamps ? startTiming(gpu, sink) : undefined;
-  };
-
   const idle = async () => {
     flush();
     await waitFor(gpu.queue.onSubmittedWorkDone(), "waiting for the kernels");
@@ -401,8 +408,7 @@ export function webGpuDevice(gpu: GPUDevice, info: DeviceInfo, timeoutMs: number
     alive();
   };
 
-  const close = () => {
-    if (closed) return;
+  const destroy = () => {
     closed = true;
     encoder = undefined;
     pass = undefined;
@@ -413,22 +419,36 @@ export function webGpuDevice(gpu: GPUDevice, info: DeviceInfo, timeoutMs: number
     kernels.clear();
   };
 
-  return { info, alloc, free, write, read, readInto, copy, compile, launch, flush, idle, trace, lost, close };
-}
-
-const OUT_OF_MEMORY_HELP = "use a larger mesh (`--mesh`), smaller dimensions, or a smaller dtype";
-const REPORT = "this is a bug of Gyre: please report it with the program that shows it";
-
-function bug(message: string): never {
-  return fail("internal", message, REPORT);
-}
-
-function limit(info: DeviceInfo, message: string, most: number): never {
-  return fail(
-    "limit",
-    `${message}; ${info.adapter} allows at most ${formatBytes(most)} for one array on one device`,
-    "split that array over more devices (a larger `--mesh`), or use smaller dimensions",
-  );
+  // ---- one device for each name ------------------------------------------------------------------------------------
+  let open = names.length;
+  return names.map((name): Device => {
+    let mineIsOpen = true;
+    let sink: LaunchSink | undefined;
+    return {
+      info: { ...info, name },
+      memory: owner,
+      alloc,
+      free,
+      write,
+      read,
+      readInto,
+      copy,
+      compile,
+      launch: (kernel, bindings, words, groups) => launch(kernel, bindings, words, groups, sink),
+      flush,
+      idle,
+      trace(next) {
+        flush();
+        sink = info.features.timestamps ? next : undefined;
+        if (sink) timing ??= startTiming(gpu);
+      },
+      lost,
+      close() {
+        if (mineIsOpen && --open === 0) destroy();
+        mineIsOpen = false;
+      },
+    };
+  });
 }
 
 /** In one launch a buffer that is written must not be bound anywhere else. */
@@ -453,42 +473,4 @@ function layoutEntries(access: readonly Access[], uniformBytes: number): GPUBind
     entries.push({ binding: 0, visibility: compute, buffer: { type: "uniform", hasDynamicOffset: true } });
   }
   return entries;
-}
-
-const firstLine = (text: string) => text.trim().split("\n")[0] ?? "";
-
-type ReportedError = { readonly message: string; readonly constructor: { readonly name: string } };
-
-/** What the driver says outside any call of ours: memory that it could not give, or a rule that we broke. */
-export function driverError(device: string, error: ReportedError) {
-  if (error.constructor.name === "GPUOutOfMemoryError") {
-    return new GyreRuntimeError(
-      "out-of-memory",
-      `${device} is out of memory: ${firstLine(error.message)}`,
-      OUT_OF_MEMORY_HELP,
-    );
-  }
-  return new GyreRuntimeError("internal", `${device} refused a command: ${firstLine(error.message)}`, REPORT);
-}
-
-/** The driver's words about a kernel that it refused, with the line of the kernel that it points at. */
-async function shaderError(
-  info: DeviceInfo,
-  source: KernelSource,
-  module: GPUShaderModule,
-  refused: GPUError | null,
-  error: unknown,
-): Promise<GyreRuntimeError> {
-  const found = await module.getCompilationInfo().catch(() => undefined);
-  const first = found?.messages.find((message) => message.type === "error");
-  const where = first?.lineNum ? `:${first.lineNum}:${first.linePos}` : "";
-  const line = first?.lineNum ? source.text.split("\n")[first.lineNum - 1] : undefined;
-  const words = first?.message ?? refused?.message ?? (error instanceof Error ? error.message : String(error));
-  const picture = line === undefined ? "" : `\n  ${line.trim()}`;
-  return new GyreRuntimeError(
-    "shader",
-    `${info.adapter} refused kernel '${source.name}'${where}: ${first ? words : firstLine(words)}${picture}`,
-    "try another adapter (`gyre devices`); if the kernel looks right, report it with the program",
-    { cause: error },
-  );
 }

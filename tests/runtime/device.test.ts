@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Device, type KernelSource, transfer } from "../../runtime/device.ts";
 import { GyreRuntimeError } from "../../runtime/errors.ts";
 import { listDevices, openDevices, parseSpec } from "../../runtime/open.ts";
-import { driverError } from "../../runtime/webgpu.ts";
+import { driverError } from "../../runtime/refusals.ts";
 
 /** `out[i] = in[i] * words.scale + words.shift`, on 64 elements for each workgroup. */
 const AXPB: KernelSource = {
@@ -186,6 +186,32 @@ describe("the software adapter", () => {
     slow.launch(kernel, [slow.alloc(8, "x")], new Uint32Array(0), [1, 1, 1]);
     await expect(slow.idle()).rejects.toMatchObject({ kind: "timeout" });
     slow.close();
+  });
+
+  test("devices that share a queue compile once, copy without the host, trace apart and close with the last", async () => {
+    const options = { adapter: "software", share: true } as const;
+    const [one, two, three] = (await openDevices("webgpu", 3, options)) as [Device, Device, Device];
+    expect([one, two, three].map((device) => device.info.name)).toEqual(["webgpu:0", "webgpu:1", "webgpu:2"]);
+    const kernel = await one.compile(AXPB);
+    expect(await two.compile(AXPB)).toBe(kernel);
+    const x = one.alloc(256, "x");
+    const y = two.alloc(256, "y");
+    const seen: string[] = [];
+    one.trace((name) => seen.push(`one ${name}`));
+    two.trace((name) => seen.push(`two ${name}`));
+    one.write(x, 0, iota(64));
+    await transfer(one, x, 0, two, y, 0, 128);
+    one.launch(kernel, [x, y], Uint32Array.of(1, 0), [1, 1, 1]);
+    three.launch(kernel, [x, y], Uint32Array.of(2, 0), [1, 1, 1]);
+    two.launch(kernel, [x, y], Uint32Array.of(3, 0), [1, 1, 1]);
+    one.close();
+    one.close();
+    expect(new Uint32Array(await two.read(y, 0, 256))).toEqual(iota(64).map((i) => 3 * i));
+    await two.idle();
+    expect(seen).toEqual(["one axpb", "two axpb"]);
+    two.close();
+    three.close();
+    expect(kindOf(() => three.alloc(4, "z"))).toBe("device-lost");
   });
 
   test("a closed device says so, and closing twice is nothing", async () => {
