@@ -140,6 +140,13 @@ export const dimKey = (d: Dim): string =>
 export const dimsEqual = (a: readonly Dim[], b: readonly Dim[]): boolean =>
   a.length === b.length && a.every((d, i) => dimEqual(d, b[i]!));
 
+/** The number that a dim without names is, tagged with a split or not. */
+export function dimNumber(d: Dim): number | undefined {
+  if (typeof d === "number") return d;
+  const n = normal(d.terms);
+  return typeof n === "number" ? n : undefined;
+}
+
 /** Every atom in a dim, those inside quotients included. */
 export function dimAtoms(d: Dim): readonly DimAtom[] {
   const found = new Map<string, DimAtom>();

@@ -2,7 +2,7 @@
  * Building Core: equations are collected one after another, and each is bound at the type that its op gives.
  * For passes and tests; what is ill-typed here is a bug of ours.
  */
-import { type Dim, dimEqual, dimMul, dimVar } from "../base/dim.ts";
+import { type Dim, dimEqual, dimMul, dimNumber, dimVar } from "../base/dim.ts";
 import { invariant } from "../base/invariant.ts";
 import type { Span } from "../base/span.ts";
 import type {
@@ -226,9 +226,9 @@ export function program(
     inputs: ports.map((p, i) => ({ port: p, local: locals[i]! })),
     body: { eqns: b.eqns, results },
     outputs: results.map((r, i) => {
-      const shape = r.type.shape.map((d, k) => dimMul(d, ringSize(mesh, outputs[i]![k]!.axes)));
+      const shape = r.type.shape.map((d, k) => dimNumber(dimMul(d, ringSize(mesh, outputs[i]![k]!.axes))));
       invariant(
-        shape.every((d) => typeof d === "number"),
+        shape.every((d) => d !== undefined),
         "an output's shape is numbers",
       );
       return port({
