@@ -285,7 +285,7 @@ export const collectives: {
   ppermute: (xs, { route }, step) => {
     const n = xs.length;
     if (route.kind === "shift") {
-      const shift = route.offset + step * (route.perStep ?? 0);
+      const shift = route.offset + step * (route.perStep ?? 1);
       return xs.map((_, p) => xs[(((p - shift) % n) + n) % n]!);
     }
     const from = new Map(route.pairs.map(([a, b]) => [b, a]));
