@@ -1,0 +1,25 @@
+/** DeviceProgram → Schedule: the whole order of the passes. */
+import { invariant } from "../base/invariant.ts";
+import type { DeviceProgram } from "../tile/ir.ts";
+import { assignMemory } from "./memory.ts";
+import { overlap } from "./overlap.ts";
+import type { Kernel, Schedule } from "./schedule.ts";
+import { simplify } from "./simplify.ts";
+
+/** `donate`: paths of inputs whose memory may be overwritten; an output may then take their place. */
+export type PlanOptions = { readonly donate?: readonly string[] };
+
+/**
+ * Plans `program`. `kernels[k]` says how kernel k is launched (its text is the emitter's); the order is the program's.
+ * Takes time linear in the program; sizes of mesh, arrays and loops do not enter.
+ */
+export function plan(program: DeviceProgram, kernels: readonly Kernel[], options: PlanOptions = {}): Schedule {
+  invariant(
+    kernels.length === program.kernels.length && kernels.every((k, i) => k.name === program.kernels[i]!.name),
+    "plan: the kernels' meta data are not in the order of the program's kernels",
+  );
+  const donate = new Set(options.donate);
+  const donated = new Set(program.inputs.filter((i) => donate.has(i.port.path)).map((i) => i.array));
+  const simple = simplify(program, donated);
+  return assignMemory(program, kernels, simple, overlap(simple.steps), donate);
+}

@@ -1,0 +1,402 @@
+/**
+ * Runs a schedule: on every device a walk over the steps, all of them side by side.
+ *
+ * A walk queues launches and goes on; it stops only at a `wait`. A send starts reading at once, so the copy out of the
+ * source stands in the device's queue before the kernels that follow; what was read is written straight into the
+ * receiver's buffer as soon as the receiver has reached its `receive` (before that the buffer may be in use), beside the
+ * compute of both. Work on a device takes effect in the order of the calls, so a receiver's kernels that come after its
+ * `wait` see what arrived.
+ *
+ * If anything fails, every walk stops, and the error names the step and the device.
+ */
+import type { Schedule, Step, Transfer, When } from "../compiler/schedule/schedule.ts";
+import type { Device, DeviceBuffer, Kernel } from "./device.ts";
+import { GyreRuntimeError, withLimit } from "./errors.ts";
+import { coordinatesOf, peers, ringPlace } from "./route.ts";
+import { nowMicros, type TraceEvent } from "./trace.ts";
+
+export type RunOptions = {
+  /** Told of every launch, copy, transfer and wait, in the schedule's own labels. */
+  readonly trace?: (event: TraceEvent) => void;
+  /** Told now and then how far the run is: steps done and steps in all, over all devices. */
+  readonly progress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  /** How long a wait may last while nothing moves on any device; 10 minutes when left out. */
+  readonly timeoutMs?: number;
+};
+
+/** `devices[p]`, `kernels[p][k]` and `memory[p][b]`: at mesh position p, kernel k of the schedule, what buffer b is in. */
+export type Machine = {
+  readonly devices: readonly Device[];
+  readonly kernels: readonly (readonly Kernel[])[];
+  readonly memory: readonly (readonly DeviceBuffer[])[];
+};
+
+const TIMEOUT_MS = 600_000;
+/** Launches that a device may be behind. */
+const AHEAD = 512;
+const PROGRESS_MS = 50;
+
+/**
+ * Runs `schedule`; resolves when all devices are done. Gives where each buffer's name ended: `result[p][b]` (loops
+ * exchange the names of buffers). Rejects with a GyreRuntimeError, or with the signal's reason.
+ */
+export async function runSchedule(
+  schedule: Schedule,
+  machine: Machine,
+  options: RunOptions = {},
+): Promise<readonly (readonly DeviceBuffer[])[]> {
+  const shared = startRun(schedule, machine, options);
+  const abort = () => shared.stop(options.signal!.reason);
+  options.signal?.throwIfAborted();
+  options.signal?.addEventListener("abort", abort);
+  const { trace } = options;
+  if (trace) for (const [p, device] of machine.devices.entries()) device.trace(launchSink(shared, device, p, trace));
+  try {
+    const walks = machine.devices.map((_, p) =>
+      walk(shared, p).catch((error) => {
+        shared.stop(error);
+        throw error;
+      }),
+    );
+    await Promise.allSettled(walks);
+    if (shared.failure) throw shared.failure.reason;
+    return await Promise.all(walks);
+  } finally {
+    options.signal?.removeEventListener("abort", abort);
+    if (trace) for (const device of machine.devices) quietly(() => device.trace(undefined));
+  }
+}
+
+// ---- what all walks of a run share -----------------------------------------------------------------------------------
+
+/** The meeting of a send's bytes with a receive's buffer. */
+type Box = {
+  /** Hands over what arrived: at once when the target is known, else when it is. */
+  arrive?: (target: DeviceBuffer) => void;
+  target?: { readonly buffer: DeviceBuffer; readonly done: () => void };
+};
+
+type Shared = {
+  readonly schedule: Schedule;
+  readonly machine: Machine;
+  readonly options: RunOptions;
+  /** `boxes[p]`: what position p is to receive, by token and turn. */
+  readonly boxes: readonly Map<string, Box>[];
+  /** By position: launches whose times the device has yet to report. */
+  readonly launched: readonly { label: string; kernel: string; detail: TraceEvent["detail"] }[][];
+  readonly stop: (reason: unknown) => void;
+  readonly stepDone: () => void;
+  readonly moved: () => void;
+  readonly lastMoved: () => number;
+  /** As `promise`, but ends when the run is stopped. */
+  readonly orStop: <T>(promise: Promise<T>) => Promise<T>;
+  failure: { readonly reason: unknown } | undefined;
+};
+
+function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Shared {
+  const total = countSteps(schedule.steps) * machine.devices.length;
+  const pending = new Set<(reason: unknown) => void>();
+  let done = 0;
+  let told = performance.now();
+  let moved = performance.now();
+  const shared: Shared = {
+    schedule,
+    machine,
+    options,
+    boxes: machine.devices.map(() => new Map()),
+    launched: machine.devices.map(() => []),
+    failure: undefined,
+    stop(reason) {
+      if (shared.failure) return;
+      shared.failure = { reason };
+      for (const reject of pending) reject(reason);
+    },
+    stepDone() {
+      done++;
+      const now = performance.now();
+      if (options.progress && (done === total || now - told > PROGRESS_MS)) {
+        told = now;
+        options.progress(done, total);
+      }
+    },
+    moved() {
+      moved = performance.now();
+    },
+    lastMoved: () => moved,
+    orStop: (promise) =>
+      new Promise((resolve, reject) => {
+        if (shared.failure) return reject(shared.failure.reason);
+        pending.add(reject);
+        promise.then(resolve, reject).finally(() => pending.delete(reject));
+      }),
+  };
+  return shared;
+}
+
+/** How many steps one device takes, loops unrolled. */
+function countSteps(steps: readonly Step[]): number {
+  return steps.reduce((n, step) => n + (step.kind === "loop" ? step.count * countSteps(step.body) : 1), 0);
+}
+
+/** The device reports launches in their order, by kernel: gives each its label back. */
+function launchSink(shared: Shared, device: Device, position: number, trace: (event: TraceEvent) => void) {
+  const waiting = shared.launched[position]!;
+  return (kernel: string, start: number, end: number) => {
+    const at = waiting.findIndex((l) => l.kernel === kernel);
+    const [launch] = at < 0 ? [] : waiting.splice(at, 1);
+    trace({
+      device: device.info.name,
+      stream: "compute",
+      name: launch?.label ?? kernel,
+      start,
+      end,
+      ...(launch?.detail ? { detail: launch.detail } : {}),
+    });
+  };
+}
+
+// ---- one device ------------------------------------------------------------------------------------------------------
+
+/** The loops around a step, by id, and the innermost of them. */
+type Loops = { readonly steps: ReadonlyMap<number, number>; readonly step: number; readonly count: number };
+const OUTSIDE: Loops = { steps: new Map(), step: 0, count: 1 };
+
+async function walk(shared: Shared, position: number): Promise<readonly DeviceBuffer[]> {
+  const { schedule, machine, options } = shared;
+  const device = machine.devices[position]!;
+  const kernels = machine.kernels[position]!;
+  const names = [...machine.memory[position]!];
+  const flying = new Map<number, { readonly done: Promise<unknown>; readonly ends: Promise<void>[] }>();
+  const turns = new Map<string, number>();
+  let behind = 0;
+
+  const trace = (stream: string, name: string, start: number, detail: TraceEvent["detail"]) =>
+    options.trace?.({ device: device.info.name, stream, name, start, end: nowMicros(), ...(detail ? { detail } : {}) });
+
+  const transfer = (step: Transfer, loops: Loops) => {
+    const turnKey = `${step.kind} ${step.token}`;
+    const turn = turns.get(turnKey) ?? 0;
+    turns.set(turnKey, turn + 1);
+    const key = `${step.token} ${turn}`;
+    const { to, from } = peers(schedule.mesh, step.axes, step.route, position, (id) => loops.steps.get(id) ?? 0);
+    const start = nowMicros();
+    const buffer = names[step.buffer]!;
+    const detail = { ...detailOf(loops), bytes: step.bytes };
+    let end: Promise<void> | undefined;
+    if (step.kind === "send" && to !== undefined) {
+      end = sendTo(shared, position, to, key, buffer, step.bytes);
+      if (to !== position) end = end.then(() => trace(step.stream, step.label, start, { ...detail, to: nameOf(to) }));
+    } else if (step.kind === "receive" && from === undefined) {
+      device.write(buffer, 0, new Uint8Array(step.bytes));
+    } else if (step.kind === "receive" && from !== undefined) {
+      end = receiveIn(shared, position, key, buffer);
+      if (from !== position) {
+        end = end.then(() => trace(step.stream, step.label, start, { ...detail, from: nameOf(from) }));
+      }
+    }
+    if (!end) return;
+    const ended = end.catch((error) => {
+      throw explain(error, step.label, shared, position);
+    });
+    ended.catch(() => {}); // whoever waits for the token sees it
+    const ends = [...(flying.get(step.token)?.ends ?? []), ended];
+    flying.set(step.token, { ends, done: Promise.all(ends) });
+    flying.get(step.token)!.done.catch(() => {});
+  };
+  const nameOf = (p: number) => machine.devices[p]!.info.name;
+
+  const execute = (step: Exclude<Step, { kind: "loop" | "wait" }>, loops: Loops) => {
+    switch (step.kind) {
+      case "launch": {
+        const { groups, scalars } = schedule.kernels[step.kernel]!;
+        const kernel = kernels[step.kernel]!;
+        const words = new Int32Array(kernel.source.uniformWords);
+        scalars.forEach((scalar, i) => {
+          words[i] =
+            scalar.kind === "axis_index"
+              ? ringPlace(schedule.mesh, scalar.axes, position)
+              : (loops.steps.get(scalar.loop) ?? 0);
+        });
+        if (options.trace && Math.min(...groups) > 0) {
+          const detail = detailOf(loops);
+          shared.launched[position]!.push({ label: step.label, kernel: kernel.source.name, detail });
+        }
+        device.launch(
+          kernel,
+          step.args.map((arg) => names[arg.buffer]!),
+          words,
+          groups,
+        );
+        behind++;
+        return;
+      }
+      case "copy":
+        device.copy(names[step.from]!, 0, names[step.to]!, 0, step.bytes);
+        return;
+      case "send":
+      case "receive":
+        transfer(step, loops);
+    }
+  };
+
+  const walkSteps = async (steps: readonly Step[], loops: Loops): Promise<void> => {
+    for (const step of steps) {
+      if (shared.failure) throw shared.failure.reason;
+      if (!isDone(step.when, loops)) {
+        shared.stepDone();
+        continue;
+      }
+      if (step.kind === "loop") {
+        for (let i = 0; i < step.count; i++) {
+          const own = new Map<number, DeviceBuffer>();
+          if (i === 0) {
+            const stands = step.carry.filter((c) => c.first !== undefined);
+            for (const c of stands) own.set(c.buffer, names[c.buffer]!);
+            for (const c of stands) names[c.buffer] = names[c.first!]!;
+          }
+          const inside = { steps: new Map(loops.steps).set(step.id, i), step: i, count: step.count };
+          await walkSteps(step.body, inside);
+          for (const [name, buffer] of own) names[name] = buffer;
+          for (const cycle of step.rotate) rotate(names, cycle);
+        }
+        continue;
+      }
+      try {
+        if (step.kind === "wait") {
+          device.flush();
+          const start = nowMicros();
+          const flight = flying.get(step.token);
+          if (flight) {
+            const what = `step '${step.label}' on ${placeName(shared, position)}`;
+            await shared.orStop(withLimit(flight.done, options.timeoutMs ?? TIMEOUT_MS, what, shared.lastMoved));
+          }
+          flying.delete(step.token);
+          behind = 0;
+          trace("host", step.label, start, detailOf(loops));
+        } else {
+          execute(step, loops);
+          if (behind >= AHEAD) {
+            behind = 0;
+            await shared.orStop(device.idle());
+          }
+        }
+      } catch (error) {
+        throw isStop(shared, error) ? error : explain(error, step.label, shared, position);
+      }
+      shared.stepDone();
+    }
+  };
+
+  await walkSteps(schedule.steps, OUTSIDE);
+  await shared.orStop(device.idle());
+  return names;
+}
+
+function isDone(when: When | undefined, { step, count }: Loops): boolean {
+  switch (when) {
+    case undefined:
+      return true;
+    case "first":
+      return step === 0;
+    case "not-first":
+      return step > 0;
+    case "last":
+      return step === count - 1;
+    case "not-last":
+      return step < count - 1;
+  }
+}
+
+/** The first name of the cycle gets what the second named, …, the last what the first did. */
+function rotate(names: DeviceBuffer[], cycle: readonly number[]): void {
+  const first = names[cycle[0]!]!;
+  cycle.forEach((name, i) => {
+    names[name] = i + 1 < cycle.length ? names[cycle[i + 1]!]! : first;
+  });
+}
+
+const detailOf = (loops: Loops): TraceEvent["detail"] =>
+  loops === OUTSIDE ? undefined : { step: [...loops.steps.values()].join(".") };
+
+// ---- transfers -------------------------------------------------------------------------------------------------------
+
+function boxAt(shared: Shared, position: number, key: string): Box {
+  const boxes = shared.boxes[position]!;
+  const known = boxes.get(key);
+  if (known) return known;
+  const box: Box = {};
+  boxes.set(key, box);
+  return box;
+}
+
+function meet(shared: Shared, position: number, key: string, box: Box): void {
+  if (!box.arrive || !box.target) return;
+  shared.boxes[position]!.delete(key);
+  box.arrive(box.target.buffer);
+  shared.moved();
+  box.target.done();
+}
+
+/** Resolves when the bytes have left `source`. */
+async function sendTo(
+  shared: Shared,
+  position: number,
+  to: number,
+  key: string,
+  source: DeviceBuffer,
+  bytes: number,
+): Promise<void> {
+  const device = shared.machine.devices[position]!;
+  const receiver = shared.machine.devices[to]!;
+  const box = boxAt(shared, to, key);
+  if (to === position || device === receiver) {
+    box.arrive = (target) => device.copy(source, 0, target, 0, bytes);
+    return meet(shared, to, key, box);
+  }
+  await device.readInto(source, 0, bytes, (mapped) => {
+    if (shared.failure) return;
+    if (box.target) box.arrive = (target) => receiver.write(target, 0, mapped);
+    else {
+      const kept = mapped.slice(0);
+      box.arrive = (target) => receiver.write(target, 0, kept);
+    }
+    meet(shared, to, key, box);
+  });
+}
+
+/** Resolves when what was sent is in `buffer` for all later work on this device. */
+function receiveIn(shared: Shared, position: number, key: string, buffer: DeviceBuffer): Promise<void> {
+  return new Promise((resolve) => {
+    const box = boxAt(shared, position, key);
+    box.target = { buffer, done: resolve };
+    meet(shared, position, key, box);
+  });
+}
+
+// ---- errors ----------------------------------------------------------------------------------------------------------
+
+/** `webgpu:3 (sp=3, tp=0)`. */
+function placeName(shared: Shared, position: number): string {
+  const { mesh } = shared.schedule;
+  const at = coordinatesOf(mesh, position);
+  const where = mesh.axes.map((axis, i) => `${axis.name}=${at[i]}`).join(", ");
+  return `${shared.machine.devices[position]!.info.name} (${where})`;
+}
+
+const isStop = (shared: Shared, error: unknown): boolean => shared.failure !== undefined && shared.failure.reason === error;
+
+/** The same error with the step and the device in its sentence. */
+function explain(error: unknown, label: string, shared: Shared, position: number): unknown {
+  if (!(error instanceof GyreRuntimeError) || error.message.includes(`step '`)) return error;
+  const message = `step '${label}' on ${placeName(shared, position)}: ${error.message}`;
+  return new GyreRuntimeError(error.kind, message, error.help, { cause: error });
+}
+
+function quietly(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // a lost device has nothing more to say
+  }
+}
