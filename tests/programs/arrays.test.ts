@@ -1,0 +1,83 @@
+/** Programs of array code outside `tiles`. */
+import { array, attention, largest, mod, once, range, scalar, sum, tabulate, trial } from "./harness.ts";
+
+trial("bf16 operands", {
+  program: "programs/half-precision",
+  dims: { N: 8, D: 24, E: 6 },
+  inputs: { x: undefined, w: undefined, bias: undefined },
+  bound: 1e-2,
+  expect: ({ x, w, bias }) => {
+    const y = once((n, e) => sum(24, (d) => x(n!, d) * w(d, e!)) + bias(e!));
+    return {
+      0: array([8, 6], (n, e) => y(n!, e!)),
+      1: array([6], (e) => sum(8, (n) => y(n, e!) * sum(24, (d) => 2 * x(n, d)))),
+    };
+  },
+});
+
+trial("whole numbers and truth", {
+  program: "programs/integers",
+  dims: { N: 40 },
+  inputs: { a: (n) => (n! * 7) % 23 - 11, b: (n) => (n! * 5) % 13 - 6, c: (n) => n! * 100003 },
+  expect: ({ a, b, c }) => {
+    const divisor = (n: number) => b(n) || 1;
+    const quotient = (n: number) => Math.floor(a(n) / divisor(n));
+    const odd = (n: number) => mod(a(n), 2) === 1;
+    return {
+      quotient: array([40], (n) => quotient(n!)),
+      remainder: array([40], (n) => a(n!) - quotient(n!) * divisor(n!)),
+      wrapped: array([40], (n) => (Math.imul(c(n!), 2654435761) + 7) >>> 0),
+      odd: array([40], (n) => Number((odd(n!) && !(b(n!) < 0)) || a(n!) === b(n!))),
+      any_odd: scalar(Number(range(40).some(odd))),
+      chosen: array([40], (n) => (a(n!) > 0 ? Math.max(a(n!), b(n!)) : -Math.min(a(n!), b(n!)))),
+    };
+  },
+});
+
+for (const at of [0, 5, 12])
+  trial(`new keys and values in a cache, at ${at}`, {
+    program: "programs/kv-cache",
+    dims: { B: 1, S: 16, Q: 4, H: 2, D: 4 },
+    inputs: { q: undefined, k: undefined, v: undefined, keys: undefined, values: undefined, at: () => at },
+    expect: ({ q, k, v, keys, values }) => {
+      const fresh = (j: number) => j >= at && j < at + 4;
+      const allKeys = (b: number, j: number, h: number, d: number) => (fresh(j) ? k(b, j - at, h, d) : keys(b, j, h, d));
+      const allValues = (b: number, j: number, h: number, d: number) =>
+        fresh(j) ? v(b, j - at, h, d) : values(b, j, h, d);
+      const mask = (i: number, j: number) => at + i >= j;
+      return {
+        out: array([1, 4, 2, 4], attention(q, allKeys as typeof k, allValues as typeof v, { keys: 16, width: 4, mask })),
+        keys: array([1, 16, 2, 4], allKeys as typeof k),
+        values: array([1, 16, 2, 4], allValues as typeof v),
+      };
+    },
+  });
+
+for (const dp of [1, 2])
+  trial(`what a loop collects, dp = ${dp}`, {
+    program: "programs/collected-steps",
+    dims: { T: 7, N: 6 },
+    mesh: { dp },
+    inputs: { x: undefined },
+    expect: ({ x }) => {
+      const m = (t: number, n: number): number => (t < 0 ? 0 : 0.9 * m(t - 1, n) + 0.1 * x(t, n));
+      return {
+        0: array([6], (n) => m(6, n!)),
+        1: array([7, 6], (t, n) => m(t!, n!)),
+        2: array([7], (t) => sum(6, (n) => Math.abs(m(t!, n) - m(t! - 1, n)))),
+      };
+    },
+  });
+
+trial("a softmax over a growing prefix", {
+  program: "programs/running-softmax",
+  dims: { B: 4, S: 19, D: 3 },
+  inputs: { score: undefined, value: undefined },
+  expect: ({ score, value }) => ({
+    "": array([4, 19, 3], (b, s, d) => {
+      const top = largest(19, (i) => score(b!, i));
+      const e = tabulate([s! + 1], (i) => Math.exp(score(b!, i!) - top));
+      return sum(s! + 1, (i) => e[i]! * value(b!, i, d!)) / sum(s! + 1, (i) => e[i]!);
+    }),
+  }),
+});

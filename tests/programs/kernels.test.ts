@@ -1,0 +1,110 @@
+/** Programs with `tiles` of their own. */
+import { array, attention, largest, once, range, sigmoid, sum, trial } from "./harness.ts";
+
+trial("sigmoid attention with a window; S is not a multiple of the block", {
+  program: "programs/sigmoid-window",
+  dims: { B: 2, S: 70, H: 2, D: 8 },
+  inputs: { q: undefined, k: undefined, v: undefined, shift: undefined },
+  expect: ({ q, k, v, shift }) => {
+    const score = (b: number, i: number, j: number, h: number) => sum(8, (d) => q(b, i, h, d) * k(b, j, h, d)) / Math.sqrt(8);
+    const weight = once((b, i, j, h) => sigmoid(score(b!, i!, j!, h!) - shift(h!)));
+    return {
+      "": array([2, 70, 2, 8], (b, i, h, d) =>
+        sum(70, (j) => (i! >= j && i! - j < 24 ? weight(b!, i!, j, h!) * v(b!, j, h!, d!) : 0)),
+      ),
+    };
+  },
+});
+
+trial("two results from one kernel, blocks that do not divide", {
+  program: "programs/ragged-product",
+  dims: { M: 50, K: 37, N: 45 },
+  inputs: { a: undefined, b: undefined },
+  expect: ({ a, b }) => {
+    const c = once((i, j) => sum(37, (r) => a(i!, r) * b(r, j!)));
+    return {
+      0: array([50, 45], c),
+      1: array([50], (i) => largest(45, (j) => c(i!, j)) / Math.sqrt(sum(45, (j) => c(i!, j) ** 2))),
+    };
+  },
+});
+
+trial("mean and deviation of rows longer than a block", {
+  program: "programs/row-statistics",
+  dims: { N: 13, D: 75 },
+  inputs: { x: undefined },
+  expect: ({ x }) => {
+    const mean = (n: number) => sum(75, (d) => x(n, d)) / 75;
+    return {
+      mean: array([13], (n) => mean(n!)),
+      scale: array([13], (n) => 1 / Math.sqrt(sum(75, (d) => x(n!, d) ** 2) / 75 - mean(n!) ** 2 + 1e-5)),
+    };
+  },
+});
+
+trial("a loop in a loop in a kernel", {
+  program: "programs/nested-folds",
+  dims: { N: 20, R: 3, K: 19, D: 6 },
+  inputs: { x: undefined, keys: undefined, weight: undefined },
+  expect: ({ x, keys, weight }) => ({
+    "": array([20], (n) =>
+      sum(3, (r) => weight(r) * Math.log(sum(19, (k) => Math.exp(sum(6, (d) => x(n!, d) * keys(r, k, d)))))),
+    ),
+  }),
+});
+
+for (const entry of ["large", "small", "automatic"])
+  trial(`blocks of any size: ${entry}`, {
+    program: "programs/block-sizes",
+    entry,
+    dims: { N: 40, D: 8 },
+    inputs: { x: undefined, w: undefined },
+    expect: ({ x, w }) => ({
+      "": array([40, 8], (i, e) => sum(40, (j) => Math.tanh(sum(8, (d) => x(i!, d) * x(j, d))) * w(j, e!))),
+    }),
+  });
+
+trial("blocks far larger than a workgroup's memory", {
+  program: "programs/block-sizes",
+  entry: "large",
+  dims: { N: 600, D: 16 },
+  inputs: { x: undefined, w: undefined },
+  expect: ({ x, w }) => {
+    const t = once((i, j) => Math.tanh(sum(16, (d) => x(i!, d) * x(j!, d))));
+    return { "": array([600, 16], (i, e) => sum(600, (j) => t(i!, j) * w(j, e!))) };
+  },
+});
+
+for (const sp of [1, 2])
+  trial(`run-time scalars in a kernel, sp = ${sp}`, {
+    program: "programs/captured-scalars",
+    dims: { N: 24 },
+    mesh: { sp },
+    inputs: { x: undefined, gain: () => -0.3, offset: () => 5 },
+    expect: ({ x }) => ({
+      "": array([24], (i) => {
+        const me = Math.floor(i! / (24 / sp));
+        return range(3).reduce((y, step) => ((i! + 5) % 2 === step % 2 ? Math.exp(-0.3) * y : y + step - me), x(i!));
+      }),
+    }),
+  });
+
+trial("counting in a kernel, two results of different dtypes", {
+  program: "programs/histogram",
+  dims: { N: 90, K: 6 },
+  inputs: { x: undefined, edges: (k) => k! - 2 },
+  expect: ({ x }) => ({
+    count: array([6], (e) => range(90).filter((n) => x(n) < e! - 2).length),
+    top: array([6], (e) => Math.max(...range(90).map((n) => (x(n) < e! - 2 ? x(n) : Number.NEGATIVE_INFINITY)))),
+  }),
+});
+
+const blind = { keys: 64, width: 8, mask: (q: number, k: number) => q % 3 !== 0 && k - q >= 40 };
+for (const entry of ["around", "alone"])
+  trial(`queries that see nothing give 0: ${entry}`, {
+    program: "programs/blind-rows",
+    entry,
+    dims: { B: 1, S: 64, H: 2, D: 8 },
+    inputs: { q: undefined, k: undefined, v: undefined },
+    expect: ({ q, k, v }) => ({ "": array([1, 64, 2, 8], attention(q, k, v, blind)) }),
+  });
