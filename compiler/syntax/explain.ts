@@ -100,10 +100,11 @@ export function explain(error: IRecognitionException, source: Source, tokens: re
   const at = found.tokenType === EOF ? tokens.length : tokens.indexOf(found);
   const rule = error.context.ruleStack.at(-1) ?? "module";
   const stumble: Stumble = { rule, found, before: tokens[at - 1], expected: error.message, tokens, at };
-  const span = spanOfFound(stumble, source);
+  const known = hints.find((h) => h.when(stumble))?.help;
+  const span = placeOfStumble(stumble, source, known !== undefined);
   const special = specialCase(stumble, span, source);
   if (special) return special;
-  const help = hint(stumble);
+  const help = known ?? shapeOf(rule);
   const foundText = describe(found);
   if (error.name !== "MismatchedTokenException") {
     const what = `${nouns[rule] ?? "something else"}${afterWhat(stumble)}`;
@@ -131,15 +132,16 @@ function specialCase(s: Stumble, span: Span, source: Source): Diagnostic | undef
   if (s.rule === "suffix" && s.before?.tokenType === t.Dot && twoBack?.tokenType === t.Int)
     return report("GY1007", spanOf(twoBack, source), { text: `${twoBack.image}.` });
   if (s.rule === "item" || s.rule === "module") {
-    if (s.found.tokenType === t.Let) return report("GY1104", span, {});
-    if (s.found.image === "}") return report("GY1106", span, {});
-    return report("GY1103", span, { found: describe(s.found) });
+    const here = s.found.tokenType === EOF ? span : spanOf(s.found, source);
+    if (s.found.tokenType === t.Let) return report("GY1104", here, {});
+    if (s.found.image === "}") return report("GY1106", here, {});
+    return report("GY1103", here, { found: describe(s.found) });
   }
   const opener = openerBefore(s.tokens, s.at);
   const ends = s.found.tokenType === EOF || (declarationWords.includes(s.found.tokenType) && s.found.startColumn === 1);
   if (ends && opener && closerOf[opener.image] === s.expected)
     return report("GY1105", spanOf(opener, source), { opener: opener.image, closer: s.expected }, [
-      { span, message: `${describe(s.found)} comes first` },
+      { span: s.found.tokenType === EOF ? span : spanOf(s.found, source), message: `${describe(s.found)} comes first` },
     ]);
   return undefined;
 }
@@ -162,7 +164,7 @@ const hints: readonly { readonly when: (s: Stumble) => boolean; readonly help: s
   },
   { when: (s) => s.rule === "primary" && is(s.found, t.LSquare), help: "a list of values is a tuple, `(a, b)`" },
   {
-    when: (s) => s.rule === "primary" && is(s.found, t.Let),
+    when: (s) => s.rule === "primary" && is(s.found, t.Let) && s.found.startLine === s.before?.endLine,
     help: "a `let` stands on a line of a block, `{ let x = e … }`",
   },
   { when: (s) => s.rule === "primary" && is(s.found, t.Underscore), help: "`_` stands only in patterns and specs" },
@@ -176,18 +178,17 @@ const hints: readonly { readonly when: (s: Stumble) => boolean; readonly help: s
   },
 ];
 
-function hint(s: Stumble): string | undefined {
-  const known = hints.find((h) => h.when(s))?.help;
-  const shape = shapes[s.rule];
-  return known ?? (shape === undefined ? undefined : `it is written ${q(shape)}`);
-}
+const shapeOf = (rule: string): string | undefined =>
+  shapes[rule] === undefined ? undefined : `it is written ${q(shapes[rule])}`;
 
 const is = (token: IToken, ...types: readonly IToken["tokenType"][]): boolean => types.includes(token.tokenType);
 
-/** The end of the file is shown behind the last token. */
-function spanOfFound(s: Stumble, source: Source): Span {
-  if (s.found.tokenType !== EOF) return spanOf(s.found, source);
-  const end = s.before ? s.before.startOffset + s.before.image.length : 0;
+/** The token that does not fit; but where it begins a later line and is no mistake itself, the place where one is missing. */
+function placeOfStumble({ found, before }: Stumble, source: Source, foundIsWrong: boolean): Span {
+  const here = found.tokenType === EOF ? undefined : spanOf(found, source);
+  const laterLine = before === undefined || found.startLine !== before.endLine;
+  if (here && (foundIsWrong || !laterLine || before === undefined)) return here;
+  const end = before ? before.startOffset + before.image.length : 0;
   return { source, start: end, end };
 }
 

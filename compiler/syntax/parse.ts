@@ -47,7 +47,7 @@ function parseTokens(source: Source, lexed: Lexed): Parsed {
     told.push(deep.diagnostic);
     return deep.item;
   });
-  const diagnostics = firstOfEachLine([...lexed.diagnostics, ...stumbles, ...told]);
+  const diagnostics = firstOfEachLine([...lexed.diagnostics, ...stumbles], told);
   return { module: moduleOf(source, lexed, items), diagnostics };
 }
 
@@ -56,14 +56,18 @@ function moduleOf(source: Source, lexed: Lexed, bare: readonly Ast.Item[]): Ast.
   return { kind: "module", source, items, comments, span: { source, start: 0, end: source.text.length } };
 }
 
-/** One mistake makes a parser stumble several times on its line; the first is the one to tell. */
-function firstOfEachLine(all: readonly Diagnostic[]): readonly Diagnostic[] {
+/**
+ * One mistake makes a parser stumble several times on its line; the first is the one to tell. What the builder has to say of a
+ * line that could not be read (`told`) gives way.
+ */
+function firstOfEachLine(stumbles: readonly Diagnostic[], told: readonly Diagnostic[]): readonly Diagnostic[] {
   const lines = new Set<number>();
-  const unclosed = all.some((d) => d.code === "GY1105");
-  return sortDiagnostics(all).filter((d) => {
+  const unclosed = stumbles.some((d) => d.code === "GY1105");
+  const firsts = [...sortDiagnostics(stumbles), ...sortDiagnostics(told)].filter((d) => {
     const { line } = positionAt(d.span.source, d.span.start);
     if (lines.has(line) || (unclosed && d.code === "GY1106")) return false;
     lines.add(line);
     return true;
   });
+  return sortDiagnostics(firsts);
 }
