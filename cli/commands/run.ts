@@ -1,0 +1,121 @@
+import type { Command } from "commander";
+import type { Tensor } from "../../runtime/dtype.ts";
+import type { TraceEvent } from "../../runtime/trace.ts";
+import type { Declare } from "../command.ts";
+import { cannot, type ExitCode } from "../exit.ts";
+import { prepareFolder, writeAtomic } from "../files.ts";
+import { count, type InFlag, inFlag } from "../flags.ts";
+import { colors, type Io } from "../io.ts";
+import { backendFlag, type ProgramFlags, programFlags } from "../shared.ts";
+import type { Result, Verdict } from "../results.ts";
+import { humanTime, plural } from "../text.ts";
+
+type Options = ProgramFlags & {
+  readonly backend: string;
+  readonly in?: readonly InFlag[];
+  readonly out?: string;
+  readonly seed: number;
+  readonly verify?: true;
+  readonly trace?: string;
+  readonly report?: string;
+  readonly repeat?: number;
+};
+
+const EXAMPLES = `
+Examples:
+  $ gyre run examples/05-ring-attention.gyre --dims B=1,S=256,H=4,D=32 --verify
+  $ gyre run ring.gyre --mesh sp=8 --in batch.npz --in p=weights.safetensors --out results
+  $ gyre run ring.gyre --dims B=1,S=2048,H=8,D=64 --repeat 5 --trace trace.json`;
+
+/** `gyre run`: compiles, runs, and prints or writes the results. */
+export const runCommand: Declare = (program, io, done) => {
+  const command: Command = program
+    .command("run")
+    .description("compile an entry point, run it on a mesh of devices, print or write the results")
+    .argument("<file>", "a Gyre program");
+  backendFlag(programFlags(command))
+    .option("--in <name=file>", "an input from .npy; .npz and .safetensors files give every array by name", inFlag)
+    .option("--out <dir>", "write the results here, as result.npy, result.0.npy, result.FIELD.npy")
+    .option("--seed <n>", "for inputs that are not given: random normal numbers, integers are 0", count(0), 0)
+    .option("--verify", "run the reference interpreter too, and compare; exit 1 where a result is too far off")
+    .option("--trace <file>", "write what ran when as a Chrome trace (opens in Perfetto)")
+    .option("--report <file>", "the same and the program as one HTML page (not supported yet)")
+    .option("--repeat <n>", "run n times after a warm-up and print the median", count(1))
+    .addHelpText("after", EXAMPLES)
+    .action(async (file: string, options: Options) => done(await run(file, options, io)));
+};
+
+async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
+  if (options.report) throw cannot("--report is not supported yet", "--trace FILE writes a trace that Perfetto opens");
+  if (options.backend.startsWith("cuda")) throw cannot("the CUDA backend is not supported yet", "use --backend webgpu");
+  if (options.out) prepareFolder(options.out);
+  const [{ compileFile, sourceOf }, { matchInputs, readInputs }, results, { progress }, execute] = await Promise.all([
+    import("../program.ts"),
+    import("../inputs.ts"),
+    import("../results.ts"),
+    import("../progress.ts"),
+    import("../execute.ts"),
+  ]);
+  const source = sourceOf(file);
+  const given = readInputs(options.in ?? []);
+  const shapes = new Map([...given].map(([path, { tensor }]) => [path, tensor.shape]));
+  const compiled = await compileFile(source, options, shapes, io);
+  if (!compiled) return 1;
+
+  const line = progress(io);
+  try {
+    const ports = compiled.program.inputs.map((input) => input.port);
+    const inputs = execute.allInputs(ports, matchInputs(ports, given), options.seed);
+    const trace: TraceEvent[] = [];
+    const ran =
+      options.backend === "reference"
+        ? execute.onReference(compiled, inputs, line, options.repeat)
+        : await execute.onDevices(compiled, inputs, options.backend, line, {
+            ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
+            ...(options.trace === undefined ? {} : { trace: (event: TraceEvent) => trace.push(event) }),
+          });
+    const verdicts = options.verify ? compare(execute.reference(compiled, inputs, line).outputs, ran.outputs, inputs) : [];
+    line.done();
+
+    if (options.trace) await writeTrace(options.trace, trace);
+    const files = options.out ? results.writeResults(ran.outputs, options.out) : [];
+    if (options.json) {
+      io.out(`${JSON.stringify({ entry: compiled.program.name, where: ran.where, results: ran.outputs.map(results.resultJson), ...(options.verify ? { verify: verdicts } : {}), times: ran.times, files }, null, 2)}\n`);
+    } else {
+      const c = colors(io.outColor);
+      for (const path of files) io.err(`wrote ${path}\n`);
+      if (!options.out) io.out(`${results.summary(ran.outputs, c)}\n`);
+      for (const v of verdicts) io.out(`${verdictLine(v, io)}\n`);
+      io.err(`${timesLine(ran.times, ran.where)}\n`);
+      if (options.trace) io.err(`wrote ${options.trace}: open it at ui.perfetto.dev\n`);
+    }
+    return verdicts.every((v) => v.ok) ? 0 : 1;
+  } finally {
+    line.done();
+  }
+
+  function compare(expected: readonly Result[], outputs: readonly Result[], inputs: readonly Tensor[]): readonly Verdict[] {
+    const dtypes = inputs.map((x) => x.dtype);
+    return outputs.map(({ path, tensor }, i) => results.verdict(path, tensor, expected[i]!.tensor.data, dtypes));
+  }
+
+  function verdictLine({ path, error, bound, ok }: Verdict, io: Io): string {
+    const { green, red } = colors(io.outColor);
+    const what = bound === 0 ? "equal to the reference" : `relative error ${error.toExponential(2)}, bound ${bound.toExponential(0)}`;
+    if (ok) return `${green("verified")} ${results.resultName(path)}: ${what}`;
+    return `${red("WRONG")} ${results.resultName(path)}: ${bound === 0 ? "differs from the reference" : what}`;
+  }
+}
+
+async function writeTrace(path: string, events: readonly TraceEvent[]): Promise<void> {
+  const { chromeTrace } = await import("../../runtime/trace.ts");
+  writeAtomic(path, chromeTrace({ events }));
+}
+
+/** `ran in 12.3 ms on 8 devices (SwiftShader)`, or the median of several. */
+function timesLine(times: readonly number[], where: string): string {
+  if (times.length === 1) return `ran in ${humanTime(times[0]!)} ${where}`;
+  const sorted = [...times].sort((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)]!;
+  return `ran ${plural(times.length, "time")} ${where}: median ${humanTime(median)}, ${humanTime(sorted[0]!)} to ${humanTime(sorted.at(-1)!)}`;
+}

@@ -1,0 +1,59 @@
+/** Runs a compiled program: on devices, or on the reference interpreter. */
+import { evaluate } from "../compiler/core/eval.ts";
+import type { Port } from "../compiler/core/ir.ts";
+import { elementCount, roundTo, type Tensor } from "../runtime/dtype.ts";
+import { defaultInput } from "../runtime/random.ts";
+import type { TraceEvent } from "../runtime/trace.ts";
+import type { Compiled } from "./program.ts";
+import type { Progress } from "./progress.ts";
+import type { Result } from "./results.ts";
+import { printSpec } from "./timeline.ts";
+
+/** Results, the milliseconds of each run, and where it ran: `on 4 devices (SwiftShader)`. */
+export type Ran = { readonly outputs: readonly Result[]; readonly times: readonly number[]; readonly where: string };
+
+/** One array for each port: the given one, or random numbers. Floats are what the dtype can hold, on every backend. */
+export const allInputs = (
+  ports: readonly Port[],
+  given: ReadonlyMap<string, Tensor>,
+  seed: number,
+): readonly Tensor[] =>
+  ports.map(({ path, dtype, shape }) => {
+    const data = given.get(path)?.data;
+    if (data) return { dtype, shape, data: roundTo(data, dtype) };
+    return { dtype, shape, data: defaultInput(seed, path, dtype, elementCount(shape)) };
+  });
+
+/** The meaning of the program, in float64; slow. */
+export function reference({ program }: Compiled, inputs: readonly Tensor[], line: Progress): Ran {
+  line.at("reference interpreter");
+  const began = performance.now();
+  let told = began;
+  const outputs = evaluate(
+    program,
+    inputs.map(({ dtype, shape, data }) => ({ dtype, shape, data: Float64Array.from(data) })),
+    {
+      // The interpreter does not yield, so the line is drawn from here.
+      onStep: (done) => {
+        const now = performance.now();
+        if (now - told < 250) return;
+        told = now;
+        line.at(`reference interpreter, ${done} blocks`);
+      },
+    },
+  );
+  return {
+    outputs: program.outputs.map((port, i) => ({ path: port.path, spec: printSpec(port.spec), tensor: outputs[i]! })),
+    times: [performance.now() - began],
+    where: "on the reference interpreter",
+  };
+}
+
+/** The reference as a backend: its results in the arrays that devices give back, and `repeat` times where asked. */
+export function onReference(compiled: Compiled, inputs: readonly Tensor[], line: Progress, repeat = 1): Ran {
+  const runs = Array.from({ length: repeat }, () => reference(compiled, inputs, line));
+  const outputs = runs[0]!.outputs.map((r) => ({ ...r, tensor: { ...r.tensor, data: roundTo(r.tensor.data, r.tensor.dtype) } }));
+  return { ...runs[0]!, outputs, times: runs.flatMap((r) => r.times) };
+}
+
+export type OnDevices = { readonly repeat?: number; readonly trace?: (event: TraceEvent) => void };

@@ -1,0 +1,28 @@
+/** The compiler's eyes: it asks for a module by path, and gets text. Standard library: the folder stdlib/ of the package. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const stdlib = fileURLToPath(new URL("../stdlib/", import.meta.url));
+
+/**
+ * The text of a module, or undefined where there is none: a path of the file system, or `gyre/NAME` of the standard
+ * library. Text that is not UTF-8 counts as absent.
+ */
+export function readSource(path: string): string | undefined {
+  const [, name] = /^gyre\/([\w-]+)$/.exec(path) ?? [];
+  const file = name === undefined ? path : `${stdlib}${name}.gyre`;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The modules of the standard library: `gyre/attention`, `gyre/masks`, … */
+export const libraryModules = (): readonly string[] =>
+  existsSync(stdlib)
+    ? readdirSync(stdlib)
+        .filter((name) => name.endsWith(".gyre"))
+        .map((name) => `gyre/${name.slice(0, -5)}`)
+        .sort()
+    : [];

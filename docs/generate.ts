@@ -1,0 +1,188 @@
+/**
+ * The two pages of the guide that are made from sources: the errors, from the compiler's table of messages, and the
+ * standard library, from the doc comments in stdlib/. `npm run docs` writes them; a test sees that they are up to date.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import ts from "typescript";
+import type * as Ast from "../compiler/syntax/ast.ts";
+import { parse } from "../compiler/syntax/parse.ts";
+
+const root = resolve(import.meta.dirname, "..");
+
+/** File in docs/guide → what it should hold. */
+export const generated = (): Readonly<Record<string, string>> => ({
+  "errors.md": errorsPage(),
+  "stdlib.md": stdlibPage(),
+});
+
+// --- Errors ----------------------------------------------------------------------------------------------------------
+
+const GROUPS: Readonly<Record<string, string>> = {
+  GY1: "Syntax",
+  GY2: "Names and imports",
+  GY3: "Types and shapes",
+  GY4: "Specs, meshes, varying axes",
+  GY5: "Tiles and folds",
+  GY6: "Compile time and dimensions",
+  GY7: "Not supported yet",
+  GY8: "Input files and values",
+};
+
+type Message = { readonly code: string; readonly text: string; readonly help?: string };
+
+function errorsPage(): string {
+  const folder = join(root, "compiler/base");
+  const messages = readdirSync(folder)
+    .filter((name) => /messages\.ts$/i.test(name))
+    .flatMap((name) => messagesIn(readFileSync(join(folder, name), "utf8")))
+    .sort((a, b) => (a.code < b.code ? -1 : 1));
+  const groups = Object.entries(GROUPS).map(([prefix, title]) => {
+    const own = messages.filter((m) => m.code.startsWith(prefix));
+    if (own.length === 0) return "";
+    const rows = own.map((m) => `| ${m.code} | ${cell(m.text)} | ${cell(m.help ?? "")} |`);
+    return [
+      `## ${prefix}xxx: ${title}`,
+      "",
+      "| code | what is said | how to mend it |",
+      "| --- | --- | --- |",
+      ...rows,
+      "",
+    ].join("\n");
+  });
+  return [
+    "# Errors",
+    "",
+    "Made from the compiler's table of messages by `npm run docs`. *‹…›* stands for a piece of your program.",
+    "",
+    "An error has a code, a place, the line with what is meant underlined, a sentence, notes on other places that matter,",
+    "and a remedy where one is known:",
+    "",
+    "```",
+    "ring.gyre:3:14: error[GY2001]: nothing is called `kk` here",
+    "  3 | let s = qi @ kk.T",
+    "    |              ^^",
+    "help: did you mean `k`?",
+    "```",
+    "",
+    "The parser and the checker recover: one run tells every error that does not follow from another. An error of the",
+    "machine or of an input has no code; it has a sentence, a remedy, and an exit code ([command line](command-line.md)).",
+    "",
+    ...groups.filter((g) => g !== ""),
+  ].join("\n");
+}
+
+const cell = (text: string): string => text.replaceAll("|", "\\|");
+
+/** Rows `GY1234: say(text, help?)` of a table of messages, read from its source. */
+function messagesIn(source: string): readonly Message[] {
+  const found: Message[] = [];
+  const visit = (node: ts.Node): void => {
+    if (
+      ts.isPropertyAssignment(node) &&
+      /^GY\d{4}$/.test(node.name.getText()) &&
+      ts.isCallExpression(node.initializer)
+    ) {
+      const [text, help] = node.initializer.arguments;
+      const helped = help && sentence(help).replace(/^‹help›$/, "");
+      found.push({ code: node.name.getText(), text: text ? sentence(text) : "", ...(helped ? { help: helped } : {}) });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile("messages.ts", source, ts.ScriptTarget.Latest, true));
+  return found;
+}
+
+/** A sentence with ‹holes›. Of alternatives the first that says something. */
+function sentence(node: ts.Node): string {
+  if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) return node.text;
+  if (ts.isTemplateExpression(node)) {
+    return node.head.text + node.templateSpans.map((s) => sentence(s.expression) + s.literal.text).join("");
+  }
+  if (ts.isArrowFunction(node)) return ts.isBlock(node.body) ? returned(node.body) : sentence(node.body);
+  if (ts.isParenthesizedExpression(node)) return sentence(node.expression);
+  if (ts.isConditionalExpression(node)) return sentence(node.whenTrue) || sentence(node.whenFalse);
+  if (ts.isBinaryExpression(node)) {
+    const plus = node.operatorToken.kind === ts.SyntaxKind.PlusToken;
+    return plus ? sentence(node.left) + sentence(node.right) : sentence(node.right);
+  }
+  if (ts.isIdentifier(node)) return node.text === "undefined" ? "" : hole(node.text);
+  if (ts.isPropertyAccessExpression(node)) return hole(node.name.text);
+  if (ts.isCallExpression(node)) {
+    const inner = node.arguments[0] ? sentence(node.arguments[0]) : hole("…");
+    return node.expression.getText() === "q" ? `\`${inner}\`` : inner.startsWith("‹") ? inner : hole(named(node));
+  }
+  return hole("…");
+}
+const hole = (name: string): string => `‹${name.replace(/([A-Z])/g, " $1").toLowerCase()}›`;
+const named = (node: ts.Node): string => /a\.(\w+)/.exec(node.getText())?.[1] ?? "…";
+function returned(block: ts.Block): string {
+  const last = block.statements.filter(ts.isReturnStatement).at(-1);
+  return last?.expression ? sentence(last.expression) : "";
+}
+
+// --- The standard library --------------------------------------------------------------------------------------------
+
+function stdlibPage(): string {
+  const files = readdirSync(join(root, "stdlib"))
+    .filter((name) => name.endsWith(".gyre"))
+    .sort();
+  return [
+    "# The standard library",
+    "",
+    "Made from the sources in [stdlib/](../../stdlib) by `npm run docs`. All of it is Gyre, compiled by the same path as your",
+    "own programs, and any of it can be copied and changed.",
+    "",
+    ...files.flatMap(libraryFile),
+  ].join("\n");
+}
+
+function libraryFile(name: string): readonly string[] {
+  const text = readFileSync(join(root, "stdlib", name), "utf8");
+  const { module } = parse({ path: name, text });
+  const heading = /^(?:\/\/.*\n)+/.exec(text)?.[0] ?? "";
+  const intro = heading
+    .split("\n")
+    .map((line) => line.replace(/^\/\/ ?/, ""))
+    .join("\n")
+    .replace(/^gyre\/\w+: /, "")
+    .trim();
+  return [
+    `## gyre/${name.replace(/\.gyre$/, "")}`,
+    "",
+    ...paragraphs(capital(intro)),
+    "",
+    ...module.items.flatMap((item) =>
+      item.kind !== "import" && "exported" in item && item.exported ? entry(item, text) : [],
+    ),
+  ];
+}
+
+/** Indented lines become code, so that formulas keep their look. */
+const paragraphs = (text: string): readonly string[] =>
+  text.split("\n").map((line) => (/^\s{2,}/.test(line) ? `    ${line}` : line));
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+type Exported = Exclude<Extract<Ast.Item, { readonly exported: boolean }>, Ast.ImportDecl>;
+
+function entry(item: Exported, text: string): readonly string[] {
+  const end = item.kind === "fn" || item.kind === "shard_map" ? item.body.span.start : item.span.end;
+  const signature = text
+    .slice(item.span.start, end)
+    .replace(/^(\/\/\/.*\n)*/, "")
+    .replace(/^export /, "")
+    .replace(/\s*=?\s*$/, "");
+  return [
+    `### ${item.name.name}`,
+    "",
+    "```gyre",
+    signature,
+    "```",
+    "",
+    ...(item.doc === undefined ? [] : [item.doc.trim(), ""]),
+  ];
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === import.meta.filename) {
+  for (const [name, text] of Object.entries(generated())) writeFileSync(join(root, "docs/guide", name), text);
+}
