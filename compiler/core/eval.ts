@@ -5,7 +5,7 @@
  * devices is computed once. Blocks are made into closures before they run; bodies of tiles and blocked folds see the
  * actual size of each block, a smaller last one included.
  */
-import { type Dim, evalDim, type SymDim } from "../base/dim.ts";
+import { type Dim, dimNumber, evalDim, type SymDim } from "../base/dim.ts";
 import { invariant } from "../base/invariant.ts";
 import type { Atom, Block, Eqn, FoldEqn, IfEqn, Index, Mesh, OpEqn, Program, TilesEqn, Var } from "./ir.ts";
 import { type Collective, type Context, collectives, isCollective, type Local, literal, meanings } from "./meaning.ts";
@@ -104,6 +104,8 @@ function machine(mesh: Mesh, { onStep, shouldStop }: EvalOptions): Machine {
 
 /** A dim as a function of the sizes of its atoms; a lone atom, which is what blocks have, without any arithmetic. */
 function compileDim(d: SymDim, sizes: ReadonlyMap<string, number>): () => number {
+  const constant = dimNumber(d);
+  if (constant !== undefined) return () => constant;
   const [term] = d.terms;
   const [power] = term?.powers ?? [];
   const plain =
