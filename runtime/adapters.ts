@@ -2,7 +2,7 @@
 import type { Device, DeviceFeatures, DeviceInfo, DeviceLimits } from "./device.ts";
 import { fail, GyreRuntimeError } from "./errors.ts";
 import { backOff } from "./poll.ts";
-import { loadSoftwareDriver } from "./swiftshader.ts";
+import { loadSoftwareDriver, softwareDriverLoaded } from "./swiftshader.ts";
 import { webGpuDevices } from "./webgpu.ts";
 
 /**
@@ -26,7 +26,7 @@ export type Adapter = {
 /** `why` says for each place that was looked at and holds no adapter what is missing. */
 export type FoundAdapters = { readonly adapters: readonly Adapter[]; readonly why: readonly string[] };
 
-/** `dawn`: one instance of the driver sees the Vulkan drivers there were when it was made, so keep one for each set. */
+/** An instance of Dawn sees the Vulkan drivers that there were when it was made: one is kept for each set of drivers. */
 const instances = new Map<string, GPU>();
 
 const TOGGLES = ["disable-dawn-features=timestamp_quantization"];
@@ -50,7 +50,7 @@ async function webGpuPackage(): Promise<WebGpuPackage> {
 export async function findAdapters(choice: AdapterChoice): Promise<FoundAdapters> {
   const why: string[] = [];
   if (choice !== "software") {
-    const adapters = await attempt(why, nativeAdapters);
+    const adapters = await attempt(why, () => (native ??= nativeAdapters()));
     if (adapters.length > 0) return { adapters, why };
   }
   if (choice !== "hardware") {
@@ -74,7 +74,13 @@ async function attempt(why: string[], look: () => Promise<readonly Adapter[]>): 
   }
 }
 
+/** Looked for once, and before the bundled driver is loaded: from then on it is the only one that Dawn sees. */
+let native: Promise<readonly Adapter[]> | undefined;
+
 async function nativeAdapters(): Promise<readonly Adapter[]> {
+  if (softwareDriverLoaded()) {
+    return fail("no-device", "this process uses the bundled software adapter", "start another process");
+  }
   if (process.platform === "linux" && !(await hasVulkanLoader())) {
     return fail("no-device", "this machine has no Vulkan driver (libvulkan.so.1)", "install the GPU's Vulkan driver");
   }

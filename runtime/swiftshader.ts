@@ -30,6 +30,9 @@ let loaded: Promise<string> | undefined;
 /** The loader is held here: koffi unloads a library when its handle is collected. */
 const held: unknown[] = [];
 
+/** Whether `loadSoftwareDriver` was called in this process. */
+export const softwareDriverLoaded = (): boolean => loaded !== undefined;
+
 /**
  * Makes the software driver the Vulkan driver of this process, and returns the folder it lies in. To be called before
  * the WebGPU instance that is to see it is created. Errors: kind `no-device`.
@@ -87,6 +90,9 @@ async function unpacked(): Promise<string> {
   for (const root of [cacheRoot(), join(tmpdir(), `gyre-cache-${process.getuid?.() ?? "user"}`)]) {
     const folder = join(root, `swiftshader-${version}`);
     try {
+      await mkdir(root, { recursive: true, mode: 0o700 });
+      // A driver is code: take it from no folder that another user may have filled.
+      if ((await stat(root)).uid !== (process.getuid?.() ?? 0)) throw new Error(`${root} belongs to another user`);
       if (!(await isComplete(folder))) await unpackTo(archive, root, folder);
       return folder;
     } catch (cause) {
@@ -115,7 +121,6 @@ async function unpackTo(archive: string, root: string, folder: string): Promise<
     fail("no-device", `${archive} cannot be read`, "install again with `npm ci`", cause),
   );
   const tar = await promisify(brotliDecompress)(packed);
-  await mkdir(root, { recursive: true });
   const draft = await mkdtemp(join(root, "unpacking-"));
   try {
     for (const file of readTar(tar)) {
