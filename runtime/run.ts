@@ -384,7 +384,8 @@ function placeName(shared: Shared, position: number): string {
   return `${shared.machine.devices[position]!.info.name} (${where})`;
 }
 
-const isStop = (shared: Shared, error: unknown): boolean => shared.failure !== undefined && shared.failure.reason === error;
+const isStop = (shared: Shared, error: unknown): boolean =>
+  shared.failure !== undefined && shared.failure.reason === error;
 
 /** The same error with the step and the device in its sentence. */
 function explain(error: unknown, label: string, shared: Shared, position: number): unknown {

@@ -162,6 +162,7 @@ export function fakeDevice(name: string, options: FakeOptions = {}): FakeDevice 
       await enqueue("idle", () => {});
     },
     trace() {},
+    memory: data,
     close() {
       failure = new GyreRuntimeError("device-lost", `${name} was closed`, "open the devices again");
     },

@@ -6,14 +6,17 @@ import { deviceCount } from "../../runtime/route.ts";
 import { type RunOptions, runSchedule } from "../../runtime/run.ts";
 import { metaOf } from "../schedule/programs.ts";
 import { inputWords } from "../schedule/random.ts";
-import { type FakeDevice, fakeDevice, type FakeOptions, fakeSource } from "./fake.ts";
+import { type FakeDevice, type FakeOptions, fakeDevice, fakeSource } from "./fake.ts";
 
 export const planned = (program: DeviceProgram, donate: readonly string[] = []): Schedule =>
   plan(program, metaOf(program), { donate });
 
 /** A machine of fake devices with the inputs in place. */
 export async function fakeMachine(schedule: Schedule, optionsOf: (position: number) => FakeOptions = () => ({})) {
-  const devices = Array.from({ length: deviceCount(schedule.mesh) }, (_, p): FakeDevice => fakeDevice(`fake:${p}`, optionsOf(p)));
+  const devices = Array.from(
+    { length: deviceCount(schedule.mesh) },
+    (_, p): FakeDevice => fakeDevice(`fake:${p}`, optionsOf(p)),
+  );
   const kernels = await Promise.all(
     devices.map((device) =>
       Promise.all(
@@ -55,7 +58,8 @@ export async function runFake(
     for (const p of machine.devices.keys()) {
       const { bytes } = schedule.values[input.value]!;
       const now = await words(p, input.buffer, bytes);
-      if (now.join() !== inputWords(input.path, p, bytes / 4).join()) throw new Error(`input ${input.path} was changed`);
+      if (now.join() !== inputWords(input.path, p, bytes / 4).join())
+        throw new Error(`input ${input.path} was changed`);
     }
   }
   return Promise.all(

@@ -1,6 +1,7 @@
 /** Small device programs by hand, for the tests of schedule and runtime. */
-import type { ArrayInfo, DeviceProgram, HostRoute, HostStep, Kernel, Scalar } from "../../compiler/tile/ir.ts";
+
 import type { Kernel as KernelMeta } from "../../compiler/schedule/schedule.ts";
+import type { ArrayInfo, DeviceProgram, HostRoute, HostStep, Kernel, Scalar } from "../../compiler/tile/ir.ts";
 
 type DType = ArrayInfo["dtype"];
 type Access = "read" | "write" | "update";
@@ -34,7 +35,12 @@ export function programBuilder(name: string, axes: Record<string, number>) {
     output(id: number, path: string, split: string | null) {
       outputs.push(port(id, path, split));
     },
-    kernel(label: string, access: readonly Access[], shape: readonly number[], scalars: readonly Scalar[] = []): number {
+    kernel(
+      label: string,
+      access: readonly Access[],
+      shape: readonly number[],
+      scalars: readonly Scalar[] = [],
+    ): number {
       const buffers = access.map((a, i) => ({ name: `b${i}`, dtype: "f32" as const, shape, access: a }));
       kernels.push({ name: label, buffers, scalars, grid: [], body: [], stores: [] });
       return kernels.length - 1;
@@ -45,7 +51,12 @@ export function programBuilder(name: string, axes: Record<string, number>) {
   };
 }
 
-export const launch = (kernel: number, ...buffers: number[]): HostStep => ({ kind: "launch", kernel, buffers, updates: [] });
+export const launch = (kernel: number, ...buffers: number[]): HostStep => ({
+  kind: "launch",
+  kernel,
+  buffers,
+  updates: [],
+});
 /** `buffer`: the place among `buffers` of the output that starts as `from`. */
 export const update = (kernel: number, buffers: number[], buffer: number, from: number): HostStep => ({
   kind: "launch",
@@ -78,14 +89,9 @@ export function ringSum(n: number, size = 8): DeviceProgram {
   const b = programBuilder("ring_sum", { sp: n });
   const shape = [size];
   const x = b.input("x", shape, "sp");
-  const [zero, acc, cur, acc2, cur2, sum] = ["zero", "acc", "cur", "acc'", "cur'", "sum"].map((a) => b.array(a, shape)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [zero, acc, cur, acc2, cur2, sum] = ["zero", "acc", "cur", "acc'", "cur'", "sum"].map((a) =>
+    b.array(a, shape),
+  ) as [number, number, number, number, number, number];
   const fill = b.kernel("fill", ["write"], shape);
   const add = b.kernel("add", ["read", "read", "write"], shape);
   b.output(sum, "", "sp");

@@ -56,7 +56,7 @@ export function randomProgram(seed: number): DeviceProgram {
     const reads = Array.from({ length: random(3) }, () => some(known));
     const from = some(known);
     const updates = random(3) === 0;
-    const outs = Array.from({ length: updates ? 1 + random(2) : 1 + random(5 > 3 ? 2 : 1) }, (_, k) =>
+    const outs = Array.from({ length: updates ? 1 + random(2) : 1 + random(2) }, (_, k) =>
       fresh(updates && k === 0 ? shapes[from]! : some(SHAPES)),
     );
     const buffers = [...reads, ...outs];
@@ -166,9 +166,7 @@ export function evalProgram(program: DeviceProgram): Uint32Array[][] {
           );
         });
         for (const p of positions) {
-          const words = scalars.map((s) =>
-            s.kind === "step" ? loops.get(s.loop)! : ringPlace(mesh, s.axes, p),
-          );
+          const words = scalars.map((s) => (s.kind === "step" ? loops.get(s.loop)! : ringPlace(mesh, s.axes, p)));
           fakeKernel(
             name,
             access,

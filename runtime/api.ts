@@ -1,0 +1,38 @@
+/**
+ * The API of the package, on the running side:
+ *
+ *   const session = await open({ devices: 4 });
+ *   const attention = await session.load(compiled);
+ *   const { "": out } = await attention.run({ q, k, v });
+ *   const { data } = await out.read();
+ *   session.close();
+ */
+import type { AdapterChoice } from "./adapters.ts";
+import type { Device } from "./device.ts";
+import { openDevices } from "./open.ts";
+import { type Session, sessionOn } from "./session.ts";
+
+export type OpenSessionOptions = {
+  /** `auto`, `webgpu`, or with the adapters to use, as `gyre devices` numbers them: `webgpu:0-3`. */
+  readonly backend?: string;
+  /** How many, one for each mesh position (1 when neither this nor `mesh` is given); or devices that are open. */
+  readonly devices?: number | readonly Device[];
+  /** Instead of `devices`: sizes of mesh axes, as in `{ sp: 4, tp: 2 }`. */
+  readonly mesh?: Readonly<Record<string, number>>;
+  /** How long a wait may last without progress, in milliseconds. */
+  readonly timeoutMs?: number;
+  readonly adapter?: AdapterChoice;
+};
+
+/** Opens devices. Errors: `no-device`, `input` (a bad backend), as GyreRuntimeError. */
+export async function open(options: OpenSessionOptions = {}): Promise<Session> {
+  const { backend = "auto", devices, mesh, timeoutMs, adapter } = options;
+  if (typeof devices === "object") return sessionOn(devices);
+  const count = devices ?? Object.values(mesh ?? {}).reduce((n, size) => n * size, 1);
+  return sessionOn(
+    await openDevices(backend, count, {
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(adapter === undefined ? {} : { adapter }),
+    }),
+  );
+}
