@@ -1,5 +1,6 @@
 /** A schedule as a picture: time runs down, one column for each stream, and what is in flight is drawn as a bar. */
-import type { Loop, Route, Schedule, Step, Transfer } from "../compiler/schedule/schedule.ts";
+import type { Launch, Loop, Route, Schedule, Step, Transfer } from "../compiler/schedule/schedule.ts";
+import { printTimeline } from "../compiler/schedule/timeline.ts";
 import type { Colors } from "./io.ts";
 import { columns, humanBytes, plural } from "./text.ts";
 
@@ -7,7 +8,7 @@ import { columns, humanBytes, plural } from "./text.ts";
  * What `gyre inspect` prints: the program in a line, its inputs and results, the kernels, the timeline, the transfers,
  * and the memory of a device. Its length depends on the program, not on the mesh or on the counts of loops.
  */
-export function describeSchedule(s: Schedule, c: Colors): string {
+export function describeSchedule(s: Schedule, c: Colors, width = 100): string {
   const devices = s.mesh.axes.reduce((n, axis) => n * axis.size, 1);
   const mesh = s.mesh.axes.map((axis) => `${axis.name}: ${axis.size}`).join(", ");
   const { launches, transfers } = totals(s);
@@ -17,7 +18,12 @@ export function describeSchedule(s: Schedule, c: Colors): string {
     title,
     ...section("inputs and results", ports(s, c), c),
     ...section("kernels", kernels(s, c), c),
-    ...section("timeline, the same on every device", timeline(s, c), c),
+    ...section("steps, the same on every device; time runs down", timeline(s, c), c),
+    ...section(
+      "what runs beside what; time runs to the right, as if everything took equally long",
+      gantt(s, width - 2),
+      c,
+    ),
     ...section("transfers", transferTable(s), c),
     ...section(`memory: ${humanBytes(s.memory.bytes)} at most on each device`, memory(s, c), c),
   ].join("\n");
@@ -181,6 +187,16 @@ const launched =
         ? step.body.flatMap(launched(s))
         : [];
 
+/** The first bands of rows; nothing where there is one stream only, so that nothing runs beside anything. */
+function gantt(s: Schedule, width: number): readonly string[] {
+  if (s.streams.length < 2) return [];
+  const bands = printTimeline(s, undefined, width).split("\n\n");
+  const shown = bands.slice(0, BANDS);
+  const hidden = bands.length > BANDS ? ["", `and ${plural(bands.length - BANDS, "more band")}`] : [];
+  return [...shown.join("\n\n").split("\n"), ...hidden];
+}
+const BANDS = 4;
+
 // --- The timeline ----------------------------------------------------------------------------------------------------
 
 type Line = { readonly text: string; readonly lanes: readonly string[] };
@@ -200,7 +216,7 @@ function timeline(s: Schedule, c: Colors): readonly string[] {
       const when = step.step.when === undefined ? "" : c.dim(`  ${WHEN[step.step.when]}`);
       switch (step.step.kind) {
         case "launch": {
-          put(`${indent}${c.cyan(s.kernels[step.step.kernel]!.name)}${args(s, step.step.args)}${when}`);
+          put(`${indent}${launch(s, step.step, c)}${when}`);
           break;
         }
         case "copy": {
@@ -213,7 +229,7 @@ function timeline(s: Schedule, c: Colors): readonly string[] {
           const first = busy.get(stream)!.size === 0;
           busy.get(stream)!.add(token);
           streamOf.set(token, stream);
-          put(`${indent}${when.trim()}`, bars({ stream, text: `${first ? "┬" : "├"} ${c.yellow(step.what(s))}` }));
+          put(indent, bars({ stream, text: `${first ? "┬" : "├"} ${c.yellow(step.what(s))}${when}` }));
           break;
         }
         case "wait": {
@@ -268,8 +284,15 @@ function joined(steps: readonly Step[]): readonly Joined[] {
 }
 
 const name = (s: Schedule, value: number): string => s.values[value]?.name ?? `value ${value}`;
-const args = (s: Schedule, list: readonly { readonly value: number }[]): string =>
-  `(${list.map((a) => name(s, a.value)).join(", ")})`;
+/** `add(acc, cur) → acc'`; what it turns into something else in place is `acc' over acc`. */
+function launch(s: Schedule, step: Launch, c: Colors): string {
+  const { name: kernel, bindings } = s.kernels[step.kernel]!;
+  const is = (read: boolean) => step.args.filter((_, i) => (bindings[i]?.access === "read") === read);
+  const written = is(false).map((a) => name(s, a.value) + (a.from === undefined ? "" : ` over ${name(s, a.from)}`));
+  return `${c.cyan(kernel)}(${is(true)
+    .map((a) => name(s, a.value))
+    .join(", ")}) → ${written.join(", ")}`;
+}
 
 function rotated(s: Schedule, loop: Loop): string {
   if (loop.rotate.length === 0) return "─";

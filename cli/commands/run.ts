@@ -6,8 +6,8 @@ import { cannot, type ExitCode } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
 import { count, type InFlag, inFlag } from "../flags.ts";
 import { colors, type Io } from "../io.ts";
-import { backendFlag, type ProgramFlags, programFlags } from "../shared.ts";
 import type { Result, Verdict } from "../results.ts";
+import { backendFlag, type ProgramFlags, programFlags } from "../shared.ts";
 import { humanTime, plural } from "../text.ts";
 
 type Options = ProgramFlags & {
@@ -74,13 +74,17 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
             ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
             ...(options.trace === undefined ? {} : { trace: (event: TraceEvent) => trace.push(event) }),
           });
-    const verdicts = options.verify ? compare(execute.reference(compiled, inputs, line).outputs, ran.outputs, inputs) : [];
+    const verdicts = options.verify
+      ? compare(execute.reference(compiled, inputs, line).outputs, ran.outputs, inputs)
+      : [];
     line.done();
 
     if (options.trace) await writeTrace(options.trace, trace);
     const files = options.out ? results.writeResults(ran.outputs, options.out) : [];
     if (options.json) {
-      io.out(`${JSON.stringify({ entry: compiled.program.name, where: ran.where, results: ran.outputs.map(results.resultJson), ...(options.verify ? { verify: verdicts } : {}), times: ran.times, files }, null, 2)}\n`);
+      io.out(
+        `${JSON.stringify({ entry: compiled.program.name, where: ran.where, results: ran.outputs.map(results.resultJson), ...(options.verify ? { verify: verdicts } : {}), times: ran.times, files }, null, 2)}\n`,
+      );
     } else {
       const c = colors(io.outColor);
       for (const path of files) io.err(`wrote ${path}\n`);
@@ -94,14 +98,21 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
     line.done();
   }
 
-  function compare(expected: readonly Result[], outputs: readonly Result[], inputs: readonly Tensor[]): readonly Verdict[] {
+  function compare(
+    expected: readonly Result[],
+    outputs: readonly Result[],
+    inputs: readonly Tensor[],
+  ): readonly Verdict[] {
     const dtypes = inputs.map((x) => x.dtype);
     return outputs.map(({ path, tensor }, i) => results.verdict(path, tensor, expected[i]!.tensor.data, dtypes));
   }
 
   function verdictLine({ path, error, bound, ok }: Verdict, io: Io): string {
     const { green, red } = colors(io.outColor);
-    const what = bound === 0 ? "equal to the reference" : `relative error ${error.toExponential(2)}, bound ${bound.toExponential(0)}`;
+    const what =
+      bound === 0
+        ? "equal to the reference"
+        : `relative error ${error.toExponential(2)}, bound ${bound.toExponential(0)}`;
     if (ok) return `${green("verified")} ${results.resultName(path)}: ${what}`;
     return `${red("WRONG")} ${results.resultName(path)}: ${bound === 0 ? "differs from the reference" : what}`;
   }
