@@ -23,11 +23,15 @@ const messages = {
   GY1005: say("`#` does not begin a comment in Gyre", "comments begin with `//`"),
   GY1006: say("single quotes do not make a string", 'strings are written "…"'),
   GY1007: say(
-    (a: { text: string }) => `${q(a.text)} is not a whole number literal`,
+    (a: { text: string }) => `${q(a.text)} is an unfinished number`,
     (a) => `write ${q(a.text.startsWith(".") ? `0${a.text}` : `${a.text}0`)}`,
   ),
   GY1008: say((a: { written: string; gyre: string }) => `${q(a.written)} is written ${q(a.gyre)} in Gyre`),
   GY1009: say("there is no power operator", "write `pow(a, b)`, or the product"),
+  GY1010: say(
+    (a: { word: string }) => `there is no ${q(a.word)} in Gyre`,
+    "a loop is written `fold i in N with x = init { next }`",
+  ),
 
   // --- GY11xx: something else was expected -------------------------------------------------------------------------
   GY1101: say(

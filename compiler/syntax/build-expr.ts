@@ -6,6 +6,7 @@ import type * as Ast from "./ast.ts";
 import { buildPattern, buildType, buildTypeArgs } from "./build-type.ts";
 import * as c from "./cst.ts";
 import { checkCommas, type Node, type Reading } from "./cst.ts";
+import { precedence } from "./operators.ts";
 
 const errorAt = (span: Span): Ast.Expr => ({ kind: "error", span });
 
@@ -20,16 +21,7 @@ export function buildExpr(r: Reading, cst: Node): Ast.Expr {
 
 // --- Operators --------------------------------------------------------------------------------------------------------
 
-/** How tightly each operator binds; all bind to the left, comparisons not at all. */
-export const precedence: { readonly [Op in Ast.BinaryOp]: number } = {
-  "||": 1,
-  "&&": 2,
-  ...{ "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3 },
-  ...{ "+": 4, "-": 4 },
-  ...{ "*": 5, "/": 5, "%": 5, "@": 5 },
-};
-
-const comparison = 3;
+const comparison = precedence["=="];
 
 /** Operators of other languages, which the lexer has told. */
 const meant: Readonly<Record<string, Ast.BinaryOp>> = {
@@ -158,7 +150,7 @@ const primaryTokens: Readonly<Record<string, (r: Reading, text: string, span: Sp
   Float: (_, text, span) => ({ kind: "float", value: Number(text.replaceAll("_", "")), text, span }),
   true: (_, __, span) => ({ kind: "bool", value: true, span }),
   false: (_, __, span) => ({ kind: "bool", value: false, span }),
-  Text: (_, text, span) => ({ kind: "string", value: unquote(text), span }),
+  Text: (_, text, span) => ({ kind: "string", value: c.unquote(text), span }),
   None: (r, _, span) => {
     r.tell(report("GY1212", span, {}));
     return errorAt(span);
@@ -191,13 +183,6 @@ function buildInt(r: Reading, text: string, span: Span): Ast.Expr {
   }
   return { kind: "int", value, text, span };
 }
-
-const escapes: Readonly<Record<string, string>> = { n: "\n", t: "\t" };
-
-const unquote = (text: string): string =>
-  text
-    .slice(1, text.length > 1 && text.endsWith(text[0] ?? "") ? -1 : undefined)
-    .replace(/\\(.)/g, (_, char: string) => escapes[char] ?? char);
 
 function buildParen(r: Reading, cst: CstNode): Ast.Expr {
   const items = c.nodes(cst, "expression").map((e) => buildExpr(r, e));

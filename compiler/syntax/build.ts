@@ -57,7 +57,7 @@ function buildImport(r: Reading, cst: CstNode): Bare<Ast.ImportDecl> | undefined
   if (!text) return undefined;
   const from: Ast.StringLit = {
     kind: "string",
-    value: text.image.replace(/^["']|["']$/g, ""),
+    value: c.unquote(text.image),
     span: c.tokenSpan(r, text),
   };
   return { kind: "import", names, from, span: c.nodeSpan(r, cst) };

@@ -58,3 +58,11 @@ export function checkCommas(r: Reading, cst: Node, elements: readonly { readonly
 
 /** `(a,)` is a tuple, `(a)` is `a`. */
 export const isTuple = (cst: Node, count: number): boolean => count !== 1 || has(cst, "Comma");
+
+const escapes: Readonly<Record<string, string>> = { n: "\n", t: "\t" };
+
+/** The text of a string without its quotes and escapes. */
+export const unquote = (text: string): string =>
+  text
+    .slice(1, text.length > 1 && text.endsWith(text[0] ?? "") ? -1 : undefined)
+    .replace(/\\(.)/g, (_, char: string) => escapes[char] ?? char);

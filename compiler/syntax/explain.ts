@@ -112,7 +112,8 @@ export function explain(error: IRecognitionException, source: Source, tokens: re
   }
   const opener = openerBefore(tokens, at);
   const isCloser = opener !== undefined && closerOf[opener.image] === stumble.expected;
-  const notes: readonly Note[] = isCloser ? [{ span: spanOf(opener, source), message: "opened here" }] : [];
+  const farAway = opener !== undefined && opener.startLine !== stumble.before?.endLine;
+  const notes: readonly Note[] = isCloser && farAway ? [{ span: spanOf(opener, source), message: "opened here" }] : [];
   const where =
     isCloser || rule === "lambda" ? (bracketed[rule]?.(ownerOf(tokens, opener)) ?? "") : afterWhat(stumble).trim();
   if (stumble.expected === "Name")
@@ -127,6 +128,7 @@ const expectedText = (label: string): string =>
 /** Failures that deserve a message of their own. */
 function specialCase(s: Stumble, span: Span, source: Source): Diagnostic | undefined {
   const twoBack = s.tokens[s.at - 2];
+  if (is(s.found, t.For, t.While)) return report("GY1010", spanOf(s.found, source), { word: s.found.image });
   if (s.rule === "primary" && s.found.tokenType === t.Dot && s.tokens[s.at + 1]?.tokenType === t.Int)
     return report("GY1007", span, { text: `.${s.tokens[s.at + 1]?.image}` });
   if (s.rule === "suffix" && s.before?.tokenType === t.Dot && twoBack?.tokenType === t.Int)
@@ -152,7 +154,6 @@ const hints: readonly { readonly when: (s: Stumble) => boolean; readonly help: s
     when: (s) => s.found.tokenType === t.FatArrow,
     help: "a lambda is written `|x| e`, the result type of a function `-> type`",
   },
-  { when: (s) => is(s.found, t.For, t.While), help: "a loop is written `fold i in N with x = init { next }`" },
   {
     when: (s) => is(s.found, t.Fn) && s.found.startColumn !== 1,
     help: "a `fn` stands at the top of a file; a local function is a lambda, `let f = |x| e`",

@@ -11,6 +11,8 @@ export type Doc =
   | { readonly kind: "line"; readonly flat: string | undefined }
   | { readonly kind: "indent"; readonly doc: Doc }
   | { readonly kind: "group"; readonly doc: Doc; readonly broken: boolean }
+  /** Always on one line. */
+  | { readonly kind: "flat"; readonly doc: Doc }
   /** One thing where the group around it breaks, another where it does not. */
   | { readonly kind: "ifBroken"; readonly broken: Doc; readonly flat: Doc }
   /** Items one after the other, a line break where the next does not fit. */
@@ -52,6 +54,7 @@ function findBreak(doc: Exclude<Doc, string>): boolean {
     case "line":
       return doc.flat === undefined;
     case "indent":
+    case "flat":
       return mustBreak(doc.doc);
     case "group":
       return doc.broken || mustBreak(doc.doc);
@@ -120,6 +123,9 @@ export function layout(root: Doc, width: number): string {
       case "group":
         jobs.push(flat || (!doc.broken && fitsFlat(doc.doc)) ? flatJob(doc.doc) : brokenJob(doc.doc));
         break;
+      case "flat":
+        jobs.push(flatJob(doc.doc));
+        break;
       case "ifBroken":
         jobs.push({ indent: at, flat, doc: flat ? doc.flat : doc.broken });
         break;
@@ -184,6 +190,9 @@ function fits(job: Job, rest: readonly Job[], room: number): boolean {
       case "group":
         jobs.push({ indent: at, flat: flat && !mustBreak(doc), doc: doc.doc });
         break;
+      case "flat":
+        jobs.push({ indent: at, flat: true, doc: doc.doc });
+        break;
       case "ifBroken":
         jobs.push({ indent: at, flat, doc: flat ? doc.flat : doc.broken });
         break;
@@ -191,7 +200,11 @@ function fits(job: Job, rest: readonly Job[], room: number): boolean {
         jobs.push({ indent: at, flat, doc: flat ? doc.options[0] : doc.options.at(-1)! });
         break;
       case "fill":
-        jobs.push({ indent: at, flat, doc: doc.items.map((i, n) => (n === 0 ? i.doc : [flat ? " " : line, i.doc])) });
+        jobs.push({
+          indent: at,
+          flat,
+          doc: doc.items.map((i, n) => (n > 0 || doc.begun ? [flat ? " " : line, i.doc] : i.doc)),
+        });
         break;
       case "trailing":
         break;

@@ -1,7 +1,6 @@
 /** Expressions, blocks and loops as documents. */
 import { textOf } from "../base/span.ts";
 import type * as Ast from "./ast.ts";
-import { precedence } from "./build-expr.ts";
 import {
   asWritten,
   brokenBetween,
@@ -13,6 +12,7 @@ import {
   takeTrailing,
   trailing,
 } from "./comments.ts";
+import { precedence } from "./operators.ts";
 import { type Doc, type FillItem, group, hardline, indent, join, line, mustBreak } from "./pretty.ts";
 import { braced, patternText, typeDoc } from "./print-type.ts";
 
@@ -125,7 +125,7 @@ function binaryDoc(s: Style, e: Ast.Binary): Doc {
     const above = takeBefore(s.comments, operand.span.start);
     const doc = withComment(s, operand, operandDoc(s, operand, own + 0.5), limit);
     const comments = above.map((a): Doc => [a.text, hardline]);
-    return close ? [op, doc] : [line, comments, op, " ", doc];
+    return close ? [op, doc] : [s.dim ? " " : line, comments, op, " ", doc];
   });
   return close ? [start, others] : group([start, indent(others)]);
 }
@@ -167,7 +167,7 @@ function listDoc(s: Style, rows: readonly Row[], place: ListPlace, last?: Ast.Ex
   const filled: Doc = [open, indent({ kind: "fill", items })];
   const init = docs.slice(0, -1);
   if (!last || !endsInBrace(last) || init.some(mustBreak)) return choice(flat, filled);
-  const hugging: Doc = [open, init.map((d) => [group(d), ", "]), docs.at(-1)!, close];
+  const hugging: Doc = [open, init.map((d): Doc => [{ kind: "flat", doc: d }, ", "]), docs.at(-1)!, close];
   return choice(flat, hugging, filled);
 }
 
@@ -282,27 +282,28 @@ function ifDoc(s: Style, e: Ast.If): Doc {
   let branch: Ast.If | Ast.Block = e;
   for (; branch.kind === "if"; branch = branch.else) {
     tall ||= isTall(s, branch.then);
-    parts.push("if ", conditionDoc(s, branch.condition), " ", bracesDoc(s, branch.then), " else ");
+    parts.push("if ", headDoc(s, branch.condition), " ", bracesDoc(s, branch.then), " else ");
   }
   tall ||= isTall(s, branch);
   parts.push(bracesDoc(s, branch));
   return group(parts, tall);
 }
 
-const conditionDoc = (s: Style, e: Ast.Expr): Doc => operandDoc(s, e, level.loop);
+/** A condition or extent, which another word or brace follows: lambdas, blocks and loops stand in parentheses. */
+const headDoc = (s: Style, e: Ast.Expr): Doc => operandDoc(s, e, precedence["||"]);
 
 const byDoc = (s: Style, by: Ast.BlockSize | undefined): Doc =>
-  by === undefined ? "" : [" by ", by.kind === "auto" ? "auto" : exprDoc(s, by)];
+  by === undefined ? "" : [" by ", by.kind === "auto" ? "auto" : headDoc(s, by)];
 
 function foldDoc(s: Style, e: Ast.Fold): Doc {
   const type = e.type ? [": ", typeDoc(s.comments, e.type, dimDoc(s.comments))] : "";
-  const range: Doc = ["fold ", e.index.name, " in ", exprDoc(s, e.extent), byDoc(s, e.by)];
+  const range: Doc = ["fold ", e.index.name, " in ", headDoc(s, e.extent), byDoc(s, e.by)];
   const carry: Doc = ["with ", patternText(e.pattern), type, " = ", exprDoc(s, e.init), e.collect ? " collect" : ""];
   return [group([range, indent([line, carry])]), " ", blockDoc(s, e.body)];
 }
 
 function tilesDoc(s: Style, e: Ast.Tiles): Doc {
-  const indices = e.indices.map((i): Doc => [i.name.name, " in ", exprDoc(s, i.extent), byDoc(s, i.by)]);
+  const indices = e.indices.map((i): Doc => [i.name.name, " in ", headDoc(s, i.extent), byDoc(s, i.by)]);
   const patterns = e.into.map((p) => `[${p.dims.map((d) => (d.kind === "all" ? ":" : d.name)).join(", ")}]`);
   const into = patterns.length === 1 ? patterns.join("") : `(${patterns.join(", ")})`;
   const items = indices.map((doc, i): FillItem => ({ doc: i < indices.length - 1 ? [doc, ","] : doc, breaks: 0 }));

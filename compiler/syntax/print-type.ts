@@ -2,6 +2,7 @@
 import type { Span } from "../base/span.ts";
 import type * as Ast from "./ast.ts";
 import { asWritten, brokenBetween, type Comments, commentsWithin, type Row, stacked } from "./comments.ts";
+import { precedence } from "./operators.ts";
 import { type Doc, group, hardline, ifBroken, indent, join, line, softline } from "./pretty.ts";
 
 /** Prints a dimension: an expression with `*` and `/` close together. */
@@ -10,7 +11,17 @@ export type PrintDim = (e: Ast.Expr) => Doc;
 export function typeDoc(c: Comments, type: Ast.Type, dim: PrintDim): Doc {
   switch (type.kind) {
     case "namedType":
-      return type.args.length === 0 ? type.name.name : [type.name.name, "<", join(", ", type.args.map(dim)), ">"];
+      return type.args.length === 0
+        ? type.name.name
+        : [
+            type.name.name,
+            "<",
+            join(
+              ", ",
+              type.args.map((a) => typeArgDoc(a, dim)),
+            ),
+            ">",
+          ];
     case "arrayType":
       return [type.element.name, "[", join(", ", type.dims.map(dim)), "]"];
     case "tupleType":
@@ -35,6 +46,12 @@ export function typeDoc(c: Comments, type: Ast.Type, dim: PrintDim): Doc {
   }
 }
 
+/** Between `<` and `>` a comparison or a lambda needs parentheses. */
+const typeArgDoc = (e: Ast.Expr, dim: PrintDim): Doc => {
+  const bare = e.kind === "binary" ? precedence[e.op] > precedence["=="] : e.kind !== "lambda";
+  return bare ? dim(e) : ["(", dim(e), ")"];
+};
+
 /** `-> T @ P()` would give the spec to the result, so a function type stands in parentheses there. */
 const suffixed = (c: Comments, type: Ast.Type, dim: PrintDim): Doc =>
   type.kind === "fnType" ? ["(", typeDoc(c, type, dim), ")"] : typeDoc(c, type, dim);
@@ -42,7 +59,8 @@ const suffixed = (c: Comments, type: Ast.Type, dim: PrintDim): Doc =>
 /** `(a, b)`; one alone keeps its comma, `(a,)`. */
 function parenthesised(items: readonly Doc[]): Doc {
   const [only] = items;
-  if (only !== undefined && items.length === 1) return ["(", only, ",)"];
+  if (only === undefined) return "()";
+  if (items.length === 1) return ["(", only, ",)"];
   return group(["(", indent([softline, join([",", line], items)]), ifBroken(",", ""), softline, ")"]);
 }
 
