@@ -1,0 +1,127 @@
+/**
+ * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
+ *
+ *   text ─parse, elaborate→ Core ─simplify, decompose→ Core for one device ─fuse→ Tile ─bounds→ Tile
+ *        ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
+ *
+ * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
+ * bug of the compiler (InvariantError).
+ */
+import { type Diagnostic, isError } from "./base/diagnostic.ts";
+import { check as checkCore } from "./core/check.ts";
+import { decompose } from "./core/decompose.ts";
+import { type EntryOptions, elaborateEntry } from "./core/elaborate.ts";
+import type { Program } from "./core/ir.ts";
+import { simplify } from "./core/simplify.ts";
+import { emitWgsl } from "./emit/wgsl.ts";
+import type { LaneProgram } from "./lane/ir.ts";
+import { lowerKernel } from "./lane/lower.ts";
+import { chooseMapping, gpuTarget, type Mapping, type MapTarget, softwareTarget } from "./lane/map.ts";
+import { type PassTimes, runPass } from "./pass.ts";
+import { checkSchedule } from "./schedule/check.ts";
+import { plan } from "./schedule/plan.ts";
+import type { Schedule, Kernel as ScheduledKernel } from "./schedule/schedule.ts";
+import { deriveBounds } from "./tile/bounds.ts";
+import { check as checkTile } from "./tile/check.ts";
+import { costOf } from "./tile/cost.ts";
+import { fuse } from "./tile/fuse.ts";
+import type { DeviceProgram } from "./tile/ir.ts";
+
+export type CompileOptions = EntryOptions & {
+  /** What kernels are mapped for: `software` (a CPU behind WebGPU, the default) or `gpu`. */
+  readonly target?: "software" | "gpu";
+  /** Inputs whose memory the program may overwrite. */
+  readonly donate?: readonly string[];
+  /** The most storage buffers a kernel may bind (default 8, what every WebGPU adapter has). */
+  readonly maxBuffers?: number;
+};
+
+/** A kernel's text and how to bind it; the runtime's `KernelSource`. */
+export type CompiledKernel = {
+  readonly name: string;
+  readonly text: string;
+  readonly entry: string;
+  readonly access: readonly ("read" | "read_write")[];
+  readonly uniformWords: number;
+};
+
+/** Everything that the compiler made, stage by stage. `kernels[k]` is the text of the schedule's kernel k. */
+export type Compiled = {
+  /** Core as it was written: the program's meaning, which the reference interpreter runs. */
+  readonly program: Program;
+  /** Core of one device: simplified, collectives taken apart into permutes. */
+  readonly device: Program;
+  readonly tile: DeviceProgram;
+  readonly mappings: readonly Mapping[];
+  readonly lanes: readonly LaneProgram[];
+  readonly kernels: readonly CompiledKernel[];
+  readonly schedule: Schedule;
+  /** The same program, planned so that other inputs may be overwritten. */
+  readonly replan: (donate: readonly string[]) => Schedule;
+  readonly times: PassTimes;
+};
+export type CompileResult = { readonly compiled?: Compiled; readonly diagnostics: readonly Diagnostic[] };
+
+/** Compiles the entry point of the file at `path`. `read` gives the text of a file, or of `gyre/NAME`. */
+export function compile(
+  path: string,
+  read: (path: string) => string | undefined,
+  options: CompileOptions = {},
+): CompileResult {
+  const times: PassTimes = [];
+  const { program, diagnostics } = runPass(
+    times,
+    "elaborate",
+    () => elaborateEntry(path, read, options),
+    (r) => (r.program ? checkCore(r.program) : []),
+  );
+  if (!program || diagnostics.some(isError)) return { diagnostics };
+  return compileProgram(program, options, times, diagnostics);
+}
+
+/** Compiles a Core program. */
+export function compileProgram(
+  program: Program,
+  options: CompileOptions = {},
+  times: PassTimes = [],
+  before: readonly Diagnostic[] = [],
+): CompileResult {
+  const target: MapTarget = options.target === "gpu" ? gpuTarget : softwareTarget;
+  const simple = runPass(times, "simplify", () => simplify(program), checkCore);
+  const rings = runPass(times, "decompose", () => decompose(simple), checkCore);
+  const device = runPass(times, "simplify", () => simplify(rings), checkCore);
+  const fused = runPass(
+    times,
+    "fuse",
+    () => fuse(device, { maxBuffers: options.maxBuffers ?? 8 }),
+    (r) => (r.diagnostics.length > 0 ? [] : checkTile(r.program)),
+  );
+  const diagnostics = [...before, ...fused.diagnostics];
+  if (diagnostics.some(isError)) return { diagnostics };
+  const tile = runPass(times, "bounds", () => ({ ...fused.program, kernels: fused.program.kernels.map(deriveBounds) }));
+  const mappings = runPass(times, "map", () => tile.kernels.map((k) => chooseMapping(k, target)));
+  const lanes = runPass(times, "lower", () => tile.kernels.map((k, i) => lowerKernel(k, mappings[i]!)));
+  const texts = runPass(times, "emit", () => lanes.map(emitWgsl));
+  const meta = tile.kernels.map(
+    (k, i): ScheduledKernel => ({
+      name: k.name,
+      groups: texts[i]!.groups,
+      bindings: k.buffers.map(({ name, dtype, shape, access }) => ({ name, dtype, shape, access })),
+      scalars: k.scalars,
+      cost: costOf(k),
+    }),
+  );
+  const planned = (donate: readonly string[]): Schedule => plan(tile, meta, { donate });
+  const schedule = runPass(times, "plan", () => planned(options.donate ?? []), checkSchedule);
+  const kernels = texts.map(({ name, text, entry, access }, i) => ({
+    name,
+    text,
+    entry,
+    access,
+    uniformWords: lanes[i]!.scalars.length,
+  }));
+  return {
+    compiled: { program, device, tile, mappings, lanes, kernels, schedule, replan: planned, times },
+    diagnostics,
+  };
+}

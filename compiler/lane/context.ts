@@ -1,0 +1,169 @@
+/** What is at hand while a kernel is written: the facts, the current scope, and where things are kept. */
+import { invariant } from "../base/invariant.ts";
+import type { Axis, Kernel, Value } from "../tile/ir.ts";
+import { add, component, lit, ref, vec } from "./expr.ts";
+import type { Facts } from "./facts.ts";
+import type { Expr, LaneStmt, LaneType } from "./ir.ts";
+import type { AxisMap, Mapping } from "./map.ts";
+import { childScope, openLoop, type Scope } from "./scope.ts";
+
+/** The register of each axis that is meant: its number along the axis, below `unroll`. */
+export type Coords = ReadonlyMap<number, number>;
+
+/** An array of the thread: one element for each element of its axes that the thread holds, innermost last. */
+export type Stored = {
+  readonly array: string;
+  readonly type: LaneType;
+  readonly axes: readonly { readonly axis: Axis; readonly stride: number }[];
+  /** The axis whose elements are kept in groups of four. */
+  readonly vector: Axis | null;
+};
+
+export type Context = {
+  readonly kernel: Kernel;
+  readonly mapping: Mapping;
+  readonly facts: Facts;
+  readonly fresh: (hint: string) => string;
+  scope: Scope;
+  /** The scope of the kernel's body, of the fold being written in it, and so on inwards. */
+  readonly regions: Scope[];
+  /** Arrays are declared once, at the top. */
+  readonly arrays: LaneStmt[];
+  readonly stored: Map<number, Stored>;
+  /** Values whose arrays are being written. */
+  readonly filling: Set<number>;
+  /** Of names: the level of the scope that binds them, and what they are a multiple of. */
+  readonly names: Map<string, { readonly level: number; readonly multiple: number }>;
+  /** First element of the block at hand, for each axis; for a freely dealt grid axis that of the workgroup. */
+  readonly starts: Map<number, Expr>;
+  /** For freely dealt grid axes: the thread's own first element. */
+  readonly bases: Map<number, Expr>;
+  /** Selects that need no mask where a condition holds. */
+  readonly full: Map<number, Expr>;
+  /** Names of the run-time scalars. */
+  readonly scalars: readonly string[];
+  evaluate: (v: Value, c: Coords, along: Axis | null) => Expr;
+  /** Computes a value into an array of its own. */
+  store: (v: Value) => void;
+};
+
+export const mapOf = (ctx: Context, a: Axis): AxisMap => {
+  const m = ctx.mapping.axes.get(a.id);
+  invariant(m, `axis ${a.name} of kernel ${ctx.kernel.name} has no mapping`);
+  return m;
+};
+export const dependsOn = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
+export const looped = (ctx: Context, axes: readonly Axis[]): readonly Axis[] =>
+  axes.filter((a) => mapOf(ctx, a).loop > 1);
+
+/** Runs `write` with another current scope. */
+export function within<T>(ctx: Context, scope: Scope, write: () => T): T {
+  const before = ctx.scope;
+  ctx.scope = scope;
+  const result = write();
+  ctx.scope = before;
+  return result;
+}
+
+export const push = (ctx: Context, ...stmts: readonly LaneStmt[]): void => {
+  ctx.scope.stmts.push(...stmts);
+};
+
+/** Opens the loops of `axes` (those of more than one round, outermost first) around `write`. */
+export function nest(ctx: Context, axes: readonly Axis[], write: () => void): void {
+  const [axis, ...rest] = axes.filter((a) => mapOf(ctx, a).loop > 1 && !openLoop(ctx.scope, a.id));
+  if (!axis) {
+    write();
+    return;
+  }
+  const m = mapOf(ctx, axis);
+  const name = ctx.fresh(axis.name);
+  const scope = childScope(ctx.scope, ctx.scope.region, { axis: axis.id, name });
+  ctx.names.set(name, { level: scope.level, multiple: m.unroll });
+  within(ctx, scope, () => nest(ctx, rest, write));
+  push(ctx, { kind: "for", name, from: lit(0), below: roundsEnd(ctx, m), step: m.unroll, body: scope.stmts });
+}
+/** A partial block ends early. */
+function roundsEnd(ctx: Context, m: AxisMap): Expr {
+  const start = ctx.starts.get(m.axis.id);
+  if (!m.ragged || m.axis.role === "inner" || !start) return lit(m.block);
+  return {
+    kind: "op",
+    op: "min",
+    args: [lit(m.block), add(lit(m.axis.extent), { kind: "op", op: "neg", args: [start], type: "i32", width: 1 })],
+    type: "i32",
+    width: 1,
+  };
+}
+
+/** All registers of some axes: every combination, groups of four along `vector` once. */
+export function registersOf(ctx: Context, axes: readonly Axis[], vector: Axis | null): readonly Coords[] {
+  let all: Coords[] = [new Map()];
+  for (const a of axes) {
+    const step = vector?.id === a.id ? 4 : 1;
+    const count = mapOf(ctx, a).unroll;
+    const next: Coords[] = [];
+    for (const c of all) for (let u = 0; u < count; u += step) next.push(new Map(c).set(a.id, u));
+    all = next;
+  }
+  return all;
+}
+
+/** A name that says which register it is: `s_0_3`. */
+export const registerName = (ctx: Context, hint: string, v: Value, c: Coords): string => {
+  const numbers = v.axes.filter((a) => mapOf(ctx, a).unroll > 1).map((a) => c.get(a.id) ?? 0);
+  return ctx.fresh([hint, ...numbers].join("_"));
+};
+
+export const keyOf = (ctx: Context, v: Value, c: Coords, vector: Axis | null): string => {
+  let key = `${v.id}`;
+  for (const a of v.axes) if (mapOf(ctx, a).unroll > 1) key += `,${a.id}:${c.get(a.id) ?? 0}`;
+  return vector ? `${key}|${vector.id}` : key;
+};
+/** Four neighbouring registers along `axis`, from the group that `c` lies in. */
+export const groupOf = (c: Coords, axis: Axis): Coords =>
+  new Map(c).set(axis.id, Math.floor((c.get(axis.id) ?? 0) / 4) * 4);
+export const neighbours = (c: Coords, axis: Axis): readonly Coords[] =>
+  [0, 1, 2, 3].map((i) => new Map(c).set(axis.id, (groupOf(c, axis).get(axis.id) ?? 0) + i));
+
+/** The axis along which a value is best held four at a time: one along which what it is made of lies side by side. */
+export function vectorAxis(ctx: Context, v: Value): Axis | null {
+  const natural = ctx.facts.natural.get(v.id);
+  return [...v.axes].reverse().find((a) => mapOf(ctx, a).vector && natural?.has(a.id)) ?? null;
+}
+
+/** What is held along `has` (or as scalars), asked for along `wanted`. */
+export function recast(
+  ctx: Context,
+  c: Coords,
+  has: Axis | null,
+  wanted: Axis | null,
+  get: (c: Coords, along: Axis | null) => Expr,
+): Expr {
+  if (has?.id === wanted?.id) return get(has ? groupOf(c, has) : c, has);
+  if (wanted) return vec(neighbours(c, wanted).map((n) => recast(ctx, n, has, null, get)));
+  return component(get(groupOf(c, has!), has), (c.get(has!.id) ?? 0) % 4);
+}
+
+/** The element number along an axis, before partial blocks are thought of: names and a constant. */
+export function rawPosition(
+  ctx: Context,
+  a: Axis,
+  u: number,
+): { readonly refs: readonly Expr[]; readonly constant: number } {
+  const m = mapOf(ctx, a);
+  const base = ctx.bases.get(a.id);
+  if (base) {
+    const w = m.vector ? 4 : 1;
+    return { refs: [base], constant: Math.floor(u / w) * m.lanes * w + (u % w) };
+  }
+  const start = ctx.starts.get(a.id);
+  const loop = openLoop(ctx.scope, a.id);
+  invariant(loop || m.loop === 1, `axis ${a.name} is used outside its loop in kernel ${ctx.kernel.name}`);
+  return { refs: [...(start ? [start] : []), ...(loop ? [ref(loop.name)] : [])], constant: u };
+}
+export const sum = (refs: readonly Expr[], constant: number): Expr =>
+  add(
+    refs.reduce<Expr>((a, b) => add(a, b), lit(0)),
+    lit(constant),
+  );

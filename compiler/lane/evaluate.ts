@@ -1,0 +1,412 @@
+/**
+ * Values on demand: an expression for one register of a value (or four neighbours), bound to a name in the outermost
+ * scope where it can be, so that it is computed once.
+ */
+import { InvariantError, invariant } from "../base/invariant.ts";
+import type { Axis, Value } from "../tile/ir.ts";
+import { alignedToFour, offsetOf, writeAffine } from "./address.ts";
+import {
+  type Context,
+  type Coords,
+  dependsOn,
+  groupOf,
+  keyOf,
+  looped,
+  mapOf,
+  neighbours,
+  nest,
+  push,
+  rawPosition,
+  recast,
+  registerName,
+  registersOf,
+  type Stored,
+  sum,
+  vectorAxis,
+  within,
+} from "./context.ts";
+import { add, and, component, identity, joinOp, laneType, less, lit, min, mul, op, ref, vec } from "./expr.ts";
+import type { Expr } from "./ir.ts";
+import { bindIn, childScope, find, homeOf } from "./scope.ts";
+import { elementOf, rawLocal } from "./storage.ts";
+
+export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null): Expr {
+  const d = v.def;
+  if (d.kind === "const") return lit(d.value, laneType(v.dtype));
+  const along = wanted && dependsOn(v, wanted) && mapOf(ctx, wanted).unroll > 1 ? wanted : null;
+  const known = find(ctx.scope, keyOf(ctx, v, c, along)) ?? partOfKnown(ctx, v, c, along);
+  if (known) return known;
+  if (ctx.facts.stored.has(v.id) && !ctx.stored.has(v.id) && !ctx.filling.has(v.id)) ctx.store(v);
+  const kept = ctx.stored.get(v.id);
+  if (kept)
+    return recast(ctx, c, kept.vector, along, (cc, a) => bind(ctx, v, cc, a, () => elementOf(ctx, kept, cc, a)));
+  switch (d.kind) {
+    case "scalar":
+      return ref(ctx.scalars[d.index]!);
+    case "pos":
+      return along ? vec(neighbours(c, along).map((n) => position(ctx, d.axis, n, v))) : position(ctx, d.axis, c, v);
+    case "edge":
+      return edge(ctx, d.axis, d.end);
+    case "load":
+      return load(ctx, v, d, c, along);
+    case "map":
+      if (d.op === "stop_gradient") return ctx.evaluate(d.args[0]!, c, along);
+      if (d.op === "select" && ctx.full.has(v.id))
+        return group(ctx, v, c, along, (native) => maskedSelect(ctx, v, native));
+      return bind(ctx, v, c, along, () =>
+        op(
+          d.op as Exclude<typeof d.op, "stop_gradient">,
+          d.args.map((a) => ctx.evaluate(a, c, along)),
+          laneType(v.dtype),
+          along ? 4 : 1,
+        ),
+      );
+    case "cast": {
+      const arg = ctx.evaluate(d.arg, c, along);
+      const type = laneType(v.dtype);
+      return arg.type === type ? arg : bind(ctx, v, c, along, () => ({ kind: "cast", arg, type, width: arg.width }));
+    }
+    case "reduce":
+      return group(ctx, v, c, along, (native) =>
+        d.op === "argmax" ? reduceArg(ctx, v, d.axis, d.arg) : reduce(ctx, v, d, native),
+      );
+    case "scan":
+      return group(ctx, v, c, along, () => scan(ctx, v, d.axis, d.arg));
+    case "at": {
+      const arg = d.arg;
+      if (!ctx.stored.has(arg.id)) ctx.store(arg);
+      const from = ctx.stored.get(arg.id)!;
+      if (along) return vec(neighbours(c, along).map((n) => ctx.evaluate(v, n, null)));
+      return bind(ctx, v, c, null, () => elementAt(ctx, from, d.bind, c));
+    }
+    case "step":
+    case "carry":
+    case "result":
+      throw new InvariantError(
+        `compiler bug: ${d.kind} ${v.name ?? v.id} of kernel ${ctx.kernel.name} is used outside its loop`,
+      );
+  }
+}
+
+/** A scalar out of four that are known, or four out of known scalars' group. */
+function partOfKnown(ctx: Context, v: Value, c: Coords, along: Axis | null): Expr | undefined {
+  for (const a of v.axes) {
+    if (a.id === along?.id || !mapOf(ctx, a).vector) continue;
+    const whole = find(ctx.scope, keyOf(ctx, v, groupOf(c, a), a));
+    if (!whole) continue;
+    if (!along) return component(whole, (c.get(a.id) ?? 0) % 4);
+    return vec(neighbours(c, along).map((n) => ctx.evaluate(v, n, null)));
+  }
+  if (along) {
+    const scalars = neighbours(c, along).map((n) => find(ctx.scope, keyOf(ctx, v, n, null)));
+    if (scalars.every((s) => s !== undefined)) return vec(scalars as Expr[]);
+  }
+  return undefined;
+}
+
+/** Binds what `make` gives where it can be reused, or leaves it in the one expression that uses it. */
+function bind(ctx: Context, v: Value, c: Coords, along: Axis | null, make: () => Expr): Expr {
+  if (ctx.facts.inlined.has(v.id)) return make();
+  const home = homeOf(
+    ctx.scope,
+    looped(ctx, v.axes).map((a) => a.id),
+    ctx.facts.depth.get(v.id) ?? 0,
+  );
+  const value = within(ctx, home, make);
+  const bound = bindIn(home, keyOf(ctx, v, c, along), () => registerName(ctx, nameOf(v), v, c), value);
+  if (bound.kind === "ref" && !ctx.names.has(bound.name)) ctx.names.set(bound.name, { level: home.level, multiple: 1 });
+  return bound;
+}
+
+export const nameOf = (v: Value): string =>
+  v.name ??
+  (v.def.kind === "reduce" ? v.def.op : v.def.kind === "map" ? v.def.op : v.def.kind === "load" ? "x" : v.def.kind);
+
+/** Computes all registers of a value together, then gives the one that was asked for. */
+function group(ctx: Context, v: Value, c: Coords, along: Axis | null, write: (native: Axis | null) => void): Expr {
+  const native =
+    v.def.kind === "reduce" && v.def.op === "argmax" ? null : v.def.kind === "scan" ? null : vectorAxis(ctx, v);
+  const home = homeOf(
+    ctx.scope,
+    looped(ctx, v.axes).map((a) => a.id),
+    ctx.facts.depth.get(v.id) ?? 0,
+  );
+  within(ctx, home, () => write(native));
+  return recast(ctx, c, native, along, (cc, a) => {
+    const hit = find(ctx.scope, keyOf(ctx, v, cc, a));
+    invariant(hit, `${nameOf(v)} of kernel ${ctx.kernel.name} was not computed where it is used`);
+    return hit;
+  });
+}
+const settle = (ctx: Context, v: Value, c: Coords, along: Axis | null, value: Expr): void => {
+  const bound = bindIn(ctx.scope, keyOf(ctx, v, c, along), () => registerName(ctx, nameOf(v), v, c), value);
+  if (bound.kind === "ref" && !ctx.names.has(bound.name))
+    ctx.names.set(bound.name, { level: ctx.scope.level, multiple: 1 });
+};
+
+/** Element number of a register; past the end of a partial block it is the last element that exists. */
+function position(ctx: Context, a: Axis, c: Coords, v: Value): Expr {
+  const m = mapOf(ctx, a);
+  const u = c.get(a.id) ?? 0;
+  const raw = rawPosition(ctx, a, u);
+  if (!m.ragged) return sum(raw.refs, raw.constant);
+  const place = m.vector ? u % 4 : 0;
+  const first = m.vector ? rawPosition(ctx, a, u - place) : raw;
+  const home = homeOf(
+    ctx.scope,
+    looped(ctx, [a]).map((x) => x.id),
+    ctx.facts.depth.get(v.id) ?? 0,
+  );
+  const key = `inside ${a.id} ${u - place}`;
+  const known = find(ctx.scope, key);
+  const last = lit(m.vector ? a.extent - 4 : a.extent - 1);
+  const inside = known ?? bindIn(home, key, () => ctx.fresh(a.name), min(sum(first.refs, first.constant), last));
+  if (!known && inside.kind === "ref" && !ctx.names.has(inside.name))
+    ctx.names.set(inside.name, { level: home.level, multiple: m.vector ? 4 : 1 });
+  return add(inside, lit(place));
+}
+
+/** Whether a register's element exists; undefined where it always does. */
+export function inRange(ctx: Context, a: Axis, u: number): Expr | undefined {
+  const m = mapOf(ctx, a);
+  if (!m.ragged) return undefined;
+  const raw = rawPosition(ctx, a, u);
+  return less(sum(raw.refs, raw.constant), lit(a.extent));
+}
+
+function edge(ctx: Context, a: Axis, end: "first" | "last"): Expr {
+  const m = mapOf(ctx, a);
+  const start = ctx.starts.get(a.id) ?? lit(0);
+  if (end === "first") return start;
+  const last = add(start, lit(m.block - 1));
+  return m.ragged ? min(last, lit(a.extent - 1)) : last;
+}
+
+type Load = Extract<Value["def"], { kind: "load" }>;
+function load(ctx: Context, v: Value, d: Load, c: Coords, along: Axis | null): Expr {
+  const side = sideBySide(ctx, v, d, c);
+  if (along && side?.id !== along.id) return vec(neighbours(c, along).map((n) => ctx.evaluate(v, n, null)));
+  const buffer = ctx.kernel.buffers[d.buffer]!;
+  const type = laneType(buffer.dtype);
+  if (side) {
+    const first = groupOf(c, side);
+    const whole = bind(ctx, v, first, side, () => ({
+      kind: "load",
+      buffer: d.buffer,
+      index: writeAffine(ctx, offsetOf(ctx, d.index, buffer.shape, first)),
+      type,
+      width: 4,
+    }));
+    return along
+      ? whole
+      : component(whole.kind === "load" ? keep(ctx, v, first, side, whole) : whole, (c.get(side.id) ?? 0) % 4);
+  }
+  return bind(ctx, v, c, null, () => {
+    const index = d.clamp
+      ? clampedOffset(ctx, d.index, buffer.shape, c)
+      : writeAffine(ctx, offsetOf(ctx, d.index, buffer.shape, c));
+    return { kind: "load", buffer: d.buffer, index, type, width: 1 };
+  });
+}
+function keep(ctx: Context, v: Value, c: Coords, along: Axis, value: Expr): Expr {
+  settle(ctx, v, c, along, value);
+  return find(ctx.scope, keyOf(ctx, v, c, along))!;
+}
+/** The axis along which four elements can be loaded at once: it alone moves the last index, and groups of four are aligned. */
+function sideBySide(ctx: Context, v: Value, d: Load, c: Coords): Axis | null {
+  const last = d.index.at(-1);
+  if (d.clamp || last?.def.kind !== "pos") return null;
+  const axis = last.def.axis;
+  if (!mapOf(ctx, axis).vector || !dependsOn(v, axis)) return null;
+  if (d.index.slice(0, -1).some((i) => dependsOn(i, axis))) return null;
+  const shape = ctx.kernel.buffers[d.buffer]!.shape;
+  return shape.at(-1)! % 4 === 0 && alignedToFour(ctx, offsetOf(ctx, d.index, shape, groupOf(c, axis))) ? axis : null;
+}
+function clampedOffset(ctx: Context, index: readonly Value[], shape: readonly number[], c: Coords): Expr {
+  let offset: Expr = lit(0);
+  index.forEach((i, k) => {
+    const at = ctx.evaluate(i, c, null);
+    const inside =
+      at.kind === "lit"
+        ? lit(Math.max(0, Math.min(at.value, shape[k]! - 1)))
+        : op("max", [min(at, lit(shape[k]! - 1)), lit(0)], "i32");
+    offset = add(mul(offset, lit(shape[k]!)), inside);
+  });
+  return offset;
+}
+
+/** where(c, a, b) of a block on which c may hold everywhere: then `a` as it is. */
+function maskedSelect(ctx: Context, v: Value, native: Axis | null): void {
+  invariant(v.def.kind === "map", "a select is a map");
+  const [cond, a, b] = v.def.args;
+  const all = registersOf(ctx, v.axes, native);
+  const names = all.map((c) => {
+    const name = registerName(ctx, nameOf(v), v, c);
+    const value = ctx.evaluate(a!, c, native);
+    push(ctx, { kind: "var", name, type: laneType(v.dtype), width: native ? 4 : 1, value });
+    return name;
+  });
+  const masked = childScope(ctx.scope, ctx.scope.region, undefined, true);
+  within(ctx, masked, () =>
+    all.forEach((c, k) => {
+      const value = ref(names[k]!, laneType(v.dtype), native ? 4 : 1);
+      const chosen = op(
+        "select",
+        [ctx.evaluate(cond!, c, native), value, ctx.evaluate(b!, c, native)],
+        laneType(v.dtype),
+        native ? 4 : 1,
+      );
+      push(ctx, { kind: "set", name: names[k]!, value: chosen });
+    }),
+  );
+  push(ctx, { kind: "if", cond: op("not", [ctx.full.get(v.id)!], "bool"), then: masked.stmts, else: [] });
+  all.forEach((c, k) => {
+    ctx.scope.bound.set(keyOf(ctx, v, c, native), ref(names[k]!, laneType(v.dtype), native ? 4 : 1));
+  });
+}
+
+type Reduce = Extract<Value["def"], { kind: "reduce" }>;
+/** acc = acc ⊕ (x₀ ⊕ x₁ ⊕ …), the unrolled elements of a round joined first, so that `acc` changes once a round. */
+function reduce(ctx: Context, v: Value, d: Reduce, native: Axis | null): void {
+  if (d.op === "argmax") return;
+  const kind = d.op;
+  const type = laneType(v.dtype);
+  const width = native ? 4 : 1;
+  const all = registersOf(ctx, v.axes, native);
+  const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, width);
+  const round = (c: Coords): Expr => roundOf(ctx, d.axis, d.arg, c, native, identity(kind, type), join, kind === "sum");
+  if (mapOf(ctx, d.axis).loop === 1) {
+    for (const c of all) settle(ctx, v, c, native, round(c));
+    return;
+  }
+  const names = all.map((c) => registerName(ctx, nameOf(v), v, c));
+  const start: Expr = lit(identity(kind, type), type);
+  for (const name of names)
+    push(ctx, { kind: "var", name, type, width, value: native ? vec([start, start, start, start]) : start });
+  nest(ctx, [d.axis], () => {
+    for (const [k, c] of all.entries())
+      push(ctx, { kind: "set", name: names[k]!, value: join(ref(names[k]!, type, width), round(c)) });
+  });
+  for (const [k, c] of all.entries()) ctx.scope.bound.set(keyOf(ctx, v, c, native), ref(names[k]!, type, width));
+}
+
+/** The unrolled elements along `axis`, joined; missing ones of a partial block count as `none`. */
+export function roundOf(
+  ctx: Context,
+  axis: Axis,
+  arg: Value,
+  c: Coords,
+  native: Axis | null,
+  none: number,
+  join: (a: Expr, b: Expr) => Expr,
+  dots: boolean,
+): Expr {
+  const m = mapOf(ctx, axis);
+  const type = laneType(arg.dtype);
+  const byFour = !native && dots && m.vector && ctx.facts.natural.get(arg.id)?.has(axis.id) === true && type === "f32";
+  const parts: Expr[] = [];
+  for (let u = 0; u < m.unroll; u += byFour ? 4 : 1) {
+    const cc = new Map(c).set(axis.id, u);
+    const e = ctx.evaluate(arg, cc, byFour ? axis : native);
+    const part = byFour ? acrossFour(e) : e;
+    const exists = inRange(ctx, axis, u);
+    const empty = lit(none, type);
+    parts.push(
+      exists
+        ? op(
+            "select",
+            [
+              part.width === 4 ? vec([exists, exists, exists, exists]) : exists,
+              part,
+              part.width === 4 ? vec([empty, empty, empty, empty]) : empty,
+            ],
+            type,
+            part.width,
+          )
+        : part,
+    );
+  }
+  return parts.reduce(join);
+}
+function acrossFour(e: Expr): Expr {
+  if (e.width === 1) return op("mul", [e, lit(4, e.type)], e.type);
+  if (e.kind === "op" && e.op === "mul" && e.args.every((a) => a.width === 4)) return op("dot", e.args, e.type, 1);
+  const one = lit(1, e.type);
+  return op("dot", [e, vec([one, one, one, one])], e.type, 1);
+}
+
+/** First index of the largest. */
+function reduceArg(ctx: Context, v: Value, axis: Axis, arg: Value): void {
+  const type = laneType(arg.dtype);
+  const all = registersOf(ctx, v.axes, null);
+  const best = all.map(() => ctx.fresh("best"));
+  const index = all.map(() => ctx.fresh(nameOf(v)));
+  all.forEach((_, k) => {
+    push(ctx, { kind: "var", name: best[k]!, type, width: 1, value: lit(identity("max", type), type) });
+    push(ctx, { kind: "var", name: index[k]!, type: "i32", width: 1, value: lit(0) });
+  });
+  nest(ctx, [axis], () => {
+    for (const [k, c] of all.entries())
+      for (let u = 0; u < mapOf(ctx, axis).unroll; u++) {
+        const value = ctx.evaluate(arg, new Map(c).set(axis.id, u), null);
+        const larger = op("gt", [value, ref(best[k]!, type)], "bool", 1);
+        const exists = inRange(ctx, axis, u);
+        const raw = rawPosition(ctx, axis, u);
+        const at = sum(raw.refs, raw.constant);
+        push(ctx, {
+          kind: "if",
+          cond: exists ? and(larger, exists) : larger,
+          then: [
+            { kind: "set", name: best[k]!, value },
+            { kind: "set", name: index[k]!, value: at },
+          ],
+          else: [],
+        });
+      }
+  });
+  for (const [k, c] of all.entries()) ctx.scope.bound.set(keyOf(ctx, v, c, null), ref(index[k]!));
+}
+
+/** Running sum over registers alone (a scan with rounds is kept in an array: storage.ts). */
+function scan(ctx: Context, v: Value, axis: Axis, arg: Value): void {
+  const others = v.axes.filter((a) => a.id !== axis.id);
+  for (const c of registersOf(ctx, others, null)) {
+    let running: Expr | undefined;
+    for (let u = 0; u < mapOf(ctx, axis).unroll; u++) {
+      const cc = new Map(c).set(axis.id, u);
+      const x = ctx.evaluate(arg, cc, null);
+      running = running ? op("add", [running, x], laneType(v.dtype), 1) : x;
+      settle(ctx, v, cc, null, running);
+      running = find(ctx.scope, keyOf(ctx, v, cc, null))!;
+    }
+  }
+}
+
+type Bind = Extract<Value["def"], { kind: "at" }>["bind"];
+/** An element of a kept array at other element numbers, which are computed. */
+function elementAt(ctx: Context, from: Stored, binds: Bind, c: Coords): Expr {
+  let index: Expr = lit(0);
+  let place: Expr = lit(0);
+  for (const { axis, stride } of from.axes) {
+    const by = binds.find((b) => b.axis.id === axis.id);
+    let local: Expr;
+    if (by) {
+      const start = ctx.starts.get(axis.id);
+      const at = ctx.evaluate(by.index, c, null);
+      local = start ? op("sub", [at, start], "i32") : at;
+    } else {
+      local = rawLocal(ctx, axis, c.get(axis.id) ?? 0);
+    }
+    if (from.vector?.id === axis.id) place = local;
+    else index = add(index, mul(local, lit(stride)));
+  }
+  if (!from.vector) return { kind: "elem", array: from.array, index, type: from.type, width: 1 };
+  const whole: Expr = { kind: "elem", array: from.array, index: add(index, place), type: from.type, width: 4 };
+  return {
+    kind: "component",
+    arg: whole,
+    at: place.kind === "lit" ? place.value % 4 : op("mod", [place, lit(4)], "i32"),
+    type: whole.type,
+    width: 1,
+  };
+}

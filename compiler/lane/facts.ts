@@ -1,0 +1,199 @@
+/**
+ * What lowering has to know of a kernel's values before it writes a line: how often each is used and where, which loops
+ * it needs, in which region it can first be computed, and whether it is kept in an array.
+ */
+import { operandsOf } from "../tile/build.ts";
+import type { Axis, Fold, Kernel, Stmt, Value } from "../tile/ir.ts";
+import { type Mapping, valuesOf } from "./map.ts";
+
+export type Facts = {
+  readonly uses: ReadonlyMap<number, number>;
+  /** Depth of the fold body in which a value must be computed: 0 is the kernel's. */
+  readonly depth: ReadonlyMap<number, number>;
+  /** Values kept in an array of the thread: recomputing them in every loop would cost more. */
+  readonly stored: ReadonlySet<number>;
+  /** Axes along which a value's elements lie side by side in some array that it is loaded from. */
+  readonly natural: ReadonlyMap<number, ReadonlySet<number>>;
+  /** Values that stand inside the one expression that uses them. */
+  readonly inlined: ReadonlySet<number>;
+  /** Axes that re-indexing addresses at run time, for each value so addressed. */
+  readonly addressed: ReadonlyMap<number, ReadonlySet<number>>;
+};
+
+const transcendental = new Set([
+  "exp",
+  "exp2",
+  "log",
+  "log2",
+  "tanh",
+  "sigmoid",
+  "sin",
+  "cos",
+  "pow",
+  "random_uniform",
+]);
+const storedLimit = 4096;
+
+export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
+  const values = valuesOf(kernel);
+  const folds = collectFolds(kernel.body, 1);
+  const foldDepth = new Map(folds.map(({ fold, depth }) => [fold.id, depth]));
+  const axisDepth = new Map(
+    folds.flatMap(({ fold, depth }) => (fold.over.kind === "blocks" ? [[fold.over.axis.id, depth] as const] : [])),
+  );
+  const looped = (axes: readonly Axis[]): readonly Axis[] =>
+    axes.filter((a) => (mapping.axes.get(a.id)?.loop ?? 1) > 1);
+
+  const uses = new Map<number, number>();
+  const consumers = new Map<number, Value[]>();
+  const use = (v: Value, by?: Value): void => {
+    uses.set(v.id, (uses.get(v.id) ?? 0) + 1);
+    if (by) consumers.set(v.id, [...(consumers.get(v.id) ?? []), by]);
+  };
+  for (const v of values) for (const a of operandsOf(v.def)) use(a, v);
+  for (const { fold } of folds) {
+    for (const v of [...fold.init, ...fold.next]) use(v);
+    for (const f of fold.bounds?.full ?? []) use(f.when);
+  }
+  for (const s of kernel.stores) {
+    use(s.value);
+    for (const i of s.index) use(i);
+  }
+
+  const depth = new Map<number, number>();
+  for (const v of values) {
+    const own =
+      v.def.kind === "carry"
+        ? (foldDepth.get(v.def.fold) ?? 0)
+        : v.def.kind === "result"
+          ? (foldDepth.get(v.def.fold) ?? 1) - 1
+          : v.def.kind === "pos" || v.def.kind === "edge"
+            ? (axisDepth.get(v.def.axis.id) ?? 0)
+            : v.def.kind === "step"
+              ? (foldDepth.get(v.def.fold) ?? 0)
+              : 0;
+    depth.set(
+      v.id,
+      operandsOf(v.def).reduce((d, a) => Math.max(d, depth.get(a.id) ?? 0), own),
+    );
+  }
+
+  const addressed = new Map<number, Set<number>>();
+  for (const v of values)
+    if (v.def.kind === "at") {
+      const at = addressed.get(v.def.arg.id) ?? new Set<number>();
+      for (const b of v.def.bind) at.add(b.axis.id);
+      addressed.set(v.def.arg.id, at);
+    }
+
+  const natural = new Map<number, ReadonlySet<number>>();
+  const carried = new Map(folds.flatMap(({ fold }) => fold.carry.map((c, k) => [c.id, fold.next[k]!] as const)));
+  const results = new Map(folds.flatMap(({ fold }) => fold.results.map((r, k) => [r.id, fold.next[k]!] as const)));
+  const naturalOf = (v: Value, guard: number): ReadonlySet<number> => {
+    const known = natural.get(v.id);
+    if (known) return known;
+    if (guard > 64) return new Set();
+    const of = (x: Value): ReadonlySet<number> => naturalOf(x, guard + 1);
+    let found = new Set<number>();
+    const d = v.def;
+    if (d.kind === "load") {
+      const last = d.index.at(-1)?.def;
+      if (last?.kind === "pos") found.add(last.axis.id);
+    } else if (d.kind === "map") {
+      for (const a of d.args) if (a.dtype !== "bool" || v.dtype === "bool") for (const x of of(a)) found.add(x);
+    } else if (d.kind === "cast" || d.kind === "scan") found = new Set(of(d.arg));
+    else if (d.kind === "reduce") {
+      found = new Set(of(d.arg));
+      found.delete(d.axis.id);
+    } else if (d.kind === "carry" || d.kind === "result") {
+      natural.set(v.id, new Set());
+      const next = carried.get(v.id) ?? results.get(v.id);
+      if (next) found = new Set(of(next));
+    }
+    natural.set(v.id, found);
+    return found;
+  };
+  for (const v of values) naturalOf(v, 0);
+  // A carry seen before its next value was known to lie side by side learns it from the stores.
+  for (const { fold } of folds)
+    fold.carry.forEach((c, k) => {
+      const all = new Set([...(natural.get(fold.next[k]!.id) ?? []), ...(natural.get(fold.init[k]!.id) ?? [])]);
+      natural.set(c.id, all);
+      natural.set(fold.results[k]!.id, all);
+    });
+
+  const cost = new Map<number, number>();
+  const stored = new Set<number>();
+  for (const v of values) {
+    const d = v.def;
+    const own =
+      d.kind === "reduce" ? 8 : d.kind === "load" ? 1 : d.kind === "map" ? (transcendental.has(d.op) ? 4 : 0.25) : 0;
+    const total = operandsOf(v.def).reduce((c, a) => c + (stored.has(a.id) ? 0.5 : (cost.get(a.id) ?? 0)), own);
+    cost.set(v.id, total);
+    if (
+      d.kind === "carry" ||
+      d.kind === "result" ||
+      d.kind === "const" ||
+      d.kind === "scalar" ||
+      d.kind === "step" ||
+      d.kind === "pos" ||
+      d.kind === "edge"
+    )
+      continue;
+    const loops = looped(v.axes);
+    const used = consumers.get(v.id) ?? [];
+    const here = depth.get(v.id) ?? 0;
+    const size = v.axes.reduce((n, a) => n * registers(mapping, a), 1);
+    const deeper = used.some((u) => (depth.get(u.id) ?? 0) > here);
+    const wider = used.some(
+      (u) => looped(u.def.kind === "reduce" ? [...u.axes, u.def.axis] : u.axes).length > loops.length,
+    );
+    if (d.kind === "scan" && loops.length > 0) stored.add(v.id);
+    else if (addressed.has(v.id)) stored.add(v.id);
+    else if (loops.length === 0) continue;
+    else if (deeper && total >= 1 && size <= storedLimit / 4) stored.add(v.id);
+    else if (total >= 4 && ((uses.get(v.id) ?? 0) > 1 || (wider && d.kind !== "load")) && size <= storedLimit * 4)
+      stored.add(v.id);
+  }
+
+  const inlined = new Set<number>();
+  for (const v of values) {
+    const used = consumers.get(v.id) ?? [];
+    if (v.def.kind !== "map" && v.def.kind !== "cast" && v.def.kind !== "load") continue;
+    if ((uses.get(v.id) ?? 0) !== 1 || stored.has(v.id)) continue;
+    const by = used[0];
+    if (!by) inlined.add(v.id);
+    else {
+      const seen = by.def.kind === "reduce" || by.def.kind === "scan" ? unite(by.axes, [by.def.axis]) : by.axes;
+      if (sameAxes(seen, v.axes, mapping)) inlined.add(v.id);
+    }
+  }
+  return { uses, depth, stored, natural, inlined, addressed };
+}
+
+const unite = (a: readonly Axis[], b: readonly Axis[]): readonly Axis[] => [
+  ...a,
+  ...b.filter((x) => !a.some((y) => y.id === x.id)),
+];
+/** The same registers and rounds: axes of one element don't count. */
+function sameAxes(a: readonly Axis[], b: readonly Axis[], mapping: Mapping): boolean {
+  const big = (axes: readonly Axis[]): string =>
+    axes
+      .filter((x) => registers(mapping, x) > 1)
+      .map((x) => x.id)
+      .sort((p, q) => p - q)
+      .join();
+  return big(a) === big(b);
+}
+/** How many elements of an axis one thread holds. */
+export const registers = (mapping: Mapping, a: Axis): number => {
+  const m = mapping.axes.get(a.id);
+  return m ? m.unroll * m.loop : 1;
+};
+
+export function collectFolds(
+  body: readonly Stmt[],
+  depth: number,
+): readonly { readonly fold: Fold; readonly depth: number }[] {
+  return body.flatMap((s) => (s.kind === "fold" ? [{ fold: s, depth }, ...collectFolds(s.body, depth + 1)] : []));
+}

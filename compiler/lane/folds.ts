@@ -1,0 +1,201 @@
+/** A sequential loop of a kernel: carries kept in registers or arrays, blocks that change nothing skipped. */
+import { operandsOf } from "../tile/build.ts";
+import type { Axis, Fold, Stmt, Value } from "../tile/ir.ts";
+import {
+  type Context,
+  type Coords,
+  keyOf,
+  looped,
+  mapOf,
+  push,
+  registerName,
+  registersOf,
+  type Stored,
+  vectorAxis,
+  within,
+} from "./context.ts";
+import { nameOf } from "./evaluate.ts";
+import { laneType, lit, op, ref, vec } from "./expr.ts";
+import { fill } from "./fill.ts";
+import type { Expr } from "./ir.ts";
+import { childScope } from "./scope.ts";
+import { allocate } from "./storage.ts";
+
+/** Where a carry lives: an array, or a `var` for each register. */
+type Place =
+  | { readonly kind: "array"; readonly stored: Stored }
+  | {
+      readonly kind: "registers";
+      readonly all: readonly { readonly c: Coords; readonly name: string }[];
+      readonly along: Axis | null;
+    };
+
+export function lowerBody(ctx: Context, body: readonly Stmt[]): void {
+  for (const s of body) if (s.kind === "fold") lowerFold(ctx, s);
+}
+
+export function lowerFold(ctx: Context, f: Fold): void {
+  const places = f.carry.map((carry, k) => openPlace(ctx, carry, f.init[k]!, f.results[k]!));
+  const depth = ctx.regions.length;
+  const body = childScope(ctx.scope, depth);
+  ctx.regions.push(body);
+  const counter = loopHeader(ctx, f, body);
+  within(ctx, body, () => {
+    for (const [k, p] of places.entries()) show(ctx, f.carry[k]!, p);
+    applyBounds(ctx, f);
+    lowerBody(ctx, f.body);
+    update(ctx, f, places);
+  });
+  ctx.regions.pop();
+  push(ctx, {
+    kind: "for",
+    name: counter.name,
+    from: lit(0),
+    below: lit(counter.below),
+    step: counter.step,
+    body: body.stmts,
+  });
+  for (const [k, p] of places.entries()) show(ctx, f.results[k]!, p);
+}
+
+function loopHeader(
+  ctx: Context,
+  f: Fold,
+  body: ReturnType<typeof childScope>,
+): { readonly name: string; readonly below: number; readonly step: number } {
+  if (f.over.kind === "steps") {
+    const name = ctx.fresh(f.over.step.name ?? "step");
+    ctx.names.set(name, { level: body.level, multiple: 1 });
+    body.bound.set(keyOf(ctx, f.over.step, new Map(), null), ref(name));
+    return { name, below: f.over.count, step: 1 };
+  }
+  const axis = f.over.axis;
+  const m = mapOf(ctx, axis);
+  const name = ctx.fresh(`${axis.name}0`);
+  ctx.names.set(name, { level: body.level, multiple: m.block });
+  ctx.starts.set(axis.id, ref(name));
+  return { name, below: axis.extent, step: m.block };
+}
+
+/** Declares a carry and gives it its first value. */
+function openPlace(ctx: Context, carry: Value, init: Value, result: Value): Place {
+  const array =
+    looped(ctx, carry.axes).length > 0 || ctx.facts.addressed.has(carry.id) || ctx.facts.addressed.has(result.id);
+  if (array) {
+    const stored = allocate(ctx, carry, nameOf(carry));
+    fill(ctx, stored, { ...init, axes: carry.axes });
+    return { kind: "array", stored };
+  }
+  const along = vectorAxis(ctx, carry);
+  const all = registersOf(ctx, carry.axes, along).map((c) => {
+    const name = registerName(ctx, nameOf(carry), carry, c);
+    push(ctx, {
+      kind: "var",
+      name,
+      type: laneType(carry.dtype),
+      width: along ? 4 : 1,
+      value: wide(ctx.evaluate(init, c, along), along),
+    });
+    return { c, name };
+  });
+  return { kind: "registers", all, along };
+}
+const wide = (e: Expr, along: Axis | null): Expr => (along && e.width === 1 ? vec([e, e, e, e]) : e);
+
+/** Lets a value be read from a place. */
+function show(ctx: Context, v: Value, p: Place): void {
+  if (p.kind === "array") ctx.stored.set(v.id, p.stored);
+  else
+    for (const { c, name } of p.all)
+      ctx.scope.bound.set(keyOf(ctx, v, c, p.along), ref(name, laneType(v.dtype), p.along ? 4 : 1));
+}
+
+function applyBounds(ctx: Context, f: Fold): void {
+  if (!f.bounds) return;
+  if (f.bounds.run)
+    push(ctx, {
+      kind: "if",
+      cond: op("not", [ctx.evaluate(f.bounds.run, new Map(), null)], "bool"),
+      then: [{ kind: "continue" }],
+      else: [],
+    });
+  for (const { select, when } of f.bounds.full) ctx.full.set(select.id, ctx.evaluate(when, new Map(), null));
+}
+
+/** All next values are computed from the old carries; then the carries change. */
+function update(ctx: Context, f: Fold, places: readonly Place[]): void {
+  const unchanged = (k: number): boolean => f.next[k]!.id === f.carry[k]!.id;
+  const registers = places.flatMap((p, k) => {
+    if (p.kind !== "registers" || unchanged(k)) return [];
+    return p.all.map(({ c, name }) => ({ name, value: wide(ctx.evaluate(f.next[k]!, c, p.along), p.along) }));
+  });
+  const held = registers.map(({ name, value }) => {
+    if (value.kind === "lit") return { name, value };
+    const temp = ctx.fresh(`next_${name}`);
+    push(ctx, { kind: "let", name: temp, value });
+    return { name, value: ref(temp, value.type, value.width) };
+  });
+  const arrays = places.flatMap((p, k) => (p.kind === "array" && !unchanged(k) ? [{ k, stored: p.stored }] : []));
+  const copies: (() => void)[] = [];
+  for (const { k, stored, ownTemp } of arrayOrder(ctx, f, arrays)) {
+    const next = { ...f.next[k]!, axes: f.carry[k]!.axes };
+    if (!ownTemp) {
+      fill(ctx, stored, next);
+      continue;
+    }
+    const temp = allocate(ctx, f.carry[k]!, `next_${stored.array}`);
+    fill(ctx, temp, next);
+    const done: Value = { ...f.carry[k]!, id: -1 - k - 1000 * f.id, def: { kind: "const", value: 0 } };
+    copies.push(() => copyArray(ctx, temp, stored, done));
+  }
+  for (const copy of copies) copy();
+  push(ctx, ...held.map(({ name, value }) => ({ kind: "set", name, value }) as const));
+}
+
+function copyArray(ctx: Context, from: Stored, to: Stored, shape: Value): void {
+  const source: Value = { ...shape, def: { kind: "scalar", index: 0 } };
+  ctx.stored.set(source.id, from);
+  fill(ctx, to, source);
+  ctx.stored.delete(source.id);
+}
+
+/**
+ * The order in which arrays can be overwritten, readers of an old carry before its writer. A carry that is read at other
+ * elements than the one being written, or that readers wait for in a circle, is computed beside the old one first.
+ */
+function arrayOrder(ctx: Context, f: Fold, arrays: readonly { readonly k: number; readonly stored: Stored }[]) {
+  const reads = new Map(arrays.map(({ k }) => [k, carriesRead(ctx, f, f.next[k]!, k)]));
+  const order: { k: number; stored: Stored; ownTemp: boolean }[] = [];
+  let left = [...arrays];
+  while (left.length > 0) {
+    const free = left.find(({ k }) => left.every((o) => o.k === k || !reads.get(o.k)!.has(k)));
+    const pick = free ?? left[0]!;
+    const elsewhere = reads.get(pick.k)!.get(pick.k) === "elsewhere";
+    order.push({ ...pick, ownTemp: elsewhere || !free });
+    left = left.filter((a) => a !== pick);
+  }
+  return order;
+}
+/** Which carries (by place) a next value reads, through values that are not kept; and whether at other elements than its own. */
+function carriesRead(ctx: Context, f: Fold, next: Value, own: number): ReadonlyMap<number, "same" | "elsewhere"> {
+  const found = new Map<number, "same" | "elsewhere">();
+  const ownAxes = looped(ctx, f.carry[own]!.axes).map((a) => a.id);
+  const visit = (v: Value, elsewhere: boolean): void => {
+    const place = f.carry.findIndex((c) => c.id === v.id);
+    if (place >= 0) {
+      if (elsewhere || found.get(place) === undefined) found.set(place, elsewhere ? "elsewhere" : "same");
+      return;
+    }
+    if (ctx.stored.has(v.id)) return;
+    if (ctx.facts.stored.has(v.id)) ctx.store(v);
+    if (ctx.stored.has(v.id)) return;
+    const d = v.def;
+    const moves =
+      (d.kind === "reduce" || d.kind === "scan") &&
+      (ownAxes.includes(d.axis.id) ||
+        (ownAxes.length > 0 && f.carry.some((c) => c.axes.some((a) => a.id === d.axis.id))));
+    for (const a of operandsOf(v.def)) visit(a, elsewhere || moves || d.kind === "at");
+  };
+  visit(next, false);
+  return found;
+}

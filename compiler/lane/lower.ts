@@ -1,0 +1,198 @@
+/**
+ * Tile -> Lane: writes what one thread does, by a mapping. Values are written on demand (evaluate.ts): into the
+ * outermost scope where all that they need is at hand, so that nothing is computed twice and nothing too early.
+ */
+import type { Axis, Kernel, Store, Value } from "../tile/ir.ts";
+import { alignedToFour, offsetOf, writeAffine } from "./address.ts";
+import { type Context, type Coords, dependsOn, mapOf, nest, push, registersOf, within } from "./context.ts";
+import { evaluate, inRange } from "./evaluate.ts";
+import { add, and, lit, mul, op, ref, vec } from "./expr.ts";
+import { factsOf } from "./facts.ts";
+import { storeValue } from "./fill.ts";
+import { lowerBody } from "./folds.ts";
+import type { Expr, LaneBuffer, LaneProgram, LaneStmt } from "./ir.ts";
+import type { AxisMap, Mapping } from "./map.ts";
+import { childScope, namer } from "./scope.ts";
+
+export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
+  const fresh = namer();
+  const bufferNames = kernel.buffers.map((b) => fresh(b.name));
+  const scalars = kernel.scalars.map((s) => ({
+    ...s,
+    name: fresh(s.kind === "axis_index" ? `index_${s.axes.join("_")}` : "step"),
+  }));
+  const top = childScope(null, 0);
+  const ctx: Context = {
+    kernel,
+    mapping,
+    facts: factsOf(kernel, mapping),
+    fresh,
+    scope: top,
+    regions: [top],
+    arrays: [],
+    stored: new Map(),
+    filling: new Set(),
+    names: new Map(),
+    starts: new Map(),
+    bases: new Map(),
+    full: new Map(),
+    scalars: scalars.map((s) => s.name),
+    evaluate: (v, c, along) => evaluate(ctx, v, c, along),
+    store: (v) => storeValue(ctx, v),
+  };
+  placeThread(ctx);
+  lowerBody(ctx, kernel.body);
+  for (const s of kernel.stores) lowerStore(ctx, s);
+  const body = [...ctx.arrays, ...top.stmts];
+  const buffers = kernel.buffers.map(
+    (b, k): LaneBuffer => ({
+      name: bufferNames[k]!,
+      dtype: b.dtype,
+      shape: b.shape,
+      access: b.access === "read" ? "read" : "read_write",
+      vector: widthsOf(body, k),
+    }),
+  );
+  return {
+    name: kernel.name,
+    buffers,
+    scalars,
+    threads: mapping.threads,
+    groups: mapping.groups,
+    body,
+    notes: notesOf(kernel, mapping),
+  };
+}
+
+/** Names the workgroup's block along each grid axis, and the thread's own first element in it. */
+function placeThread(ctx: Context): void {
+  const grid = ctx.kernel.grid.map((a) => mapOf(ctx, a));
+  const counts = grid.map((m) => Math.ceil(m.axis.extent / m.block));
+  const tiles = digits(ctx, ref("group"), counts, (k) => `${grid[k]!.axis.name}_tile`);
+  const lanes = digits(
+    ctx,
+    ref("lane"),
+    grid.map((m) => m.lanes),
+    (k) => `${grid[k]!.axis.name}_lane`,
+  );
+  grid.forEach((m, k) => {
+    const start = name(ctx, `${m.axis.name}_first`, mul(tiles[k]!, lit(m.block)), m.block);
+    ctx.starts.set(m.axis.id, start);
+    const w = m.vector ? 4 : 1;
+    if (m.lanes * m.unroll === m.block)
+      ctx.bases.set(m.axis.id, m.lanes === 1 ? start : name(ctx, m.axis.name, add(start, mul(lanes[k]!, lit(w))), w));
+  });
+}
+/** The digits of a number in mixed radix, last fastest. */
+function digits(ctx: Context, n: Expr, counts: readonly number[], hint: (k: number) => string): readonly Expr[] {
+  const found: Expr[] = counts.map(() => lit(0));
+  let below = 1;
+  const total = counts.reduce((a, b) => a * b, 1);
+  for (let k = counts.length - 1; k >= 0; k--) {
+    const count = counts[k]!;
+    if (count > 1) {
+      const shifted = below === 1 ? n : op("div", [n, lit(below)], "i32");
+      found[k] = name(ctx, hint(k), below * count === total ? shifted : op("mod", [shifted, lit(count)], "i32"), 1);
+    }
+    below *= count;
+  }
+  return found;
+}
+function name(ctx: Context, hint: string, value: Expr, multiple: number): Expr {
+  if (value.kind === "lit" || (value.kind === "ref" && value.name !== "group" && value.name !== "lane")) return value;
+  const fresh = ctx.fresh(hint);
+  push(ctx, { kind: "let", name: fresh, value });
+  ctx.names.set(fresh, { level: 0, multiple });
+  return ref(fresh);
+}
+
+/** Writes one result: loops over its rounds, every register, four at a time where they lie side by side. */
+function lowerStore(ctx: Context, s: Store): void {
+  const axes = new Map<number, Axis>();
+  for (const v of [...s.index, s.value]) for (const a of v.axes) axes.set(a.id, a);
+  const all = [...axes.values()];
+  const shape = ctx.kernel.buffers[s.buffer]!.shape;
+  nest(ctx, all, () => {
+    const along = sideBySide(ctx, s.index, shape, all);
+    for (const c of registersOf(ctx, all, along)) {
+      const guards = all.flatMap((a) => inRange(ctx, a, c.get(a.id) ?? 0) ?? []);
+      const write = (): void => {
+        const value = ctx.evaluate(s.value, c, along);
+        const index = writeAffine(ctx, offsetOf(ctx, s.index, shape, c));
+        push(ctx, {
+          kind: "store",
+          buffer: s.buffer,
+          index,
+          value: along && value.width === 1 ? vec([value, value, value, value]) : value,
+        });
+      };
+      if (guards.length === 0) write();
+      else {
+        const inside = childScope(ctx.scope, ctx.scope.region, undefined, false);
+        const value = ctx.evaluate(s.value, c, along);
+        void value;
+        within(ctx, inside, write);
+        push(ctx, { kind: "if", cond: guards.reduce(and), then: inside.stmts, else: [] });
+      }
+    }
+  });
+}
+function sideBySide(
+  ctx: Context,
+  index: readonly Value[],
+  shape: readonly number[],
+  all: readonly Axis[],
+): Axis | null {
+  const last = index.at(-1);
+  if (last?.def.kind !== "pos") return null;
+  const axis = last.def.axis;
+  if (!all.some((a) => a.id === axis.id) || !mapOf(ctx, axis).vector) return null;
+  if (index.slice(0, -1).some((i) => dependsOn(i, axis)) || shape.at(-1)! % 4 !== 0) return null;
+  const c: Coords = new Map();
+  return alignedToFour(ctx, offsetOf(ctx, index, shape, c)) ? axis : null;
+}
+
+/** A buffer is seen as groups of four when something reads it so, and nothing writes it otherwise. */
+function widthsOf(body: readonly LaneStmt[], buffer: number): boolean {
+  let four = false;
+  let singleWrite = false;
+  const seeExpr = (e: Expr): void => {
+    if (e.kind === "load" && e.buffer === buffer && e.width === 4) four = true;
+    if (e.kind === "op" || e.kind === "vec") e.args.forEach(seeExpr);
+    if (e.kind === "cast" || e.kind === "component") seeExpr(e.arg);
+    if (e.kind === "component" && typeof e.at !== "number") seeExpr(e.at);
+    if (e.kind === "load" || e.kind === "elem") seeExpr(e.index);
+  };
+  const see = (s: LaneStmt): void => {
+    if (s.kind === "let" || s.kind === "var" || s.kind === "set") seeExpr(s.value);
+    if (s.kind === "setElem" || s.kind === "store") {
+      seeExpr(s.index);
+      seeExpr(s.value);
+    }
+    if (s.kind === "store" && s.buffer === buffer) s.value.width === 4 ? (four = true) : (singleWrite = true);
+    if (s.kind === "for") s.body.forEach(see);
+    if (s.kind === "if") {
+      seeExpr(s.cond);
+      s.then.forEach(see);
+      s.else.forEach(see);
+    }
+  };
+  body.forEach(see);
+  return four && !singleWrite;
+}
+
+function notesOf(kernel: Kernel, mapping: Mapping): readonly string[] {
+  const line = (m: AxisMap): string =>
+    `${m.axis.name}: ${m.axis.extent} ${m.axis.role}, ` +
+    [
+      m.block === m.axis.extent ? "whole" : `by ${m.block}`,
+      ...(m.lanes > 1 ? [`${m.lanes} lanes`] : []),
+      `${m.unroll} register${m.unroll === 1 ? "" : "s"}${m.vector ? " (by fours)" : ""}`,
+      ...(m.loop > 1 ? [`${m.loop} rounds`] : []),
+      ...(m.ragged ? ["last block partial"] : []),
+    ].join(", ");
+  const bounds = kernel.body.flatMap(function notes(s): readonly string[] {
+    return s.kind === "fold" ? [...(s.bounds?.notes ?? []), ...s.body.flatMap(notes)] : [];
+  });
+  return [...[...mapping.axes.values()].map(line), ...bounds];
+}

@@ -1,0 +1,33 @@
+/** What one launch of a kernel does at most: for estimates and listings, masks and caches not counted. */
+import { operandsOf } from "./build.ts";
+import type { Axis, Kernel, Stmt, Value } from "./ir.ts";
+
+const bytesOf = { f32: 4, i32: 4, u32: 4, bool: 4, f16: 2, bf16: 2 } as const;
+
+/** `flops`: every elementwise or reducing step once (a multiply-add is 2). `bytes`: every buffer once. */
+export function costOf(kernel: Kernel): { readonly flops: number; readonly bytes: number } {
+  const seen = new Set<number>();
+  let flops = 0;
+  const count = (v: Value): void => {
+    if (seen.has(v.id)) return;
+    seen.add(v.id);
+    operandsOf(v.def).forEach(count);
+    const axes: readonly Axis[] = v.def.kind === "reduce" ? [...v.axes, v.def.axis] : v.axes;
+    const float = v.dtype !== "i32" && v.dtype !== "u32" && v.dtype !== "bool";
+    if (float && (v.def.kind === "map" || v.def.kind === "reduce" || v.def.kind === "scan"))
+      flops += axes.reduce((n, a) => n * a.extent, 1);
+  };
+  const walk = (body: readonly Stmt[]): void => {
+    for (const s of body) {
+      if (s.kind === "let") count(s.value);
+      else {
+        walk(s.body);
+        s.next.forEach(count);
+      }
+    }
+  };
+  walk(kernel.body);
+  for (const s of kernel.stores) count(s.value);
+  const bytes = kernel.buffers.reduce((n, b) => n + b.shape.reduce((m, d) => m * d, 1) * bytesOf[b.dtype], 0);
+  return { flops, bytes };
+}
