@@ -1,0 +1,93 @@
+/** Where a device is, and which global elements its local ones are. */
+import { type Dim, dimAtoms, dimDiv, dimEqual, type Layout, splitOf } from "../../base/dim.ts";
+import type { Atom } from "../ir.ts";
+import { toAtom } from "./arithmetic.ts";
+import { axisSize } from "./axes.ts";
+import { arg, arrayArg, axesArg, type Builtin, type Call, dimArg } from "./builtin.ts";
+import { asValue, type Context, dimAtom, emit, fail, poison } from "./context.ts";
+import { positionsOf } from "./indexing.ts";
+import { arrayOf, describe, errorValue, hasBlock, intValue, type Value } from "./value.ts";
+
+/** This device's place along axes. Inside `tiles` it is taken outside: it is the same in every tile. */
+function axisIndex(c: Context, axes: readonly string[], span: Call["span"]): Atom {
+  return emit(c.outside ? { ...c, eqns: c.outside } : c, "axis_index", { axes }, [], span);
+}
+
+export const placeBuiltins: Readonly<Record<string, Builtin>> = {
+  axis_size: {
+    params: ["axis"],
+    required: 1,
+    run: (k) => {
+      const axes = axesArg(k, arg(k, 0));
+      return axes ? intValue(axisSize(k.c, axes)) : errorValue;
+    },
+  },
+  axis_index: {
+    params: ["axis"],
+    required: 1,
+    run: (k) => {
+      const axes = axesArg(k, arg(k, 0));
+      return axes ? asValue(axisIndex(k.c, axes, k.span)) : errorValue;
+    },
+  },
+  pos: {
+    params: ["index"],
+    required: 1,
+    run: (k) => {
+      const v = arg(k, 0).value;
+      if (v.kind === "array" && v.affine) return v;
+      return v.kind === "index"
+        ? asValue(positionsOf(k.c, v.index, v.start, k.span))
+        : fail(k.c, "GY3010", arg(k, 0).span, { what: "a tile index", found: describe(v) });
+    },
+  },
+  positions: { params: ["x", "dim", "at"], required: 2, run: positions },
+};
+
+/** positions(x, dim): the global index of each local row, as the split of the dimension lays them out. */
+function positions(k: Call): Value {
+  const x = arrayArg(k, 0);
+  if (x === poison) return errorValue;
+  const dim = dimArg(k, arg(k, 1), x.type.shape.length, 0);
+  if (dim === undefined) return errorValue;
+  const size = x.type.shape[dim]!;
+  const split = splitOf(size);
+  if (!split) {
+    if (hasBlock(size)) return fail(k.c, "GY3036", arg(k, 0).span, { dim });
+    const lost = typeof size === "number" ? undefined : dimAtoms(size).find((a) => a.key.startsWith("@"));
+    if (lost) return fail(k.c, "GY3035", k.span, { dim, size: describe(arrayOf(x)), axis: lost.name });
+    return asValue(emit(k.c, "iota", { size }, [], k.span, k.name));
+  }
+  const n = axisSize(k.c, split.axes);
+  const rows = emit(k.c, "iota", { size }, [], k.span, k.name);
+  // All devices' rows, in the order of a gather: row R is row R % c of device R / c.
+  if (dimEqual(size, split.global)) {
+    const c = dimAtom(k.c, dimDiv(size, n), "i32", k.span);
+    const device = emit(k.c, "div", {}, [rows, c], k.span),
+      row = emit(k.c, "mod", {}, [rows, c], k.span);
+    return asValue(globalRow(k, split.layout, row, device, dimDiv(size, n), n));
+  }
+  const device = k.args[2]
+    ? toAtom(k.c, k.args[2].value, k.args[2].span, "i32", k.name)
+    : axisIndex(k.c, split.axes, k.span);
+  return asValue(globalRow(k, split.layout, rows, device, size, n));
+}
+
+/**
+ * The global row of local row r on device d, of n devices with c rows each:
+ *   contiguous  d c + r
+ *   striped     r n + d
+ *   zigzag      d c/2 + r for r < c/2, else (2n - 1 - d) c/2 + (r - c/2)
+ */
+function globalRow(k: Call, layout: Layout, r: Atom, d: Atom, c: Dim, n: Dim): Atom {
+  const op = (name: "add" | "sub" | "mul" | "lt", a: Atom, b: Atom): Atom =>
+    emit(k.c, name, {}, [a, b], k.span, k.name);
+  const num = (x: Dim): Atom => dimAtom(k.c, x, "i32", k.span);
+  if (layout === "contiguous") return op("add", op("mul", d, num(c)), r);
+  if (layout === "striped") return op("add", op("mul", r, num(n)), d);
+  const half = num(dimDiv(c, 2));
+  const low = op("add", op("mul", d, half), r);
+  const last = op("sub", op("mul", num(2), num(n)), num(1));
+  const high = op("add", op("mul", op("sub", last, d), half), op("sub", r, half));
+  return emit(k.c, "select", {}, [op("lt", r, half), low, high], k.span, k.name);
+}

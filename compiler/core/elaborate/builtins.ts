@@ -1,0 +1,81 @@
+/** The functions that every module sees. */
+import type { Span } from "../../base/span.ts";
+import type { Builtin, Call } from "./builtin.ts";
+import { collectives } from "./builtins-collective.ts";
+import { elementwiseBuiltins } from "./builtins-elementwise.ts";
+import { placeBuiltins } from "./builtins-place.ts";
+import { reductions } from "./builtins-reduce.ts";
+import { shapeBuiltins } from "./builtins-shape.ts";
+import { type Argument, type Context, fail } from "./context.ts";
+import { near } from "./scope.ts";
+import { errorValue, type Value } from "./value.ts";
+
+const unsupported = (params: readonly string[], required: number): Builtin => ({
+  params,
+  required,
+  rest: true,
+  open: true,
+  run: (k) => fail(k.c, "GY7001", k.span, { name: k.name }),
+});
+
+/** Recomputation in a backward pass: forward, a checkpointed function is the function. */
+const checkpoint: Builtin = {
+  params: ["f", "policy"],
+  required: 1,
+  open: true,
+  run: (k) => {
+    const f = k.args[0]!;
+    return f.value.kind === "fn" || f.value.kind === "error"
+      ? f.value
+      : fail(k.c, "GY3014", f.span, { found: "no function" });
+  },
+};
+/** The policies of `checkpoint` are names without a meaning forward. */
+const policies = ["nothing_saveable", "everything_saveable", "dots_saveable"] as const;
+
+const table: Readonly<Record<string, Builtin>> = {
+  ...elementwiseBuiltins,
+  ...reductions,
+  ...shapeBuiltins,
+  ...collectives,
+  ...placeBuiltins,
+  checkpoint,
+  grad: unsupported(["f"], 1),
+  value_and_grad: unsupported(["f"], 1),
+  vjp: unsupported(["f"], 1),
+  ...Object.fromEntries(
+    policies.map((p) => [p, { params: [], required: 0, run: () => ({ kind: "string", value: p }) } satisfies Builtin]),
+  ),
+};
+export const builtinNames: ReadonlySet<string> = new Set(Object.keys(table));
+/** Names without arguments that stand for themselves. */
+export const otherNames: readonly string[] = ["inf", "pi", "zeros"];
+
+export function callBuiltin(c: Context, name: string, args: readonly Argument[], span: Span): Value {
+  const row = table[name]!;
+  const bound: (Argument | undefined)[] = row.params.map(() => undefined);
+  const rest: Argument[] = [];
+  const before = c.diagnostics.length;
+  let next = 0;
+  for (const a of args) {
+    const index = a.name ? row.params.indexOf(a.name.name) : next++;
+    if (a.name && index < 0)
+      fail(c, "GY3024", a.name.span, { name: a.name.name, of: name, ...near(a.name.name, row.params) });
+    else if (index < row.params.length && bound[index]) fail(c, "GY3026", a.span, { name: row.params[index]! });
+    else if (index < row.params.length) bound[index] = a;
+    else if (row.rest) rest.push(a);
+    else {
+      fail(c, "GY3009", a.span, { of: `\`${name}\``, wants: row.params.length, found: args.length });
+      break;
+    }
+  }
+  const missing = row.params.slice(0, row.required).filter((_, i) => !bound[i]);
+  if (missing.length > 0 && c.diagnostics.length === before) fail(c, "GY3027", span, { missing, of: name });
+  if (c.diagnostics.length > before) return errorValue;
+  if (args.some((a) => a.value.kind === "error")) return errorValue;
+  const open = args.find((a) => a.value.kind === "unknown");
+  if (open && !row.open)
+    return { kind: "unknown", ...(open.value.kind === "unknown" && open.value.span && { span: open.value.span }) };
+  const k: Call = { c, name, span, args: bound, rest };
+  return row.run(k);
+}

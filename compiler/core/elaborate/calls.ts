@@ -1,0 +1,354 @@
+/** Calls: arguments find their parameters, parameters their dims, and the body is put in the place of the call. */
+import { dimVar } from "../../base/dim.ts";
+import type { Span } from "../../base/span.ts";
+import type * as Ast from "../../syntax/ast.ts";
+import { inClass } from "../dtype.ts";
+import type { DType, Type } from "../ir.ts";
+import { broadcastShapes } from "../typing.ts";
+import { callBuiltin } from "./builtins.ts";
+import { type Argument, type Context, explain, fail, freshVar, maxDepth } from "./context.ts";
+import { type Bindings, fitValue, requiredParams, substituteType } from "./fit.ts";
+import { bindPattern, define, frame, near } from "./scope.ts";
+import { hasHoles, scalar, typeNode } from "./types.ts";
+import {
+  arrayOf,
+  errorType,
+  errorValue,
+  type FnNode,
+  type FnValue,
+  intValue,
+  leaves,
+  mapLeaves,
+  type Scope,
+  type TypeNode,
+  type Value,
+} from "./value.ts";
+
+type DeclFn = Extract<FnValue, { fn: "decl" }>;
+
+export function call(c: Context, f: FnValue, args: readonly Argument[], span: Span): Value {
+  switch (f.fn) {
+    case "lambda":
+      return callLambda(c, f.lambda, f.env, args, span);
+    case "decl":
+      return callDecl(c, f, args, span);
+    case "builtin":
+      return callBuiltin(c, f.name, args, span);
+    case "adapted":
+      return throughType(c, f.type, args, span, (fitted) => {
+        const taken = Math.min(
+          fitted.length,
+          f.inner.fn === "builtin" ? builtinArity(f.inner.name) : requiredParams(f.inner),
+        );
+        return call(c, f.inner, fitted.slice(0, taken), span);
+      });
+    case "opaque":
+      return throughType(c, f.type, args, span, (fitted) => opaqueResult(c, f.type.result, fitted, span));
+  }
+}
+/** How many arguments a builtin takes as a function value. */
+const builtinArity = (name: string): number =>
+  ["min", "max", "pow"].includes(name) ? 2 : name === "where" || name === "clamp" ? 3 : 1;
+
+/** A recursion or a nesting too deep is reported; else the context for the body. */
+function enter(c: Context, decl: Ast.FnDecl | Ast.Lambda, name: string, span: Span): Context | undefined {
+  if (decl.kind === "fn" && c.calls.some((k) => k.decl === decl)) {
+    fail(c, "GY2012", span, { name });
+    return undefined;
+  }
+  if (c.calls.length >= maxDepth) {
+    fail(c, "GY2013", span, {});
+    return undefined;
+  }
+  return { ...c, calls: [...c.calls, { decl, name, span }] };
+}
+
+function callLambda(c: Context, lambda: Ast.Lambda, env: Scope, args: readonly Argument[], span: Span): Value {
+  const named = args.find((a) => a.name);
+  if (named?.name) return fail(c, "GY3025", named.name.span, { name: named.name.name, of: "a lambda" });
+  if (args.length !== lambda.params.length)
+    return fail(c, "GY3009", span, { of: "this lambda", wants: lambda.params.length, found: args.length }, [
+      { span: lambda.span, message: "the lambda" },
+    ]);
+  const inner = enter(c, lambda, "|…|", span);
+  if (!inner) return errorValue;
+  const scope = frame(env, true);
+  for (const [i, p] of lambda.params.entries()) {
+    const arg = args[i]!;
+    const value = p.type
+      ? fitValue(c, typeNode(inner, env, p.type), arg.value, arg.span, "this argument", new Map(), true)
+      : arg.value;
+    bindPattern(inner, scope, p.pattern, value);
+  }
+  return c.knot.expr(inner, scope, lambda.body);
+}
+
+function throughType(
+  c: Context,
+  type: FnNode,
+  args: readonly Argument[],
+  span: Span,
+  run: (args: readonly Argument[]) => Value,
+): Value {
+  const named = args.find((a) => a.name);
+  if (named?.name) return fail(c, "GY3025", named.name.span, { name: named.name.name, of: "a function parameter" });
+  if (args.length !== type.params.length)
+    return fail(c, "GY3009", span, { of: "this function", wants: type.params.length, found: args.length });
+  const bindings: Bindings = new Map();
+  const elementwise = type.params.every((p) => p.kind !== "array" || p.shape.length === 0);
+  const fitted = args.map((a, i) => ({
+    ...a,
+    value: fitValue(c, type.params[i]!, a.value, a.span, `argument ${i + 1}`, bindings, elementwise),
+  }));
+  if (fitted.some((a) => a.value.kind === "error")) return errorValue;
+  const result = run(fitted);
+  return fitValue(
+    c,
+    substituteType(bindings, type.result),
+    result,
+    span,
+    "the result of this function",
+    bindings,
+    elementwise,
+  );
+}
+/** Something of the result's type, of which nothing else is known: as wide as the arguments. */
+function opaqueResult(c: Context, t: TypeNode, args: readonly Argument[], span: Span): Value {
+  const types: Type[] = args.flatMap((a) => leaves(a.value)).flatMap((v) => (v.kind === "array" ? [v.atom.type] : []));
+  const varying = [...new Set(types.flatMap((x) => x.varying))];
+  if (t.kind !== "array") return declaredValue(c, t, "result", varying, span);
+  const joined = t.shape.length === 0 && types.length > 0 ? broadcastShapes(c.typing, types) : t.shape;
+  if ("problem" in joined) {
+    explain(c, joined, [], span, "this call");
+    return errorValue;
+  }
+  return arrayOf(freshVar(c, { dtype: t.dtype, shape: joined, varying }, { from: [], span }));
+}
+
+/** A value of which only its type is known: a parameter while its function is checked. */
+export function declaredValue(
+  c: Context,
+  t: TypeNode,
+  name: string,
+  varying: readonly string[],
+  span: Span,
+  why?: string,
+): Value {
+  switch (t.kind) {
+    case "array":
+      return arrayOf(
+        freshVar(
+          c,
+          { dtype: t.dtype, shape: t.shape, varying },
+          { from: [], span, ...(why !== undefined && { why }) },
+          name,
+        ),
+      );
+    case "tuple":
+      return { kind: "tuple", items: t.items.map((x, i) => declaredValue(c, x, `${name}.${i}`, varying, span, why)) };
+    case "record":
+      return {
+        kind: "record",
+        fields: new Map([...t.fields].map(([k, x]) => [k, declaredValue(c, x, `${name}.${k}`, varying, span, why)])),
+      };
+    case "fn":
+      return { kind: "fn", fn: "opaque", name, type: t };
+    case "int":
+      return intValue(dimVar(name, `#${name}`));
+    case "axis":
+      return { kind: "axis", axes: [name] };
+    case "dtype":
+      return { kind: "type", type: scalar("f32") };
+    case "error":
+      return errorValue;
+  }
+}
+
+function callDecl(c: Context, f: DeclFn, args: readonly Argument[], span: Span): Value {
+  const { decl, env } = f;
+  const name = decl.name.name;
+  const given = assign(c, decl, args, span);
+  if (!given) return errorValue;
+  if (!c.knot.sound(decl, env)) return errorValue;
+  const inner = enter(c, decl, name, span);
+  if (!inner) return errorValue;
+  const elementwise = appliesElementwise(decl, given);
+  const scope = frame(env, elementwise);
+  const params = bindParams(c, inner, decl, given, scope, span, elementwise);
+  if (!params) return errorValue;
+  const value = c.knot.expr(inner, scope, decl.body);
+  if (!decl.result) return value;
+  return fitValue(
+    inner,
+    typeNode(inner, scope, decl.result),
+    value,
+    lastExpr(decl.body).span,
+    `the result of \`${name}\``,
+    new Map(),
+    elementwise,
+  );
+}
+export const lastExpr = (e: Ast.Expr): Ast.Expr => (e.kind === "block" ? lastExpr(e.result) : e);
+
+/** Which argument goes to which parameter. */
+function assign(
+  c: Context,
+  decl: Ast.FnDecl,
+  args: readonly Argument[],
+  span: Span,
+): ReadonlyMap<Ast.Param, Argument> | undefined {
+  const given = new Map<Ast.Param, Argument>();
+  const of = decl.name.name;
+  const before = c.diagnostics.length;
+  const declared = [{ span: decl.name.span, message: `\`${of}\` is declared here` }];
+  let next = 0;
+  for (const a of args) {
+    const index = a.name ? decl.params.findIndex((p) => p.name.name === a.name?.name) : next++;
+    const p = decl.params[index];
+    if (!p && a.name)
+      fail(
+        c,
+        "GY3024",
+        a.name.span,
+        {
+          name: a.name.name,
+          of,
+          ...near(
+            a.name.name,
+            decl.params.map((x) => x.name.name),
+          ),
+        },
+        declared,
+      );
+    else if (!p) {
+      fail(c, "GY3009", a.span, { of: `\`${of}\``, wants: decl.params.length, found: args.length }, declared);
+      break;
+    } else if (given.has(p)) fail(c, "GY3026", a.span, { name: p.name.name });
+    else given.set(p, a);
+  }
+  const missing = decl.params.filter((p) => !p.default && !given.has(p)).map((p) => p.name.name);
+  if (missing.length > 0 && c.diagnostics.length === before) fail(c, "GY3027", span, { missing, of }, declared);
+  return c.diagnostics.length === before ? given : undefined;
+}
+
+const compileTime = (t: Ast.Type | undefined): boolean =>
+  t?.kind === "namedType" && ["int", "axis", "dtype"].includes(t.name.name);
+/** A function all of whose arrays are scalars, given an array, applies to each element. */
+function appliesElementwise(decl: Ast.FnDecl, given: ReadonlyMap<Ast.Param, Argument>): boolean {
+  const arrays = decl.params.filter((p) => p.type && !compileTime(p.type) && p.type.kind !== "fnType");
+  const scalars = arrays.every((p) => p.type?.kind === "namedType" && p.type.args.length === 0);
+  return scalars && [...given.values()].some((a) => a.value.kind === "array" && a.value.atom.type.shape.length > 0);
+}
+
+/**
+ * Puts a declaration's dims, dtypes and parameters in scope: compile-time parameters first (types may hang on them),
+ * then arrays, which fix the dims, then defaults, which may use all of these.
+ */
+function bindParams(
+  outer: Context,
+  c: Context,
+  decl: Ast.FnDecl,
+  given: ReadonlyMap<Ast.Param, Argument>,
+  scope: Scope,
+  span: Span,
+  elementwise: boolean,
+): true | undefined {
+  const bindings: Bindings = new Map();
+  const before = outer.diagnostics.length;
+  const holes = new Map<string, string>();
+  for (const g of decl.generics) {
+    const key = `?${g.name.name}:${c.shared.nextId++}`;
+    if (!g.bound) {
+      holes.set(g.name.name, key);
+      define(scope, g.name.name, intValue(dimVar(g.name.name, key)));
+    } else scope.names.set(g.name.name, { kind: "unbound", what: g.name.name });
+  }
+  bindDTypes(outer, decl, given, scope);
+  const bindHoles = () => {
+    for (const [name, key] of holes) {
+      const d = bindings.get(key);
+      if (d !== undefined) define(scope, name, intValue(d));
+    }
+  };
+  const bind = (p: Ast.Param, a: Argument) => {
+    const type = p.type ? typeNode(c, scope, p.type) : errorType;
+    const value = fitValue(
+      outer,
+      type,
+      a.value,
+      a.span,
+      `argument \`${p.name.name}\` of \`${decl.name.name}\``,
+      bindings,
+      elementwise,
+    );
+    define(scope, p.name.name, p.type ? value : a.value);
+    bindHoles();
+  };
+  const explicit = decl.params.filter((p) => given.has(p));
+  const early = decl.params.filter((p) => compileTime(p.type) && (given.has(p) || isPlain(p.default)));
+  for (const p of early) bind(p, given.get(p) ?? defaultOf(c, scope, p));
+  const rest = explicit.filter((p) => !early.includes(p));
+  for (const p of rest) bind(p, given.get(p)!);
+  if ([...holes.values()].some((k) => !bindings.has(k)) || rest.some((p) => p.type?.kind === "fnType"))
+    for (const p of rest) bind(p, given.get(p)!);
+  for (const p of decl.params) if (!given.has(p) && !early.includes(p)) bind(p, defaultOf(c, scope, p));
+  if (outer.diagnostics.length > before) return undefined;
+  for (const g of decl.generics) {
+    const key = holes.get(g.name.name);
+    const open =
+      key === undefined
+        ? scope.names.get(g.name.name)?.kind === "unbound"
+        : !bindings.has(key) || hasHoles(bindings.get(key)!);
+    if (open) fail(outer, "GY3021", span, { name: g.name.name, of: decl.name.name });
+  }
+  return outer.diagnostics.length > before ? undefined : true;
+}
+const isPlain = (e: Ast.Expr | undefined): boolean =>
+  e?.kind === "int" ||
+  e?.kind === "float" ||
+  (e?.kind === "name" && ["f32", "f16", "bf16", "i32", "u32"].includes(e.name));
+const defaultOf = (c: Context, scope: Scope, p: Ast.Param): Argument => ({
+  value: c.knot.expr(c, scope, p.default!),
+  span: p.default!.span,
+});
+
+/** Fixes dtype parameters: from `dtype` arguments by name, else from the arrays whose type mentions them. */
+function bindDTypes(c: Context, decl: Ast.FnDecl, given: ReadonlyMap<Ast.Param, Argument>, scope: Scope): void {
+  const open = new Map(decl.generics.flatMap((g) => (g.bound ? [[g.name.name, g] as const] : [])));
+  if (open.size === 0) return;
+  const settle = (name: string, dtype: DType, span: Span) => {
+    const g = open.get(name);
+    if (!g?.bound) return;
+    open.delete(name);
+    const cls = g.bound.name;
+    if (cls in classes && !inClass(dtype, cls as keyof typeof classes))
+      fail(c, "GY3028", span, { name, dtype, wants: cls, of: decl.name.name });
+    define(scope, name, { kind: "type", type: scalar(dtype) });
+  };
+  const visit = (t: Ast.Type, v: Value, span: Span): void => {
+    if (t.kind === "arrayType" && v.kind === "array") settle(t.element.name, v.atom.type.dtype, span);
+    if (t.kind === "namedType" && t.args.length === 0 && v.kind === "array")
+      settle(t.name.name, v.atom.type.dtype, span);
+    if (t.kind === "tupleType" && v.kind === "tuple")
+      for (const [i, x] of t.items.entries()) v.items[i] && visit(x, v.items[i]!, span);
+    if (t.kind === "recordType" && v.kind === "record")
+      for (const x of t.fields) {
+        const field = v.fields.get(x.name.name);
+        if (field) visit(x.type, field, span);
+      }
+  };
+  for (const [p, a] of given) if (p.type) mapLeaves(a.value, (x) => x) && visit(p.type, a.value, a.span);
+  // Scalars given as plain numbers: f32 or i32, as elsewhere.
+  for (const [p, a] of given)
+    if (
+      p.type?.kind === "namedType" &&
+      open.has(p.type.name.name) &&
+      (a.value.kind === "int" || a.value.kind === "float")
+    )
+      settle(
+        p.type.name.name,
+        a.value.kind === "int" && open.get(p.type.name.name)?.bound?.name === "int" ? "i32" : "f32",
+        a.span,
+      );
+}
+export const classes = { float: 1, int: 1, number: 1, bool: 1, any: 1 } as const;

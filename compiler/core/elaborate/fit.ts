@@ -1,0 +1,223 @@
+/** Fits values to types: arguments to parameters (finding dims on the way), bodies to results, branches to each other. */
+import { type Dim, dimAtoms, printDim, solveDim, substituteDim } from "../../base/dim.ts";
+import type { Span } from "../../base/span.ts";
+import { isFloat } from "../dtype.ts";
+import type { Atom, DType } from "../ir.ts";
+import { operand, toAtom } from "./arithmetic.ts";
+import { asValue, type Context, emit, fail, lit, sameDim } from "./context.ts";
+import { hasHoles } from "./types.ts";
+import {
+  arrayOf,
+  describe,
+  errorValue,
+  type FnNode,
+  type FnValue,
+  isHoleKey,
+  printType,
+  type TypeNode,
+  type Value,
+} from "./value.ts";
+
+/** Dims that arguments have fixed, by the key of their atom. */
+export type Bindings = Map<string, Dim>;
+type Fit = {
+  readonly c: Context;
+  readonly bindings: Bindings;
+  readonly span: Span;
+  /** Scalar types take arrays too. */
+  readonly elementwise: boolean;
+  /** Dims to compare once more is known. */
+  readonly later: { readonly pattern: Dim; readonly actual: Dim }[];
+};
+/** A value of the type, or undefined where it does not fit. */
+type Fitted = Value | undefined;
+
+export const substitute = (b: Bindings, d: Dim): Dim =>
+  substituteDim(d, (atom) => (isHoleKey(atom.key) ? b.get(atom.key) : undefined));
+export function substituteType(b: Bindings, t: TypeNode): TypeNode {
+  if (b.size === 0) return t;
+  switch (t.kind) {
+    case "array":
+      return { ...t, shape: t.shape.map((d) => substitute(b, d)) };
+    case "tuple":
+      return { ...t, items: t.items.map((x) => substituteType(b, x)) };
+    case "record":
+      return { ...t, fields: new Map([...t.fields].map(([k, x]) => [k, substituteType(b, x)])) };
+    case "fn":
+      return { ...t, params: t.params.map((x) => substituteType(b, x)), result: substituteType(b, t.result) };
+    default:
+      return t;
+  }
+}
+
+/**
+ * Fits a value to a type; reports `code` where it does not fit. `what` names the place ("argument `q` of `f`").
+ * Names of dims in the type that are not bound yet are bound by the value.
+ */
+export function fitValue(
+  c: Context,
+  type: TypeNode,
+  value: Value,
+  span: Span,
+  what: string,
+  bindings: Bindings = new Map(),
+  elementwise = false,
+): Value {
+  if (value.kind === "error" || type.kind === "error") return value.kind === "error" ? value : errorValue;
+  const f: Fit = { c, bindings, span, elementwise, later: [] };
+  const before = c.diagnostics.length;
+  const fitted = fitTo(f, type, value);
+  if (fitted && f.later.every((l) => dimFits({ ...f, later: [] }, l.pattern, l.actual))) return fitted;
+  if (c.diagnostics.length > before) return errorValue;
+  const names = holeNames(type, bindings);
+  return fail(c, "GY3008", span, {
+    what,
+    expected: printType(type),
+    found: describe(value),
+    where: names,
+    hint: hintFor(type, value),
+  });
+}
+/** "S = 8": what the names in an expected type stand for. */
+function holeNames(t: TypeNode, b: Bindings): readonly string[] {
+  const dims = (x: TypeNode): readonly Dim[] =>
+    x.kind === "array"
+      ? x.shape
+      : x.kind === "tuple"
+        ? x.items.flatMap(dims)
+        : x.kind === "record"
+          ? [...x.fields.values()].flatMap(dims)
+          : [];
+  const atoms = new Map(dims(t).flatMap((d) => dimAtoms(d).map((a) => [a.key, a] as const)));
+  return [...atoms.values()].flatMap((a) => {
+    const d = b.get(a.key);
+    return d === undefined || printDim(d) === a.name ? [] : [`${a.name} = ${printDim(d)}`];
+  });
+}
+function hintFor(t: TypeNode, v: Value): string | undefined {
+  if (t.kind !== "array")
+    return t.kind === "int" && v.kind === "array"
+      ? "an `int` is known at compile time: a literal, a dimension, `size(x, d)` or arithmetic on them"
+      : undefined;
+  if (v.kind === "array" && v.atom.type.dtype !== t.dtype && v.atom.type.shape.length === t.shape.length)
+    return `convert with \`cast(x, ${t.dtype})\``;
+  if ((v.kind === "int" || v.kind === "float") && t.shape.length > 0)
+    return `an array full of one number is \`full(${printType(t)}, c)\``;
+  return undefined;
+}
+
+function fitTo(f: Fit, t: TypeNode, value: Value): Fitted {
+  if (value.kind === "error" || t.kind === "error") return errorValue;
+  switch (t.kind) {
+    case "array":
+      return fitArray(f, t, value);
+    case "tuple": {
+      if (value.kind === "unknown")
+        return { kind: "tuple", items: t.items.map((x) => fitTo(f, x, value) ?? errorValue) };
+      if (value.kind !== "tuple" || value.items.length !== t.items.length) return undefined;
+      const items = t.items.map((x, i) => fitTo(f, x, value.items[i]!));
+      return items.includes(undefined) ? undefined : { kind: "tuple", items: items as Value[] };
+    }
+    case "record": {
+      if (value.kind === "unknown")
+        return {
+          kind: "record",
+          fields: new Map([...t.fields].map(([k, x]) => [k, fitTo(f, x, value) ?? errorValue])),
+        };
+      if (value.kind !== "record" || value.fields.size !== t.fields.size) return undefined;
+      const fields = new Map<string, Value>();
+      for (const [name, x] of t.fields) {
+        const field = value.fields.get(name);
+        const fitted = field && fitTo(f, x, field);
+        if (!fitted) return undefined;
+        fields.set(name, fitted);
+      }
+      return { kind: "record", fields };
+    }
+    case "fn":
+      return value.kind === "fn" ? adapt(f, t, value) : value.kind === "unknown" ? value : undefined;
+    case "int": {
+      const v = operand(f.c, value);
+      return (v.kind === "int" && value.kind !== "axis") || v.kind === "unknown" ? v : undefined;
+    }
+    case "axis":
+      return axesOf(value);
+    case "dtype":
+      return value.kind === "type" && value.type.kind === "array" && value.type.shape.length === 0 ? value : undefined;
+  }
+}
+/** A mesh axis, or a tuple of them, as one. */
+export function axesOf(v: Value): Fitted {
+  if (v.kind === "axis" || v.kind === "unknown") return v;
+  if (v.kind !== "tuple") return undefined;
+  const parts = v.items.map(axesOf);
+  return parts.every((p) => p?.kind === "axis")
+    ? { kind: "axis", axes: parts.flatMap((p) => (p?.kind === "axis" ? p.axes : [])) }
+    : undefined;
+}
+function adapt(f: Fit, type: FnNode, fn: FnValue): Fitted {
+  const required = requiredParams(fn);
+  if (required > type.params.length) {
+    fail(f.c, "GY3022", f.span, { type: printType(type), gives: type.params.length, wants: required });
+    return errorValue;
+  }
+  return { kind: "fn", fn: "adapted", inner: fn, type };
+}
+/** How many arguments a function cannot do without. */
+export function requiredParams(fn: FnValue): number {
+  switch (fn.fn) {
+    case "lambda":
+      return fn.lambda.params.length;
+    case "decl":
+      return fn.decl.params.filter((p) => !p.default).length;
+    case "builtin":
+      return 1;
+    default:
+      return fn.type.params.length;
+  }
+}
+
+function fitArray(f: Fit, t: Extract<TypeNode, { kind: "array" }>, value: Value): Fitted {
+  const v = operand(f.c, value);
+  switch (v.kind) {
+    case "array": {
+      const type = v.atom.type;
+      if (type.dtype !== t.dtype) return undefined;
+      if (t.shape.length === 0 && f.elementwise) return v;
+      if (type.shape.length !== t.shape.length) return undefined;
+      return t.shape.every((d, i) => dimFits(f, d, type.shape[i]!)) ? v : undefined;
+    }
+    case "int":
+    case "float":
+    case "bool": {
+      const fits =
+        v.kind === "bool" ? t.dtype === "bool" : t.dtype !== "bool" && (v.kind === "int" || isFloat(t.dtype));
+      // A static truth value stays one: an `if` on it is decided at compile time.
+      if (!fits || t.shape.length > 0) return undefined;
+      return v.kind === "bool" ? v : asValue(toAtom(f.c, v, f.span, t.dtype));
+    }
+    case "unknown": {
+      const shape = t.shape.map((d) => substitute(f.bindings, d));
+      if (shape.some(hasHoles)) return v;
+      return arrayOf(filled(f.c, v.fill ? toAtom(f.c, v.fill, f.span, t.dtype) : lit(0, t.dtype), shape, f.span));
+    }
+    default:
+      return undefined;
+  }
+}
+/** A scalar everywhere in an array of a shape. */
+export const filled = (c: Context, a: Atom, shape: readonly Dim[], span: Span): Atom =>
+  shape.length === 0 ? a : emit(c, "full", { shape }, [a], span, "full");
+
+/** Whether an actual dim is what the pattern says; binds the pattern's one unknown name where there is one. */
+function dimFits(f: Fit, pattern: Dim, actual: Dim): boolean {
+  const wanted = substitute(f.bindings, pattern);
+  if (!hasHoles(wanted)) return sameDim(f.c, wanted, actual);
+  const solved = solveDim(wanted, actual, (atom) => isHoleKey(atom.key));
+  if (solved) f.bindings.set(solved.atom.key, solved.value);
+  else f.later.push({ pattern, actual });
+  return true;
+}
+
+/** What a value must be to be chosen beside others: the dtype of leaves that have one. */
+export const dtypeOfValue = (v: Value): DType | undefined => (v.kind === "array" ? v.atom.type.dtype : undefined);

@@ -1,0 +1,129 @@
+/** Modules: reading files, following imports, and the names that each one holds. */
+import type { Diagnostic } from "../../base/diagnostic.ts";
+import { report } from "../../base/messages.ts";
+import type { Source } from "../../base/source.ts";
+import type { Span } from "../../base/span.ts";
+import type * as Ast from "../../syntax/ast.ts";
+import { type Parsed, parse } from "../../syntax/parse.ts";
+import { frame, near } from "./scope.ts";
+import type { Binding, Scope } from "./value.ts";
+
+/** Gives the text of a module: `gyre/attention`, or a path that ends in `.gyre`. Undefined where there is none. */
+export type Read = (path: string) => string | undefined;
+
+export type Module = {
+  readonly path: string;
+  readonly ast: Ast.Module;
+  readonly scope: Scope;
+  /** Names that other modules may import. */
+  readonly exported: ReadonlySet<string>;
+};
+export type Modules = {
+  readonly read: Read;
+  readonly diagnostics: Diagnostic[];
+  readonly loaded: Map<string, Module | "loading">;
+};
+
+/** Parsed texts, so that an unchanged file (the standard library, above all) is parsed once for each process. */
+const parsed = new Map<string, { readonly text: string; readonly parsed: Parsed }>();
+function parseText(path: string, text: string): Parsed {
+  const old = parsed.get(path);
+  if (old?.text === text) return old.parsed;
+  const source: Source = { path, text };
+  const fresh = parse(source);
+  if (parsed.size > 500) parsed.clear();
+  parsed.set(path, { text, parsed: fresh });
+  return fresh;
+}
+
+/** The module at a path; undefined (reported by the caller's span, where there is one) if it cannot be read. */
+export function loadModule(m: Modules, path: string): Module | undefined {
+  const known = m.loaded.get(path);
+  if (known && known !== "loading") return known;
+  const text = m.read(path);
+  if (text === undefined) return undefined;
+  m.loaded.set(path, "loading");
+  const { module: ast, diagnostics } = parseText(path, text);
+  m.diagnostics.push(...diagnostics);
+  const scope = frame(undefined);
+  const exported = new Set<string>();
+  const places = new Map<string, Span>();
+  const declare = (name: Ast.Ident, binding: Binding, isExported: boolean) => {
+    const first = places.get(name.name);
+    if (first) {
+      m.diagnostics.push(
+        report("GY2006", name.span, { name: name.name }, [{ span: first, message: "it is declared here first" }]),
+      );
+      return;
+    }
+    places.set(name.name, name.span);
+    scope.names.set(name.name, binding);
+    if (isExported) exported.add(name.name);
+  };
+  for (const item of ast.items) {
+    if (item.kind === "import") importNames(m, item, path, declare);
+    else if (item.kind !== "derivative") declare(item.name, bindingOf(item, scope), item.exported);
+  }
+  const module: Module = { path, ast, scope, exported };
+  m.loaded.set(path, module);
+  return module;
+}
+function bindingOf(item: Exclude<Ast.Item, Ast.ImportDecl | Ast.DerivativeDecl>, env: Scope): Binding {
+  switch (item.kind) {
+    case "fn":
+      return { kind: "value", value: { kind: "fn", fn: "decl", decl: item, env } };
+    case "const":
+      return { kind: "constDecl", decl: item, env };
+    case "type":
+      return { kind: "typeDecl", decl: item, env };
+    case "mesh":
+      return { kind: "meshDecl", decl: item, env };
+    case "shard_map":
+      return { kind: "shardMap", decl: item, env };
+  }
+}
+
+function importNames(
+  m: Modules,
+  item: Ast.ImportDecl,
+  from: string,
+  declare: (name: Ast.Ident, b: Binding, exported: boolean) => void,
+): void {
+  const target = resolvePath(item.from.value, from);
+  const say = (d: Diagnostic) => m.diagnostics.push(d);
+  const other =
+    target === undefined ? undefined : m.loaded.get(target) === "loading" ? "loading" : loadModule(m, target);
+  if (other === "loading") say(report("GY2005", item.from.span, { path: item.from.value }));
+  else if (!other) say(report("GY2004", item.from.span, { path: item.from.value }));
+  for (const n of item.names) {
+    if (!other || other === "loading") {
+      declare(n.alias, { kind: "error" }, false);
+      continue;
+    }
+    const binding = other.scope.names.get(n.name.name);
+    const found = binding && other.exported.has(n.name.name);
+    if (binding && !found) say(report("GY2003", n.name.span, { name: n.name.name, path: item.from.value }));
+    if (!binding)
+      say(
+        report("GY2002", n.name.span, {
+          name: n.name.name,
+          path: item.from.value,
+          ...near(n.name.name, [...other.exported]),
+        }),
+      );
+    declare(n.alias, found ? binding : { kind: "error" }, item.exported && found === true);
+  }
+}
+/** `gyre/NAME` as it is; `./a.gyre` and `../a.gyre` beside the importing file. */
+function resolvePath(written: string, from: string): string | undefined {
+  if (written.startsWith("gyre/")) return written;
+  if (!written.startsWith("./") && !written.startsWith("../")) return undefined;
+  const parts = from.split("/").slice(0, -1);
+  for (const p of written.split("/")) {
+    if (p === "..") {
+      if (parts.length > 0 && parts.at(-1) !== "..") parts.pop();
+      else parts.push("..");
+    } else if (p !== ".") parts.push(p);
+  }
+  return parts.join("/");
+}
