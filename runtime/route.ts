@@ -1,32 +1,22 @@
 /** Who sends to whom: places along the flattened ring of some mesh axes (major first), and the devices at them. */
 import type { Mesh, Route } from "../compiler/schedule/schedule.ts";
+import { coordinates, meshSize } from "./layout.ts";
 
 /** The number of devices in the mesh. */
-export const deviceCount = (mesh: Mesh): number => mesh.axes.reduce((n, axis) => n * axis.size, 1);
-
-/** The coordinate of `position` along each mesh axis; the last axis runs fastest. */
-export function coordinatesOf(mesh: Mesh, position: number): readonly number[] {
-  const at: number[] = [];
-  let rest = position;
-  for (const { size } of [...mesh.axes].reverse()) {
-    at.unshift(rest % size);
-    rest = Math.floor(rest / size);
-  }
-  return at;
-}
+export const deviceCount = (mesh: Mesh): number => meshSize(mesh.axes);
 
 const axisNumbers = (mesh: Mesh, axes: readonly string[]) =>
   axes.map((name) => mesh.axes.findIndex((axis) => axis.name === name));
 
 /** The place of `position` along the ring of `axes`: what `axis_index(axes)` is there. */
 export function ringPlace(mesh: Mesh, axes: readonly string[], position: number): number {
-  const at = coordinatesOf(mesh, position);
+  const at = coordinates(mesh.axes, position);
   return axisNumbers(mesh, axes).reduce((place, i) => place * mesh.axes[i]!.size + at[i]!, 0);
 }
 
 /** The device at `place` of the ring that `position` is on. */
 export function onRing(mesh: Mesh, axes: readonly string[], position: number, place: number): number {
-  const at = [...coordinatesOf(mesh, position)];
+  const at = [...coordinates(mesh.axes, position)];
   let rest = place;
   for (const i of axisNumbers(mesh, axes).reverse()) {
     at[i] = rest % mesh.axes[i]!.size;

@@ -12,7 +12,8 @@
 import type { Schedule, Step, Transfer, When } from "../compiler/schedule/schedule.ts";
 import type { Device, DeviceBuffer, Kernel } from "./device.ts";
 import { GyreRuntimeError, withLimit } from "./errors.ts";
-import { coordinatesOf, peers, ringPlace } from "./route.ts";
+import { coordinates } from "./layout.ts";
+import { peers, ringPlace } from "./route.ts";
 import { nowMicros, type TraceEvent } from "./trace.ts";
 
 export type RunOptions = {
@@ -379,7 +380,7 @@ function receiveIn(shared: Shared, position: number, key: string, buffer: Device
 /** `webgpu:3 (sp=3, tp=0)`. */
 function placeName(shared: Shared, position: number): string {
   const { mesh } = shared.schedule;
-  const at = coordinatesOf(mesh, position);
+  const at = coordinates(mesh.axes, position);
   const where = mesh.axes.map((axis, i) => `${axis.name}=${at[i]}`).join(", ");
   return `${shared.machine.devices[position]!.info.name} (${where})`;
 }

@@ -6,7 +6,7 @@ import type { Device, DeviceBuffer, DeviceInfo, Kernel, KernelSource } from "../
 import { GyreRuntimeError } from "../../runtime/errors.ts";
 
 export type FakeOptions = {
-  /** How long each thing in the queue takes, in milliseconds; 0 is a turn of the event loop. */
+  /** How long each thing in the queue takes, in milliseconds; 0 is a turn of the event loop, `Infinity` for ever. */
   readonly delay?: (what: string) => number;
   /** Called before each thing in the queue is done; what it throws is what the device reports. */
   readonly before?: (what: string) => void;
@@ -63,7 +63,7 @@ export function fakeDevice(name: string, options: FakeOptions = {}): FakeDevice 
   const lost = new Promise<Error>((resolve) => {
     reportLost = resolve;
   });
-  const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+  const sleep = (ms: number) => new Promise((resolve) => ms < Number.POSITIVE_INFINITY && setTimeout(resolve, ms));
   const enqueue = <T>(what: string, act: () => T): Promise<T> => {
     if (failure) throw failure;
     const done = queue.then(async () => {

@@ -78,7 +78,7 @@ export function randomProgram(seed: number): DeviceProgram {
       const all = [...known, ...made];
       const kind = random(8);
       if (kind < 4) steps.push(launchStep(all, around, made));
-      else if (kind < 7 || depth === 0) {
+      else if (kind < 6 || depth === 0) {
         const input = some(all);
         const output = fresh(shapes[input]!);
         const r = route(around);
