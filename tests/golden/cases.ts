@@ -27,7 +27,11 @@ export const readCases = (folder: string): readonly Case[] =>
   JSON.parse(readFileSync(join(folder, "cases.json"), "utf8")) as readonly Case[];
 
 /** The entry point that computes a case, and the sizes that it is asked for with. */
-export function entryOf(c: Case): { readonly file: string; readonly entry: string; readonly dims: Readonly<Record<string, number>> } {
+export function entryOf(c: Case): {
+  readonly file: string;
+  readonly entry: string;
+  readonly dims: Readonly<Record<string, number>>;
+} {
   if (c.kind === "decode") return { file: "inference", entry: "decode", dims: c.dims };
   if (c.kind === "inference") return { file: "inference", entry: "masked", dims: c.dims };
   return {
@@ -44,10 +48,12 @@ export async function runCase(folder: string, c: Case, backend: Backend): Promis
   const { file: source, entry, dims } = entryOf(c);
   const path = join(import.meta.dirname, `${source}.gyre`);
   const program = await open(path, readFileSync(path, "utf8"), { entry, dims, mesh: c.mesh });
-  const inputs = new Map(program.ports.map(({ path: name, dtype, shape }): [string, Tensor] => [
-    name,
-    { dtype, shape, data: arrays.get(name)!.data },
-  ]));
+  const inputs = new Map(
+    program.ports.map(({ path: name, dtype, shape }): [string, Tensor] => [
+      name,
+      { dtype, shape, data: arrays.get(name)!.data },
+    ]),
+  );
   const results = await backend.run(program, inputs);
   return relativeError(results.get("")!.data, arrays.get("out")!.data);
 }

@@ -15,7 +15,10 @@ async function attempt(c: Case, backend: Backend): Promise<{ readonly ok: boolea
     const ok = error < bounds[c.dtype];
     return { ok, text: `${backend.name} ${error.toExponential(2)}${ok ? "" : " TOO LARGE"}` };
   } catch (error) {
-    return { ok: false, text: `${backend.name} FAILED: ${error instanceof Error ? error.message.split("\n")[0] : error}` };
+    return {
+      ok: false,
+      text: `${backend.name} FAILED: ${error instanceof Error ? error.message.split("\n")[0] : error}`,
+    };
   }
 }
 
@@ -26,7 +29,12 @@ for (const c of cases) {
   for (const backend of backends) tried.push(await attempt(c, backend));
   const ok = tried.every((t) => t.ok);
   if (!ok) failures++;
-  console.log(`${ok ? "ok  " : "FAIL"} ${c.name.padEnd(22)} ${tried.map((t) => t.text.padEnd(20)).join(" ").trimEnd()}`);
+  console.log(
+    `${ok ? "ok  " : "FAIL"} ${c.name.padEnd(22)} ${tried
+      .map((t) => t.text.padEnd(20))
+      .join(" ")
+      .trimEnd()}`,
+  );
 }
 console.log(`${cases.length - failures} of ${cases.length} cases within ${bounds.f32} (bf16 ${bounds.bf16})`);
 process.exit(failures === 0 ? 0 : 1);

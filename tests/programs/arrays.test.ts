@@ -18,7 +18,7 @@ trial("bf16 operands", {
 trial("whole numbers and truth", {
   program: "programs/integers",
   dims: { N: 40 },
-  inputs: { a: (n) => (n! * 7) % 23 - 11, b: (n) => (n! * 5) % 13 - 6, c: (n) => n! * 100003 },
+  inputs: { a: (n) => ((n! * 7) % 23) - 11, b: (n) => ((n! * 5) % 13) - 6, c: (n) => n! * 100003 },
   expect: ({ a, b, c }) => {
     const divisor = (n: number) => b(n) || 1;
     const quotient = (n: number) => Math.floor(a(n) / divisor(n));
@@ -41,12 +41,16 @@ for (const at of [0, 5, 12])
     inputs: { q: undefined, k: undefined, v: undefined, keys: undefined, values: undefined, at: () => at },
     expect: ({ q, k, v, keys, values }) => {
       const fresh = (j: number) => j >= at && j < at + 4;
-      const allKeys = (b: number, j: number, h: number, d: number) => (fresh(j) ? k(b, j - at, h, d) : keys(b, j, h, d));
+      const allKeys = (b: number, j: number, h: number, d: number) =>
+        fresh(j) ? k(b, j - at, h, d) : keys(b, j, h, d);
       const allValues = (b: number, j: number, h: number, d: number) =>
         fresh(j) ? v(b, j - at, h, d) : values(b, j, h, d);
       const mask = (i: number, j: number) => at + i >= j;
       return {
-        out: array([1, 4, 2, 4], attention(q, allKeys as typeof k, allValues as typeof v, { keys: 16, width: 4, mask })),
+        out: array(
+          [1, 4, 2, 4],
+          attention(q, allKeys as typeof k, allValues as typeof v, { keys: 16, width: 4, mask }),
+        ),
         keys: array([1, 16, 2, 4], allKeys as typeof k),
         values: array([1, 16, 2, 4], allValues as typeof v),
       };

@@ -13,7 +13,11 @@ for (const sp of [1, 4])
     },
   });
 
-for (const [y, x] of [[1, 1], [2, 2], [4, 2]] as const)
+for (const [y, x] of [
+  [1, 1],
+  [2, 2],
+  [4, 2],
+] as const)
   trial(`a stencil with halos on a torus of ${y} x ${x}`, {
     program: "programs/stencil-2d",
     dims: { M: 12, N: 10 },
@@ -25,7 +29,12 @@ for (const [y, x] of [[1, 1], [2, 2], [4, 2]] as const)
           const [up, down, left, right] = [mod(i! - 1, 12), mod(i! + 1, 12), mod(j! - 1, 10), mod(j! + 1, 10)];
           return (f(i!, j!) + f(up, j!) + f(down, j!) + f(i!, left) + f(i!, right)) / 5;
         });
-      return { "": array([12, 10], range(5).reduce((f) => step(f) as typeof u, u)) };
+      return {
+        "": array(
+          [12, 10],
+          range(5).reduce((f) => step(f) as typeof u, u),
+        ),
+      };
     },
   });
 
@@ -85,7 +94,11 @@ trial("nearest codes and their counts", {
   },
 });
 
-for (const mesh of [{ fsdp: 2, tp: 2 }, { dp: 2, fsdp: 2, tp: 1 }, { fsdp: 1, tp: 1 }])
+for (const mesh of [
+  { fsdp: 2, tp: 2 },
+  { dp: 2, fsdp: 2, tp: 1 },
+  { fsdp: 1, tp: 1 },
+])
   trial(`layers from a record of sharded parameters, ${JSON.stringify(mesh)}`, {
     program: "programs/layers",
     dims: { L: 3, B: 4, E: 6, F: 10 },
@@ -101,7 +114,12 @@ for (const mesh of [{ fsdp: 2, tp: 2 }, { dp: 2, fsdp: 2, tp: 1 }, { fsdp: 1, tp
         });
         return once((b, e) => f(b!, e!) + sum(10, (j) => hidden(b!, j) * down(l, j, e!)));
       };
-      return { "": array([4, 6], range(3).reduce((f, l) => layer(l, f) as typeof x, x)) };
+      return {
+        "": array(
+          [4, 6],
+          range(3).reduce((f, l) => layer(l, f) as typeof x, x),
+        ),
+      };
     },
   });
 
@@ -114,7 +132,12 @@ for (const entry of ["plain", "overlapped"])
       mesh: { tp },
       inputs: { x: undefined, up: undefined, down: undefined },
       expect: ({ x, up, down }) => {
-        const hidden = once((s, f) => Math.max(0, sum(6, (e) => x(s!, e) * up(e, f!))));
+        const hidden = once((s, f) =>
+          Math.max(
+            0,
+            sum(6, (e) => x(s!, e) * up(e, f!)),
+          ),
+        );
         return { "": array([16, 6], (s, e) => sum(12, (f) => hidden(s!, f) * down(f, e!))) };
       },
     });
@@ -132,7 +155,9 @@ trial("retention on a zigzag ring", {
   dims: { B: 1, S: 48, H: 2, D: 4 },
   inputs: { q: undefined, k: undefined, v: undefined, rate: undefined },
   expect: ({ q, k, v, rate }) => {
-    const weight = once((i, j, h) => sigmoid(rate(h!) + 2) ** (i! - j!) * sum(4, (d) => q(0, i!, h!, d) * k(0, j!, h!, d)));
+    const weight = once(
+      (i, j, h) => sigmoid(rate(h!) + 2) ** (i! - j!) * sum(4, (d) => q(0, i!, h!, d) * k(0, j!, h!, d)),
+    );
     return { "": array([1, 48, 2, 4], (b, i, h, d) => sum(i! + 1, (j) => weight(i!, j, h!) * v(b!, j, h!, d!))) };
   },
 });

@@ -38,14 +38,18 @@ export function trial<I extends string>(title: string, t: Trial<I>): void {
 async function check<I extends string>(t: Trial<I>, backend: Backend): Promise<void> {
   const path = new URL(`../${t.program}.gyre`, import.meta.url).pathname;
   const program = await open(path, readFileSync(path, "utf8"), t);
-  const given: Inputs = Object.fromEntries(Object.entries(t.inputs).map(([name, f]) => [name, f as Element | undefined]));
+  const given: Inputs = Object.fromEntries(
+    Object.entries(t.inputs).map(([name, f]) => [name, f as Element | undefined]),
+  );
   const inputs = program.inputs(given);
   const read = (name: string): Element => {
     const { shape, data } = inputs.get(name)!;
     return (...index) => data[offset(shape, index)]!;
   };
   const results = await backend.run(program, inputs);
-  const expected = t.expect(Object.fromEntries(Object.keys(t.inputs).map((name) => [name, read(name)])) as Record<I, Element>);
+  const expected = t.expect(
+    Object.fromEntries(Object.keys(t.inputs).map((name) => [name, read(name)])) as Record<I, Element>,
+  );
   expect([...results.keys()].sort()).toEqual(Object.keys(expected).sort());
   for (const [name, e] of Object.entries(expected)) compare(name, results, e, backend.exact ? 1e-6 : (t.bound ?? 1e-5));
 }

@@ -6,7 +6,8 @@ trial("sigmoid attention with a window; S is not a multiple of the block", {
   dims: { B: 2, S: 70, H: 2, D: 8 },
   inputs: { q: undefined, k: undefined, v: undefined, shift: undefined },
   expect: ({ q, k, v, shift }) => {
-    const score = (b: number, i: number, j: number, h: number) => sum(8, (d) => q(b, i, h, d) * k(b, j, h, d)) / Math.sqrt(8);
+    const score = (b: number, i: number, j: number, h: number) =>
+      sum(8, (d) => q(b, i, h, d) * k(b, j, h, d)) / Math.sqrt(8);
     const weight = once((b, i, j, h) => sigmoid(score(b!, i!, j!, h!) - shift(h!)));
     return {
       "": array([2, 70, 2, 8], (b, i, h, d) =>

@@ -5,7 +5,12 @@ const program = "stdlib/attention";
 const operands = { q: undefined, k: undefined, v: undefined };
 const causal = (q: number, k: number): boolean => q >= k;
 
-for (const [I, J] of [[8, 8], [7, 5], [64, 3], [1, 64]] as const)
+for (const [I, J] of [
+  [8, 8],
+  [7, 5],
+  [64, 3],
+  [1, 64],
+] as const)
   trial(`one device, chunks of ${I} and ${J}, grouped heads, as many keys as it likes`, {
     program,
     entry: "alone",
@@ -83,7 +88,12 @@ trial("every mask", {
   },
 });
 
-for (const [Q, at] of [[1, 0], [1, 37], [5, 13], [8, 40]] as const)
+for (const [Q, at] of [
+  [1, 0],
+  [1, 37],
+  [5, 13],
+  [8, 40],
+] as const)
   trial(`${Q} tokens against a split cache, from ${at}`, {
     program,
     entry: "decode",

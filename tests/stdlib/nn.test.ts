@@ -11,7 +11,10 @@ trial("norms", {
   expect: ({ x, weight, bias }) => {
     const mean = (f: (e: number) => number) => sum(10, f) / 10;
     return {
-      rms: array([2, 6, 10], (b, s, e) => (x(b!, s!, e!) / Math.sqrt(mean((i) => x(b!, s!, i) ** 2) + 1e-6)) * weight(e!)),
+      rms: array(
+        [2, 6, 10],
+        (b, s, e) => (x(b!, s!, e!) / Math.sqrt(mean((i) => x(b!, s!, i) ** 2) + 1e-6)) * weight(e!),
+      ),
       layer: array([2, 6, 10], (b, s, e) => {
         const m = mean((i) => x(b!, s!, i));
         return ((x(b!, s!, e!) - m) / Math.sqrt(mean((i) => (x(b!, s!, i) - m) ** 2) + 1e-5)) * weight(e!) + bias(e!);
@@ -28,10 +31,19 @@ trial("softmax over either dimension, and of nothing", {
   inputs: { x: (m, n) => 200 * Math.sin(3 * m! + n!) },
   expect: ({ x }) => {
     const share = (of: number, all: number[]) => 1 / sum(all.length, (i) => Math.exp(all[i]! - of));
-    const row = (m: number, n: number) => share(x(m, n), range(7).map((i) => x(m, i)));
+    const row = (m: number, n: number) =>
+      share(
+        x(m, n),
+        range(7).map((i) => x(m, i)),
+      );
     return {
       0: array([4, 7], (m, n) => row(m!, n!)),
-      1: array([4, 7], (m, n) => share(x(m!, n!), range(4).map((i) => x(i, n!)))),
+      1: array([4, 7], (m, n) =>
+        share(
+          x(m!, n!),
+          range(4).map((i) => x(i, n!)),
+        ),
+      ),
       2: array([4, 7], (m, n) => (m === 1 ? 0 : row(m!, n!))),
     };
   },
@@ -80,7 +92,11 @@ trial("a feed-forward with biases", {
   },
 });
 
-for (const mesh of [{ sp: 2, tp: 2 }, { sp: 1, tp: 4 }, { sp: 1, tp: 1 }])
+for (const mesh of [
+  { sp: 2, tp: 2 },
+  { sp: 1, tp: 4 },
+  { sp: 1, tp: 1 },
+])
   trial(`cross-entropy over a split vocabulary, ${JSON.stringify(mesh)}`, {
     program,
     entry: "loss",

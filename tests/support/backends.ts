@@ -1,6 +1,8 @@
 /** Programs, opened from source, on each backend that tests run on. */
-import type * as Core from "../../compiler/core/ir.ts";
+import { readSource } from "../../cli/sources.ts";
+import { elaborateEntry } from "../../compiler/core/elaborate.ts";
 import { evaluate } from "../../compiler/core/eval.ts";
+import type * as Core from "../../compiler/core/ir.ts";
 import { ndarray } from "../../compiler/core/ndarray.ts";
 import { elementCount, type HostArray, hostArray, type Tensor } from "../../runtime/dtype.ts";
 import { defaultInput } from "../../runtime/random.ts";
@@ -26,3 +28,45 @@ export type Backend = {
   readonly exact: boolean;
   readonly run: (program: Opened, inputs: ReadonlyMap<string, Tensor>) => Promise<Results>;
 };
+
+/** Opens an entry of the program `text`, which is at `path`. Throws its diagnostics. */
+export async function open(path: string, text: string, choices: Choices): Promise<Opened> {
+  const read = (asked: string): string | undefined => (asked === path ? text : readSource(asked));
+  const { program, diagnostics } = elaborateEntry(path, read, {
+    entry: choices.entry,
+    dims: choices.dims,
+    meshSizes: choices.mesh,
+  });
+  if (!program) throw new Error(diagnostics.map(({ code, message }) => `${code}: ${message}`).join("\n"));
+  const ports = program.inputs.map(({ port }) => port);
+  return {
+    core: program,
+    ports,
+    inputs: (given) => new Map(ports.map((port) => [port.path, inputOf(port, given[port.path])])),
+  };
+}
+
+function inputOf({ path, dtype, shape }: Core.Port, at: ((...index: number[]) => number) | undefined): Tensor {
+  const count = elementCount(shape);
+  if (!at) return { dtype, shape, data: defaultInput(0, path, dtype, count) };
+  const data: HostArray = hostArray(dtype, count);
+  const index = shape.map(() => 0);
+  for (let i = 0; i < count; i++) {
+    data[i] = at(...index);
+    for (let d = shape.length - 1; d >= 0 && ++index[d]! === shape[d]; d--) index[d] = 0;
+  }
+  return { dtype, shape, data };
+}
+
+const reference: Backend = {
+  name: "reference",
+  ready: true,
+  exact: true,
+  run: async ({ core, ports }, inputs) => {
+    const arrays = ports.map(({ path, dtype, shape }) => ndarray(dtype, shape, inputs.get(path)!.data));
+    const results = evaluate(core, arrays);
+    return new Map(core.outputs.map(({ path }, i) => [path, results[i]!]));
+  },
+};
+
+export const backends: readonly Backend[] = [reference];

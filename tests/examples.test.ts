@@ -1,0 +1,36 @@
+/**
+ * Every example prints what its NN-name.expect.txt says. The file's first line is the command; `GYRE_ACCEPT=1` writes
+ * what follows it anew. Texts must agree, and numbers nearly: they are computed in float32 on one side.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { main } from "../cli/main.ts";
+import { nullIo } from "./support/io.ts";
+
+const folder = new URL("../examples/", import.meta.url).pathname;
+const examples = readdirSync(folder).filter((name) => name.endsWith(".gyre"));
+
+const number = /-?\d+(\.\d+)?(e[+-]?\d+)?/g;
+const words = (text: string): string => text.replace(number, "#");
+const numbers = (text: string): readonly number[] => [...text.matchAll(number)].map((m) => Number(m[0]));
+
+describe.each(examples)("%s", (example) => {
+  const file = `${folder}${example.replace(/\.gyre$/, ".expect.txt")}`;
+  const [command = "", ...rest] = readFileSync(file, "utf8").split("\n");
+
+  test.each(["reference", "webgpu"])("%s", async (backend) => {
+    const args = command
+      .replace(/^\$ gyre /, "")
+      .replace("examples/", folder)
+      .split(" ");
+    const io = nullIo();
+    const code = await main([...args, "--backend", backend], io);
+    expect(code, io.errText()).toBe(0);
+    const got = io.outText().trimEnd();
+    if (process.env.GYRE_ACCEPT) writeFileSync(file, `${command}\n${got}\n`);
+    const wanted = process.env.GYRE_ACCEPT ? got : rest.join("\n").trimEnd();
+    expect(words(got)).toBe(words(wanted));
+    const [a, b] = [numbers(got), numbers(wanted)];
+    for (const [i, x] of a.entries()) expect(Math.abs(x - b[i]!)).toBeLessThan(1e-4 * Math.max(1, Math.abs(x)));
+  });
+});
