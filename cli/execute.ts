@@ -1,11 +1,13 @@
 /** Runs a compiled program: on devices, or on the reference interpreter. */
+
+import type { Compiled } from "../compiler/compile.ts";
 import { evaluate } from "../compiler/core/eval.ts";
-import type { Port } from "../compiler/core/ir.ts";
+import type { Port, Program } from "../compiler/core/ir.ts";
 import type { DeviceArray } from "../runtime/array.ts";
 import { elementCount, roundTo, type Tensor } from "../runtime/dtype.ts";
 import { defaultInput } from "../runtime/random.ts";
+import type { Session } from "../runtime/session.ts";
 import type { TraceEvent } from "../runtime/trace.ts";
-import type { Compiled } from "./program.ts";
 import type { Progress } from "./progress.ts";
 import type { Result } from "./results.ts";
 import { plural } from "./text.ts";
@@ -27,7 +29,7 @@ export const allInputs = (
   });
 
 /** The meaning of the program, in float64; slow. */
-export function reference({ program }: Compiled, inputs: readonly Tensor[], line: Progress): Ran {
+export function reference(program: Program, inputs: readonly Tensor[], line: Progress): Ran {
   line.at("reference interpreter");
   const began = performance.now();
   let told = began;
@@ -52,8 +54,8 @@ export function reference({ program }: Compiled, inputs: readonly Tensor[], line
 }
 
 /** The reference as a backend: its results in the arrays that devices give back, and `repeat` times where asked. */
-export function onReference(compiled: Compiled, inputs: readonly Tensor[], line: Progress, repeat = 1): Ran {
-  const runs = Array.from({ length: repeat }, () => reference(compiled, inputs, line));
+export function onReference(program: Program, inputs: readonly Tensor[], line: Progress, repeat = 1): Ran {
+  const runs = Array.from({ length: repeat }, () => reference(program, inputs, line));
   const outputs = runs[0]!.outputs.map((r) => ({
     ...r,
     tensor: { ...r.tensor, data: roundTo(r.tensor.data, r.tensor.dtype) },
@@ -63,44 +65,38 @@ export function onReference(compiled: Compiled, inputs: readonly Tensor[], line:
 
 export type OnDevices = { readonly repeat?: number; readonly trace?: (event: TraceEvent) => void };
 
-/** On devices, one for each mesh position. With `repeat`: that many timed runs after one that is not counted. */
+/** Runs on the devices of a session. With `repeat`: that many timed runs after one that is not counted. */
 export async function onDevices(
-  { program, schedule, kernels }: Compiled,
+  session: Session,
+  compiled: Compiled,
   inputs: readonly Tensor[],
-  backend: string,
   line: Progress,
   { repeat, trace }: OnDevices,
 ): Promise<Ran> {
-  const { open } = await import("../runtime/api.ts");
+  const { schedule, kernels, program } = compiled;
   const count = schedule.mesh.axes.reduce((n, axis) => n * axis.size, 1);
-  line.at(`opening ${plural(count, "device")}`);
-  const session = await open({ backend, devices: count });
-  try {
-    line.at(`compiling ${plural(kernels.length, "kernel")} for ${plural(count, "device")}`);
-    const loaded = await session.load({ schedule, kernels });
-    const held: Record<string, DeviceArray> = {};
-    for (const [i, { port }] of program.inputs.entries()) held[port.path] = await loaded.put(port.path, inputs[i]!);
-    const runs = repeat === undefined ? 1 : repeat + 1;
-    const times: number[] = [];
-    let results: Record<string, DeviceArray> = {};
-    for (let i = 0; i < runs; i++) {
-      const name = runs === 1 ? "running" : `run ${i} of ${repeat}`;
-      for (const old of Object.values(results)) old.free();
-      const began = performance.now();
-      results = await loaded.run(held, {
-        progress: (done, total) => line.at(name, done / total),
-        ...(trace && i === runs - 1 ? { trace } : {}),
-      });
-      if (i > 0 || runs === 1) times.push(performance.now() - began);
-    }
-    line.at("reading the results");
-    const outputs: Result[] = [];
-    for (const port of schedule.outputs) {
-      outputs.push({ path: port.path, spec: printSpec(port.spec), tensor: await results[port.path]!.read() });
-    }
-    const adapters = [...new Set(session.devices.map((d) => d.info.adapter))].join(", ");
-    return { outputs, times, where: `on ${plural(count, "device")} (${adapters})` };
-  } finally {
-    session.close();
+  line.at(`compiling ${plural(kernels.length, "kernel")} for ${plural(count, "device")}`);
+  const loaded = await session.load(compiled);
+  const held: Record<string, DeviceArray> = {};
+  for (const [i, { port }] of program.inputs.entries()) held[port.path] = await loaded.put(port.path, inputs[i]!);
+  const runs = repeat === undefined ? 1 : repeat + 1;
+  const times: number[] = [];
+  let results: Record<string, DeviceArray> = {};
+  for (let i = 0; i < runs; i++) {
+    const name = runs === 1 ? "running" : i === 0 ? "warming up" : `run ${i} of ${repeat}`;
+    for (const old of Object.values(results)) old.free();
+    const began = performance.now();
+    results = await loaded.run(held, {
+      progress: (done, total) => line.at(name, done / total),
+      ...(trace && i === runs - 1 ? { trace } : {}),
+    });
+    if (i > 0 || runs === 1) times.push(performance.now() - began);
   }
+  line.at("reading the results");
+  const outputs: Result[] = [];
+  for (const port of schedule.outputs) {
+    outputs.push({ path: port.path, spec: printSpec(port.spec), tensor: await results[port.path]!.read() });
+  }
+  const adapters = [...new Set(session.devices.map((d) => d.info.adapter))].join(", ");
+  return { outputs, times, where: `on ${plural(count, "device")} (${adapters})` };
 }

@@ -1,17 +1,112 @@
-/** From a file and flags to a compiled program; the errors of the program end here. */
-
-import type { Diagnostic } from "../compiler/base/diagnostic.ts";
-import { isError } from "../compiler/base/diagnostic.ts";
+/** From a file and flags to a compiled program. Diagnostics are told here; what comes back is right. */
+import { type Diagnostic, isError } from "../compiler/base/diagnostic.ts";
 import type { Source } from "../compiler/base/source.ts";
+import type { Compiled, CompileOptions } from "../compiler/compile.ts";
+import {
+  checkFiles,
+  type EntryOptions,
+  elaborateEntry,
+  entrySignature,
+  inferDims,
+} from "../compiler/core/elaborate.ts";
+import type { Program } from "../compiler/core/ir.ts";
+import type { DeviceLimits } from "../runtime/device.ts";
+import { tell } from "./diagnostics.ts";
+import type { ExitCode } from "./exit.ts";
 import { readText } from "./files.ts";
+import type { Io } from "./io.ts";
+import type { ProgramFlags } from "./shared.ts";
+import { readSource } from "./sources.ts";
 
 /** The file that a command was given. Errors: it cannot be read (exit 1). */
 export const sourceOf = (path: string): Source => ({ path, text: readText(path) });
 
-/** All diagnostics of a file and of what it imports. */
-export async function checkFile(path: string): Promise<readonly Diagnostic[]> {
-  const { parse } = await import("../compiler/syntax/parse.ts");
-  return parse(sourceOf(path)).diagnostics;
+/** All diagnostics of files and of what they import, at the sizes of the flags where there are some. Errors: a file cannot be read. */
+export function check(paths: readonly string[], flags: ProgramFlags): readonly Diagnostic[] {
+  for (const path of paths) sourceOf(path);
+  const all = checkFiles(paths, readSource);
+  const sized = flags.entry !== undefined || flags.dims !== undefined || flags.mesh !== undefined;
+  if (!sized || all.some(isError)) return all;
+  // With sizes, what hangs on them is checked too; sizes that are not given stay open.
+  const options = { entry: flags.entry, dims: flags.dims ?? {}, meshSizes: flags.mesh ?? {} };
+  return paths.flatMap((path) =>
+    elaborateEntry(path, readSource, options).diagnostics.filter((d) => d.code !== "GY6001" && d.code !== "GY6002"),
+  );
 }
 
 export const anyError = (all: readonly Diagnostic[]): boolean => all.some(isError);
+
+/** What the compiler is told of the machine: how kernels are mapped, and how many buffers one may bind. */
+export type Target = Pick<CompileOptions, "target" | "maxBuffers">;
+
+/**
+ * The program at the sizes of the flags and of the given inputs' shapes, compiled; or the exit code, after telling what
+ * is wrong. Errors: the file cannot be read.
+ */
+export async function compileFile(
+  path: string,
+  flags: ProgramFlags,
+  io: Io,
+  shapes: Shapes = {},
+  target?: Target,
+): Promise<Compiled | ExitCode> {
+  const options = entryOptions(path, flags, io, shapes);
+  if (typeof options === "number") return options;
+  const { compile } = await import("../compiler/compile.ts");
+  const { compiled, diagnostics } = compile(path, readSource, {
+    ...options,
+    ...(target ?? (await targetOf(flags.backend))),
+  });
+  return compiled ? told(compiled, diagnostics, io) : refused(diagnostics, flags, io);
+}
+
+/** The same as far as Core, which is all that the reference interpreter needs. */
+export function elaborateFile(path: string, flags: ProgramFlags, io: Io, shapes: Shapes = {}): Program | ExitCode {
+  const options = entryOptions(path, flags, io, shapes);
+  if (typeof options === "number") return options;
+  const { program, diagnostics } = elaborateEntry(path, readSource, options);
+  return program ? told(program, diagnostics, io) : refused(diagnostics, flags, io);
+}
+
+/** Shapes of given inputs, by path. */
+export type Shapes = Readonly<Record<string, readonly number[]>>;
+
+function entryOptions(path: string, flags: ProgramFlags, io: Io, shapes: Shapes): EntryOptions | ExitCode {
+  sourceOf(path);
+  const options = { entry: flags.entry, dims: flags.dims ?? {}, meshSizes: flags.mesh ?? {} };
+  if (Object.keys(shapes).length === 0) return options;
+  const { signature } = entrySignature(path, readSource, options);
+  if (!signature) return options; // what is wrong is told when it is compiled
+  const inputs = Object.fromEntries(signature.inputs.flatMap(({ path: p }) => (shapes[p] ? [[p, shapes[p]]] : [])));
+  const { dims, diagnostics } = inferDims(signature, inputs, options.dims);
+  return anyError(diagnostics) ? refused(diagnostics, flags, io) : { ...options, dims };
+}
+
+/** How kernels are made for a backend: for the adapter that would run them, or where there is none, for a software one. */
+export async function targetOf(backend: string): Promise<Target> {
+  if (backend === "reference") return {};
+  const { listDevices } = await import("../runtime/open.ts");
+  const device = (await listDevices()).find((b) => b.backend === "webgpu")?.devices[0];
+  return device ? targetFor(device) : {};
+}
+
+/** How kernels are made for a device. */
+export const targetFor = (device: { readonly software: boolean; readonly limits: DeviceLimits }): Target => ({
+  target: device.software ? "software" : "gpu",
+  maxBuffers: device.limits.maxStorageBuffers,
+});
+
+/** Warnings are told, and the result goes on. */
+function told<T>(result: T, diagnostics: readonly Diagnostic[], io: Io): T {
+  tell(io, diagnostics, {});
+  return result;
+}
+
+/** Codes that say that the flags do not fit the program: a size that is missing, a name that it does not have. */
+const FLAGS = /^GY60(01|02|05|06|08|09|10)$/;
+
+/** Tells what is wrong; gives the exit code. */
+export function refused(diagnostics: readonly Diagnostic[], flags: ProgramFlags, io: Io): ExitCode {
+  tell(io, diagnostics, { json: flags.json === true });
+  return diagnostics.filter(isError).every((d) => FLAGS.test(d.code)) ? 2 : 1;
+}

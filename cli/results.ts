@@ -145,3 +145,10 @@ export function verdict(
   const bound = BOUND[out.dtype] === 0 ? 0 : Math.max(BOUND[out.dtype], ...dtypes.map((d) => BOUND[d]));
   return { path, error, bound, ok: error <= bound }; // NaN is not
 }
+
+/** `verified result: relative error 1.2e-7, bound 1e-4`. */
+export function verdictLine({ path, error, bound, ok }: Verdict, { green, red }: Colors): string {
+  const distance = bound === 0 ? "" : `relative error ${error.toExponential(2)}, bound ${bound.toExponential(0)}`;
+  if (ok) return `${green("verified")} ${resultName(path)}: ${distance || "equal to the reference"}`;
+  return `${red("WRONG")} ${resultName(path)}: ${distance || "differs from the reference"}`;
+}

@@ -6,17 +6,15 @@ export type ProgramFlags = {
   readonly entry?: string;
   readonly dims?: Sizes;
   readonly mesh?: Sizes;
+  readonly backend: string;
   readonly json?: true;
 };
 
-/** Adds `--entry --dims --mesh --json`. */
+/** Adds `--entry --dims --mesh --backend --json`. */
 export const programFlags = (command: Command): Command =>
   command
     .option("--entry <name>", "which exported shard_map; may be left out where the file exports one")
     .option("--dims <sizes>", "dimension variables, as in B=1,S=1024", sizes)
     .option("--mesh <sizes>", "sizes of mesh axes, as in sp=4,tp=2, over those in the source", sizes)
+    .option("--backend <name>", "auto, webgpu (webgpu:0-3 picks adapters), cuda or reference", backend, "auto")
     .option("--json", "machine-readable output on standard output");
-
-/** Adds `--backend`. */
-export const backendFlag = (command: Command): Command =>
-  command.option("--backend <name>", "auto, webgpu (webgpu:0-3 picks adapters), cuda or reference", backend, "auto");

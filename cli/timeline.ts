@@ -237,7 +237,7 @@ function timeline(s: Schedule, c: Colors): readonly string[] {
           const stream = streamOf.get(token);
           if (stream) busy.get(stream)!.delete(token);
           const left = stream !== undefined && busy.get(stream)!.size > 0;
-          put(`${indent}${c.dim("wait")}${when}`, stream ? bars({ stream, text: left ? "├" : "┴" }) : bars());
+          put(`${indent}${c.dim("wait")}`, stream ? bars({ stream, text: left ? "├" : "┴" }) : bars());
           break;
         }
         case "loop": {

@@ -13,8 +13,8 @@ Examples:
     writes attention.schedule.json, attention.KERNEL.wgsl for each kernel, and attention.ts, the typed binding`;
 
 /** `gyre build`: kernels, schedule and binding as files. */
-export const buildCommand: Declare = (program, io, done) => {
-  const command = program
+export const buildCommand: Declare = (gyre, io, done) => {
+  const command = gyre
     .command("build")
     .description("write the kernels, the schedule and the TypeScript binding")
     .argument("<file>", "a Gyre program");
@@ -24,21 +24,20 @@ export const buildCommand: Declare = (program, io, done) => {
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => {
       if (options.target === "cuda") throw cannot("the CUDA target is not supported yet", "use --target wgsl");
-      const { compileFile, sourceOf } = await import("../program.ts");
-      const source = sourceOf(file);
-      const compiled = await compileFile(source, options, new Map(), io);
-      if (!compiled) {
-        done(1);
+      const { compileFile } = await import("../program.ts");
+      const compiled = await compileFile(file, options, io);
+      if (typeof compiled === "number") {
+        done(compiled);
         return;
       }
       prepareFolder(options.out);
       const { bindings } = await import("../../compiler/emit/bindings.ts");
-      const { name, doc } = compiled.program;
-      const { schedule, kernels } = compiled;
+      const { schedule, kernels, program } = compiled;
+      const { name, doc } = program;
       const texts: Readonly<Record<string, string>> = {
         [`${name}.schedule.json`]: `${JSON.stringify(schedule)}\n`,
         ...Object.fromEntries(kernels.map((k) => [`${name}.${k.name}.wgsl`, k.text])),
-        [`${name}.ts`]: bindings({ schedule, kernels, ...(doc === undefined ? {} : { doc }) }),
+        [`${name}.ts`]: await bindings({ schedule, kernels, ...(doc === undefined ? {} : { doc }) }),
       };
       const files = Object.entries(texts).map(([leaf, text]) => {
         const path = join(options.out, leaf);

@@ -1,17 +1,18 @@
 import type { Command } from "commander";
+import type { Program } from "../../compiler/core/ir.ts";
 import type { Tensor } from "../../runtime/dtype.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
 import type { Declare } from "../command.ts";
+import type { Ran } from "../execute.ts";
 import { cannot, type ExitCode } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
 import { count, type InFlag, inFlag } from "../flags.ts";
 import { colors, type Io } from "../io.ts";
-import type { Result, Verdict } from "../results.ts";
-import { backendFlag, type ProgramFlags, programFlags } from "../shared.ts";
+import type { Progress } from "../progress.ts";
+import { type ProgramFlags, programFlags } from "../shared.ts";
 import { humanTime, plural } from "../text.ts";
 
 type Options = ProgramFlags & {
-  readonly backend: string;
   readonly in?: readonly InFlag[];
   readonly out?: string;
   readonly seed: number;
@@ -33,7 +34,7 @@ export const runCommand: Declare = (program, io, done) => {
     .command("run")
     .description("compile an entry point, run it on a mesh of devices, print or write the results")
     .argument("<file>", "a Gyre program");
-  backendFlag(programFlags(command))
+  programFlags(command)
     .option("--in <name=file>", "an input from .npy; .npz and .safetensors files give every array by name", inFlag)
     .option("--out <dir>", "write the results here, as result.npy, result.0.npy, result.FIELD.npy")
     .option("--seed <n>", "for inputs that are not given: random normal numbers, integers are 0", count(0), 0)
@@ -48,48 +49,52 @@ export const runCommand: Declare = (program, io, done) => {
 async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
   if (options.report) throw cannot("--report is not supported yet", "--trace FILE writes a trace that Perfetto opens");
   if (options.backend.startsWith("cuda")) throw cannot("the CUDA backend is not supported yet", "use --backend webgpu");
-  if (options.out) prepareFolder(options.out);
-  const [{ compileFile, sourceOf }, { matchInputs, readInputs }, results, { progress }, execute] = await Promise.all([
+  const [programs, inputs, results, { progress }, execute] = await Promise.all([
     import("../program.ts"),
     import("../inputs.ts"),
     import("../results.ts"),
     import("../progress.ts"),
     import("../execute.ts"),
   ]);
-  const source = sourceOf(file);
-  const given = readInputs(options.in ?? []);
-  const shapes = new Map([...given].map(([path, { tensor }]) => [path, tensor.shape]));
-  const compiled = await compileFile(source, options, shapes, io);
-  if (!compiled) return 1;
+  programs.sourceOf(file);
+  if (options.out) prepareFolder(options.out);
+  const given = inputs.readInputs(options.in ?? []);
+  const shapes = Object.fromEntries([...given].map(([path, { tensor }]) => [path, tensor.shape]));
+  const program = programs.elaborateFile(file, options, io, shapes);
+  if (typeof program === "number") return program;
+  const ports = program.inputs.map((input) => input.port);
+  const arrays = execute.allInputs(ports, inputs.matchInputs(ports, given), options.seed);
 
   const line = progress(io);
   try {
-    const ports = compiled.program.inputs.map((input) => input.port);
-    const inputs = execute.allInputs(ports, matchInputs(ports, given), options.seed);
     const trace: TraceEvent[] = [];
     const ran =
       options.backend === "reference"
-        ? execute.onReference(compiled, inputs, line, options.repeat)
-        : await execute.onDevices(compiled, inputs, options.backend, line, {
-            ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
-            ...(options.trace === undefined ? {} : { trace: (event: TraceEvent) => trace.push(event) }),
-          });
-    const verdicts = options.verify
-      ? compare(execute.reference(compiled, inputs, line).outputs, ran.outputs, inputs)
-      : [];
+        ? execute.onReference(program, arrays, line, options.repeat)
+        : await onDevices(program, arrays, options, line, trace, io);
+    if (typeof ran === "number") return ran;
+    const expected = options.verify ? execute.reference(program, arrays, line).outputs : [];
+    const verdicts = expected.map(({ path, tensor }, i) =>
+      results.verdict(
+        path,
+        ran.outputs[i]!.tensor,
+        tensor.data,
+        ports.map((p) => p.dtype),
+      ),
+    );
     line.done();
 
     if (options.trace) await writeTrace(options.trace, trace);
     const files = options.out ? results.writeResults(ran.outputs, options.out) : [];
     if (options.json) {
-      io.out(
-        `${JSON.stringify({ entry: compiled.program.name, where: ran.where, results: ran.outputs.map(results.resultJson), ...(options.verify ? { verify: verdicts } : {}), times: ran.times, files }, null, 2)}\n`,
-      );
+      const verify = options.verify ? { verify: verdicts } : {};
+      const { where, times } = ran;
+      const all = { entry: program.name, where, results: ran.outputs.map(results.resultJson), ...verify, times, files };
+      io.out(`${JSON.stringify(all, null, 2)}\n`);
     } else {
-      const c = colors(io.outColor);
       for (const path of files) io.err(`wrote ${path}\n`);
-      if (!options.out) io.out(`${results.summary(ran.outputs, c)}\n`);
-      for (const v of verdicts) io.out(`${verdictLine(v, io)}\n`);
+      if (!options.out) io.out(`${results.summary(ran.outputs, colors(io.outColor))}\n`);
+      for (const v of verdicts) io.out(`${results.verdictLine(v, colors(io.outColor))}\n`);
       io.err(`${timesLine(ran.times, ran.where)}\n`);
       if (options.trace) io.err(`wrote ${options.trace}: open it at ui.perfetto.dev\n`);
     }
@@ -97,24 +102,35 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
   } finally {
     line.done();
   }
+}
 
-  function compare(
-    expected: readonly Result[],
-    outputs: readonly Result[],
-    inputs: readonly Tensor[],
-  ): readonly Verdict[] {
-    const dtypes = inputs.map((x) => x.dtype);
-    return outputs.map(({ path, tensor }, i) => results.verdict(path, tensor, expected[i]!.tensor.data, dtypes));
-  }
-
-  function verdictLine({ path, error, bound, ok }: Verdict, io: Io): string {
-    const { green, red } = colors(io.outColor);
-    const what =
-      bound === 0
-        ? "equal to the reference"
-        : `relative error ${error.toExponential(2)}, bound ${bound.toExponential(0)}`;
-    if (ok) return `${green("verified")} ${results.resultName(path)}: ${what}`;
-    return `${red("WRONG")} ${results.resultName(path)}: ${bound === 0 ? "differs from the reference" : what}`;
+/** Opens the devices first: what they can do decides how kernels are made. */
+async function onDevices(
+  program: Program,
+  arrays: readonly Tensor[],
+  options: Options,
+  line: Progress,
+  trace: TraceEvent[],
+  io: Io,
+): Promise<Ran | ExitCode> {
+  const [{ open }, { compileProgram }, { refused, targetFor }, execute] = await Promise.all([
+    import("../../runtime/api.ts"),
+    import("../../compiler/compile.ts"),
+    import("../program.ts"),
+    import("../execute.ts"),
+  ]);
+  const count = program.mesh.axes.reduce((n, axis) => n * axis.size, 1);
+  line.at(`opening ${plural(count, "device")}`);
+  const session = await open({ backend: options.backend, devices: count });
+  try {
+    const { compiled, diagnostics } = compileProgram(program, targetFor(session.devices[0]!.info));
+    if (!compiled) return refused(diagnostics, options, io);
+    return await execute.onDevices(session, compiled, arrays, line, {
+      ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
+      ...(options.trace === undefined ? {} : { trace: (event: TraceEvent) => trace.push(event) }),
+    });
+  } finally {
+    session.close();
   }
 }
 
