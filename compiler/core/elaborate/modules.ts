@@ -8,7 +8,7 @@ import { type Parsed, parse } from "../../syntax/parse.ts";
 import { frame, near } from "./scope.ts";
 import type { Binding, Scope } from "./value.ts";
 
-/** Gives the text of a module: `gyre/attention`, or a path that ends in `.gyre`. Undefined where there is none. */
+/** Gives the text of a module: `gyre/nn`, or a path that ends in `.gyre`. Undefined where there is none. */
 export type Read = (path: string) => string | undefined;
 
 export type Module = {
