@@ -372,9 +372,12 @@ export function streamName(axes: readonly string[], route: Route): string {
 /** Gives each name once: the second `k` is `k 2` (with `between` " "). */
 function uniqueNames(between = "."): (wanted: string) => string {
   const taken = new Set<string>();
+  const last = new Map<string, number>();
   return (wanted) => {
-    let name = wanted;
-    for (let n = 2; taken.has(name); n++) name = `${wanted}${between}${n}`;
+    let n = last.get(wanted) ?? 1;
+    let name = n === 1 ? wanted : `${wanted}${between}${n}`;
+    while (taken.has(name)) name = `${wanted}${between}${++n}`;
+    last.set(wanted, n);
     taken.add(name);
     return name;
   };

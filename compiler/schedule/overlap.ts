@@ -13,39 +13,82 @@
 import { invariant } from "../base/invariant.ts";
 import { type Flow, makes, type StartFlow, uses, type WaitFlow } from "./flow.ts";
 
-/** Orders `steps` and those of the loops in them, and adds the waits. */
+/** Orders `steps` and those of the loops in them, and adds the waits. Takes time linear in the steps and their operands. */
 export function overlap(steps: readonly Flow[]): readonly Flow[] {
-  const ordered: Flow[] = [];
-  const missing = new Set(steps.flatMap(makes));
+  const todo = steps.map((step) => (step.kind === "loop" ? { ...step, body: overlap(step.body) } : step));
+  const needs = todo.map(uses);
+  const missing = new Set(todo.flatMap(makes));
   const flying = new Map<number, StartFlow>();
-  let left = steps.map((step) => (step.kind === "loop" ? { ...step, body: overlap(step.body) } : step));
+  const users = new Map<number, number[]>();
+  // Of each step: how many of its operands are not made yet, and how many are on their way.
+  const unmade = todo.map(() => 0);
+  const underWay = todo.map(() => 0);
+  for (const [i, arrays] of needs.entries()) {
+    for (const a of arrays) {
+      if (!missing.has(a)) continue;
+      unmade[i]!++;
+      const known = users.get(a);
+      if (known) known.push(i);
+      else users.set(a, [i]);
+    }
+  }
+  // Steps by their place in the program: what can be done at once, transfers apart, and what only has to wait.
+  const starts: number[] = [];
+  const others: number[] = [];
+  const waiting: number[] = [];
+  const offer = (i: number) => {
+    if (unmade[i]! > 0) return;
+    insert(waiting, i);
+    if (underWay[i] === 0) insert(todo[i]!.kind === "start" ? starts : others, i);
+  };
 
-  const emit = (step: Flow) => {
+  const ordered: Flow[] = [];
+  const done = new Set<number>();
+  const emit = (i: number) => {
+    const step = todo[i]!;
     ordered.push(step);
-    for (const a of makes(step)) missing.delete(a);
-    if (step.kind === "start") flying.set(step.output, step);
+    done.add(i);
+    for (const a of makes(step)) {
+      if (step.kind === "start") flying.set(a, step);
+      for (const user of users.get(a) ?? []) {
+        unmade[user]!--;
+        if (step.kind === "start") underWay[user]!++;
+        offer(user);
+      }
+    }
   };
   const land = (start: StartFlow) => {
     ordered.push(waitFor(start));
     flying.delete(start.output);
+    for (const user of users.get(start.output) ?? []) {
+      underWay[user]!--;
+      if (unmade[user] === 0 && underWay[user] === 0) insert(todo[user]!.kind === "start" ? starts : others, user);
+    }
   };
-  const needs = new Map<Flow, readonly number[]>(left.map((step) => [step, uses(step)]));
-  const made = (step: Flow) => needs.get(step)!.every((a) => !missing.has(a));
-  const landed = (step: Flow) => needs.get(step)!.every((a) => !flying.has(a));
-  const ready = (step: Flow) => made(step) && landed(step);
+  const first = (list: number[]): number | undefined => {
+    while (list.length > 0 && done.has(list[0]!)) list.shift();
+    return list[0];
+  };
 
-  while (left.length > 0) {
-    const next = left.find((s) => s.kind === "start" && ready(s)) ?? left.find(ready) ?? left.find(made);
-    invariant(next, "overlap: steps that wait for each other in a circle");
-    for (const a of needs.get(next)!) {
+  for (const i of todo.keys()) offer(i);
+  while (done.size < todo.length) {
+    const next = first(starts) ?? first(others) ?? first(waiting);
+    invariant(next !== undefined, "overlap: steps that wait for each other in a circle");
+    for (const a of needs[next]!) {
       const start = flying.get(a);
       if (start) land(start);
     }
     emit(next);
-    left = left.filter((s) => s !== next);
   }
   for (const start of [...flying.values()]) land(start);
   return ordered;
+}
+
+/** Puts `i` into a list that goes up. */
+function insert(list: number[], i: number): void {
+  let at = list.length;
+  while (at > 0 && list[at - 1]! > i) at--;
+  list.splice(at, 0, i);
 }
 
 const waitFor = (start: StartFlow): WaitFlow => ({
