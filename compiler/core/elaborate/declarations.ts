@@ -33,8 +33,9 @@ export function tieKnot(diagnostics: Diagnostic[]): Knot {
   return knot;
 }
 
+/** The dtypes that a function is checked with. bf16 is typed as f16 is: one of them tells. */
 const mayBe = (g: Ast.Generic): readonly DType[] =>
-  g.bound && g.bound.name in classes ? dtypesOf(g.bound.name as DTypeClass) : ["f32"];
+  g.bound && g.bound.name in classes ? dtypesOf(g.bound.name as DTypeClass).filter((d) => d !== "bf16") : ["f32"];
 /** Every choice of dtypes for the dtype parameters. */
 function choices(generics: readonly Ast.Generic[]): readonly ReadonlyMap<string, DType>[] {
   let all: ReadonlyMap<string, DType>[] = [new Map()];
