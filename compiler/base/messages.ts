@@ -87,6 +87,9 @@ const messages = {
   GY1218: say("`tiles` has at least one index", "write `tiles i in N by 64 into [i] { … }`"),
   GY1219: say("`into` has at least one pattern", "write `into [i, j]`, or `into ([i], [i, j])` for two results"),
 
+  // --- GY72xx: what kernels cannot do yet --------------------------------------------------------------------------
+  GY7201: say((a: { what: string }) => `${a.what} is not supported yet`),
+
   // --- GY2xxx … GY7xxx: what the checker says ------------------------------------------------------------------------
   ...checkMessages,
 } as const satisfies Record<string, Row<never>>;

@@ -13,17 +13,20 @@ export const commentsOf = (module: Ast.Module): Comments => ({
   waiting: [...module.comments],
 });
 
-/** Takes all comments that begin before an offset. */
-export function takeBefore(c: Comments, offset: number): readonly Ast.Comment[] {
-  const end = c.waiting.findIndex((w) => w.span.start >= offset);
-  return c.waiting.splice(0, end < 0 ? c.waiting.length : end);
+/** Takes the comments that begin between two offsets; earlier ones go on waiting. */
+export function takeWithin(c: Comments, start: number, end: number): readonly Ast.Comment[] {
+  const inside = c.waiting.filter((w) => w.span.start >= start && w.span.start < end);
+  if (inside.length > 0) c.waiting.splice(c.waiting.indexOf(inside[0]!), inside.length);
+  return inside;
 }
 
 /** Takes the comment that follows on the line where something ends, with only commas and semicolons between. */
 export function takeTrailing(c: Comments, end: number, limit: number): Ast.Comment | undefined {
-  const next = c.waiting[0];
-  if (!next || next.span.start >= limit || next.span.start < end) return undefined;
-  return /^[ \t,;]*$/.test(c.source.slice(end, next.span.start)) ? c.waiting.shift() : undefined;
+  const next = c.waiting.find((w) => w.span.start >= end);
+  if (!next || next.span.start >= limit) return undefined;
+  if (!/^[ \t,;]*$/.test(c.source.slice(end, next.span.start))) return undefined;
+  c.waiting.splice(c.waiting.indexOf(next), 1);
+  return next;
 }
 
 /** Is the line after the one where `end` lies empty? `next` is where the next thing begins. */
@@ -47,6 +50,7 @@ export type Row = { readonly span: Span; readonly doc: () => Doc };
 
 /**
  * Rows below one another with their comments, and an empty line where the author had one or more, or `apart` asks for one.
+ * A comment inside a row that has no place there goes above it.
  * `start` and `end` bound the bracket or file they stand in.
  */
 export function stacked(
@@ -70,22 +74,22 @@ export function stacked(
     }
   };
   for (const row of rows) {
-    const above = takeBefore(c, row.span.start);
+    const above = takeWithin(c, start, row.span.start);
+    const doc = row.doc();
+    const homeless = takeWithin(c, row.span.start, row.span.end);
     const forced = previous !== undefined && apart(previous, row);
-    const [first, ...others] = above;
+    const [first, ...others] = [...above, ...homeless];
     if (first) {
       put(first.text, first.span.start, forced);
       last = first.span.end;
       putComments(others);
     }
-    const doc = row.doc();
-    putComments(takeBefore(c, row.span.end));
     const after = takeTrailing(c, row.span.end, end);
     put(after ? [doc, trailing(c, after)] : doc, row.span.start, forced && !first);
     last = after ? after.span.end : row.span.end;
     previous = row;
   }
-  putComments(takeBefore(c, end));
+  putComments(takeWithin(c, start, end));
   return parts;
 }
 

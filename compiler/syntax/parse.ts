@@ -56,6 +56,9 @@ function moduleOf(source: Source, lexed: Lexed, bare: readonly Ast.Item[]): Ast.
   return { kind: "module", source, items, comments, span: { source, start: 0, end: source.text.length } };
 }
 
+/** A bracket that is never closed moves the borders of all blocks after it, so what is said of those is not told. */
+const shakenByUnclosed: ReadonlySet<string> = new Set(["GY1106", "GY1206", "GY1207"]);
+
 /**
  * One mistake makes a parser stumble several times on its line; the first is the one to tell. What the builder has to say of a
  * line that could not be read (`told`) gives way.
@@ -65,7 +68,7 @@ function firstOfEachLine(stumbles: readonly Diagnostic[], told: readonly Diagnos
   const unclosed = stumbles.some((d) => d.code === "GY1105");
   const firsts = [...sortDiagnostics(stumbles), ...sortDiagnostics(told)].filter((d) => {
     const { line } = positionAt(d.span.source, d.span.start);
-    if (lines.has(line) || (unclosed && d.code === "GY1106")) return false;
+    if (lines.has(line) || (unclosed && shakenByUnclosed.has(d.code))) return false;
     lines.add(line);
     return true;
   });

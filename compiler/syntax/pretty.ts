@@ -82,12 +82,12 @@ export function layout(root: Doc, width: number): string {
     out.push(text);
     column += text.length;
   };
-  const newLine = (to: number) => {
-    for (const c of comments) {
-      const gap = Math.max(1, c.column - 1 - column);
-      write(" ".repeat(gap) + c.text);
-    }
+  const writeComments = () => {
+    for (const c of comments) write(" ".repeat(Math.max(1, c.column - 1 - column)) + c.text);
     comments = [];
+  };
+  const newLine = (to: number) => {
+    writeComments();
     out.push("\n");
     column = 0;
     pendingIndent = to;
@@ -158,6 +158,7 @@ export function layout(root: Doc, width: number): string {
         break;
     }
   }
+  writeComments();
   return out.join("");
 }
 

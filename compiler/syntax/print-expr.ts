@@ -8,8 +8,8 @@ import {
   commentsWithin,
   type Row,
   stacked,
-  takeBefore,
   takeTrailing,
+  takeWithin,
   trailing,
 } from "./comments.ts";
 import { precedence } from "./operators.ts";
@@ -122,7 +122,7 @@ function binaryDoc(s: Style, e: Ast.Binary): Doc {
   const limit = e.span.end;
   const start = withComment(s, first, operandDoc(s, first, least), limit);
   const others = rows.map(({ op, operand }): Doc => {
-    const above = takeBefore(s.comments, operand.span.start);
+    const above = s.dim ? [] : takeWithin(s.comments, e.span.start, operand.span.start);
     const doc = withComment(s, operand, operandDoc(s, operand, own + 0.5), limit);
     const comments = above.map((a): Doc => [a.text, hardline]);
     return close ? [op, doc] : [s.dim ? " " : line, comments, op, " ", doc];
@@ -132,7 +132,7 @@ function binaryDoc(s: Style, e: Ast.Binary): Doc {
 
 /** A comment that follows an operand on its line, inside the row. */
 function withComment(s: Style, operand: Ast.Expr, doc: Doc, limit: number): Doc {
-  const after = takeTrailing(s.comments, operand.span.end, limit);
+  const after = s.dim ? undefined : takeTrailing(s.comments, operand.span.end, limit);
   return after ? [doc, trailing(s.comments, after)] : doc;
 }
 
@@ -149,16 +149,17 @@ type ListPlace = { readonly open: string; readonly close: string; readonly start
 function listDoc(s: Style, rows: readonly Row[], place: ListPlace, last?: Ast.Expr): Doc {
   const c = s.comments;
   const { open, close, start, end } = place;
+  const alone = close.at(-1)!; // on a line of its own, every element has its comma
   const first = rows[0];
   if (!first) return [open, close];
   if (commentsWithin(c, start, end)) {
     const withCommas = rows.map((r) => ({ span: r.span, doc: () => [r.doc(), ","] }));
-    return [open, indent([hardline, stacked(c, withCommas, start, end)]), hardline, close];
+    return [open, indent([hardline, stacked(c, withCommas, start, end)]), hardline, alone];
   }
   const docs = rows.map((r) => r.doc());
   const flat: Doc = [open, join([",", line], docs), close];
   if (brokenBetween(c, start, first.span.start))
-    return choice(flat, [open, indent([hardline, asWritten(c, rows, docs)]), hardline, close]);
+    return choice(flat, [open, indent([hardline, asWritten(c, rows, docs)]), hardline, alone]);
   const items = docs.map((doc, i): FillItem => {
     const before = rows[i - 1];
     const broken = before !== undefined && brokenBetween(c, before.span.end, rows[i]!.span.start);
