@@ -44,19 +44,25 @@ export function readInputs(flags: readonly InFlag[]): ReadonlyMap<string, Given>
 }
 
 /**
- * The given arrays that the program asks for, with their shapes checked and in its dtypes. Arrays of an .npz or
- * .safetensors file that are no inputs are left aside. Errors: a name that is no input (exit 2), a wrong shape, numbers
- * that the dtype cannot hold (exit 1).
+ * Arrays that the command line names must be inputs; of an .npz or .safetensors file at least one must be, and the
+ * others are left aside. Errors: exit 2.
+ */
+export function checkNames(names: readonly string[], given: ReadonlyMap<string, Given>): void {
+  for (const [name, { asked }] of given) if (asked && !names.includes(name)) throw unknown(name, names);
+  if (given.size > 0 && names.every((name) => !given.has(name))) throw unknown([...given.keys()].join(", "), names);
+}
+
+/**
+ * The given arrays that the program asks for, with their shapes checked and in its dtypes. Errors: a wrong shape,
+ * numbers that the dtype cannot hold (exit 1).
  */
 export function matchInputs(wanted: readonly Wanted[], given: ReadonlyMap<string, Given>): ReadonlyMap<string, Tensor> {
-  const names = wanted.map((w) => w.path);
-  for (const [name, { asked }] of given) if (asked && !names.includes(name)) throw unknown(name, names);
-  const found = wanted.flatMap((w) => {
-    const one = given.get(w.path);
-    return one ? [[w.path, fitted(w, one)] as const] : [];
-  });
-  if (found.length === 0 && given.size > 0) throw unknown([...given.keys()].join(", "), names);
-  return new Map(found);
+  return new Map(
+    wanted.flatMap((w) => {
+      const one = given.get(w.path);
+      return one ? [[w.path, fitted(w, one)] as const] : [];
+    }),
+  );
 }
 
 function unknown(name: string, names: readonly string[]): Stop {

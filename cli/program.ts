@@ -68,6 +68,12 @@ export function elaborateFile(path: string, flags: ProgramFlags, io: Io, shapes:
   return program ? told(program, diagnostics, io) : refused(diagnostics, flags, io);
 }
 
+/** The paths of an entry's inputs; undefined where there is no such entry, which is told when it is compiled. */
+export function inputNames(path: string, flags: ProgramFlags): readonly string[] | undefined {
+  const { signature } = entrySignature(path, readSource, { entry: flags.entry, meshSizes: flags.mesh ?? {} });
+  return signature?.inputs.map((port) => port.path);
+}
+
 /** Shapes of given inputs, by path. */
 export type Shapes = Readonly<Record<string, readonly number[]>>;
 

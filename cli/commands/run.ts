@@ -59,6 +59,8 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
   programs.sourceOf(file);
   if (options.out) prepareFolder(options.out);
   const given = inputs.readInputs(options.in ?? []);
+  const names = programs.inputNames(file, options);
+  if (names) inputs.checkNames(names, given);
   const shapes = Object.fromEntries([...given].map(([path, { tensor }]) => [path, tensor.shape]));
   const program = programs.elaborateFile(file, options, io, shapes);
   if (typeof program === "number") return program;
