@@ -24,9 +24,11 @@ export function emitWgsl(program: LaneProgram): KernelText {
   const rows = Math.ceil(program.groups / groupsPerDimension);
   const columns = Math.ceil(program.groups / rows);
   const sized = rows > 1;
+  const quads = body.includes("quadBroadcast(");
   const needsInfinity = body.includes("infinity");
   const text = [
     ...header(program),
+    ...(quads ? ["enable subgroups;", "diagnostic(off, subgroup_uniformity);"] : []),
     ...(program.scalars.length > 0
       ? [
           "struct Params {",
@@ -43,10 +45,11 @@ export function emitWgsl(program: LaneProgram): KernelText {
     "",
     ...[...out].sort().map((h) => helpers[h]),
     `@compute @workgroup_size(${program.threads})`,
-    `fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {`,
+    `fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32${quads ? ", @builtin(subgroup_invocation_id) subgroup_thread: u32" : ""}) {`,
     sized ? `  let group = i32(workgroup.x + workgroup.y * ${columns}u);` : "  let group = i32(workgroup.x);",
     ...(sized ? [`  if (group >= ${program.groups}) { return; }`] : []),
     "  let lane = i32(thread);",
+    ...(quads ? ["  let quad = i32(subgroup_thread & 3u);"] : []),
     ...(needsInfinity ? ["  let infinity = bitcast<f32>(infinity_bits);"] : []),
     ...program.scalars.map((s) => `  let ${s.name} = params.${s.name};`),
     body,
@@ -251,6 +254,8 @@ function operation(ctx: Emit, e: OpExpr, rank: number): string {
   const all = (): readonly string[] => e.args.map((_, k) => arg(k));
   const integer = type === "i32" || type === "u32";
   const divisor = e.args[1];
+  if (e.op === "quad_broadcast")
+    return `quadBroadcast(${expr(ctx, e.args[0]!)}, ${literal(divisor?.kind === "lit" ? divisor.value : 0, "u32")})`;
   if (integer && (e.op === "div" || e.op === "mod") && divisor) {
     const n = divisor.kind === "lit" ? divisor.value : 0;
     const power = n > 0 && (n & (n - 1)) === 0 && !wide;

@@ -46,6 +46,20 @@ export function affineOf(ctx: Context, v: Value, c: Coords): Affine {
   return term(name);
 }
 
+/** The sum with one more term. */
+export const plusTerm = (a: Affine, e: Expr, coef: number): Affine => plus(a, term(e), coef);
+
+/** The constant by which each of some sums exceeds the one before; undefined where they differ otherwise. */
+export function evenStep(all: readonly Affine[]): number | undefined {
+  const step = plus(all[1]!, all[0]!, -1);
+  if (step.terms.length > 0) return undefined;
+  const even = all.every((a, i) => {
+    const rest = plus(a, all[0]!, -1);
+    return rest.terms.length === 0 && rest.constant === i * step.constant;
+  });
+  return even ? step.constant : undefined;
+}
+
 /** Row-major element offset. */
 export function offsetOf(ctx: Context, index: readonly Value[], shape: readonly number[], c: Coords): Affine {
   let stride = 1;

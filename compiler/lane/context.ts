@@ -45,6 +45,10 @@ export type Context = {
   evaluate: (v: Value, c: Coords, along: Axis | null) => Expr;
   /** Computes a value into an array of its own. */
   store: (v: Value) => void;
+  /** Writes a loop that reductions share. */
+  runLoop: (name: string) => void;
+  /** Sums that a shared loop adds to arrays as it goes. */
+  readonly pending: Map<string, { readonly target: Stored; readonly sum: Value; readonly base: Value }[]>;
 };
 
 export const mapOf = (ctx: Context, a: Axis): AxisMap => {

@@ -4,7 +4,7 @@
  */
 import { InvariantError, invariant } from "../base/invariant.ts";
 import type { Axis, Value } from "../tile/ir.ts";
-import { alignedToFour, offsetOf, writeAffine } from "./address.ts";
+import { alignedToFour, evenStep, offsetOf, plusTerm, writeAffine } from "./address.ts";
 import {
   type Context,
   type Coords,
@@ -36,7 +36,11 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
   const along = wanted && dependsOn(v, wanted) && mapOf(ctx, wanted).unroll > 1 ? wanted : null;
   const known = find(ctx.scope, keyOf(ctx, v, c, along)) ?? partOfKnown(ctx, v, c, along);
   if (known) return known;
-  if (ctx.facts.stored.has(v.id) && !ctx.stored.has(v.id) && !ctx.filling.has(v.id)) ctx.store(v);
+  if (ctx.facts.stored.has(v.id) && !ctx.stored.has(v.id) && !ctx.filling.has(v.id)) {
+    ctx.store(v);
+    const written = find(ctx.scope, keyOf(ctx, v, c, along)) ?? partOfKnown(ctx, v, c, along);
+    if (written) return written;
+  }
   const kept = ctx.stored.get(v.id);
   if (kept)
     return recast(ctx, c, kept.vector, along, (cc, a) => bind(ctx, v, cc, a, () => elementOf(ctx, kept, cc, a)));
@@ -138,7 +142,7 @@ function group(ctx: Context, v: Value, c: Coords, along: Axis | null, write: (na
     return hit;
   });
 }
-const settle = (ctx: Context, v: Value, c: Coords, along: Axis | null, value: Expr): void => {
+export const settle = (ctx: Context, v: Value, c: Coords, along: Axis | null, value: Expr): void => {
   const bound = bindIn(ctx.scope, keyOf(ctx, v, c, along), () => registerName(ctx, nameOf(v), v, c), value);
   if (bound.kind === "ref" && !ctx.names.has(bound.name))
     ctx.names.set(bound.name, { level: ctx.scope.level, multiple: 1 });
@@ -190,17 +194,21 @@ function load(ctx: Context, v: Value, d: Load, c: Coords, along: Axis | null): E
   const type = laneType(buffer.dtype);
   if (side) {
     const first = groupOf(c, side);
-    const whole = bind(ctx, v, first, side, () => ({
-      kind: "load",
-      buffer: d.buffer,
-      index: writeAffine(ctx, offsetOf(ctx, d.index, buffer.shape, first)),
-      type,
-      width: 4,
-    }));
+    const whole =
+      spread(ctx, v, d, first, side) ??
+      bind(ctx, v, first, side, () => ({
+        kind: "load",
+        buffer: d.buffer,
+        index: writeAffine(ctx, offsetOf(ctx, d.index, buffer.shape, first)),
+        type,
+        width: 4,
+      }));
     return along
       ? whole
       : component(whole.kind === "load" ? keep(ctx, v, first, side, whole) : whole, (c.get(side.id) ?? 0) % 4);
   }
+  const shared = d.clamp ? undefined : spread(ctx, v, d, c, null);
+  if (shared) return shared;
   return bind(ctx, v, c, null, () => {
     const index = d.clamp
       ? clampedOffset(ctx, d.index, buffer.shape, c)
@@ -208,6 +216,41 @@ function load(ctx: Context, v: Value, d: Load, c: Coords, along: Axis | null): E
     return { kind: "load", buffer: d.buffer, index, type, width: 1 };
   });
 }
+/**
+ * Four threads that need the same four rows load one each and hand them round: a load costs far more than a broadcast
+ * where the target says so. The rows are registers of an axis along which the address rises evenly.
+ */
+function spread(ctx: Context, v: Value, d: Load, c: Coords, side: Axis | null): Expr | undefined {
+  if (!ctx.mapping.spread || v.axes.some((a) => mapOf(ctx, a).lanes > 1)) return undefined;
+  const rows = v.axes.find((a) => a.id !== side?.id && mapOf(ctx, a).unroll % 4 === 0 && !mapOf(ctx, a).ragged);
+  if (!rows) return undefined;
+  const shape = ctx.kernel.buffers[d.buffer]!.shape;
+  const home = homeOf(
+    ctx.scope,
+    looped(ctx, v.axes).map((a) => a.id),
+    ctx.facts.depth.get(v.id) ?? 0,
+  );
+  const first = groupOf(c, rows);
+  const four = neighbours(first, rows);
+  const offsets = four.map((n) => offsetOf(ctx, d.index, shape, n));
+  const step = evenStep(offsets);
+  if (step === undefined) return undefined;
+  const type = laneType(ctx.kernel.buffers[d.buffer]!.dtype);
+  const width = side ? 4 : 1;
+  const mine = within(ctx, home, () => {
+    const index = writeAffine(ctx, plusTerm(offsets[0]!, ref("quad"), step));
+    const name = registerName(ctx, `${nameOf(v)}_mine`, v, first);
+    push(ctx, { kind: "let", name, value: { kind: "load", buffer: d.buffer, index, type, width } });
+    for (const [k, n] of four.entries()) {
+      const given = op("quad_broadcast", [ref(name, type, width), lit(k)], type, width);
+      const bound = bindIn(home, keyOf(ctx, v, n, side), () => registerName(ctx, nameOf(v), v, n), given);
+      if (bound.kind === "ref") ctx.names.set(bound.name, { level: home.level, multiple: 1 });
+    }
+    return find(home, keyOf(ctx, v, c, side));
+  });
+  return mine;
+}
+
 function keep(ctx: Context, v: Value, c: Coords, along: Axis, value: Expr): Expr {
   settle(ctx, v, c, along, value);
   return find(ctx.scope, keyOf(ctx, v, c, along))!;
@@ -277,6 +320,11 @@ function reduce(ctx: Context, v: Value, d: Reduce, native: Axis | null): void {
   const round = (c: Coords): Expr => roundOf(ctx, d.axis, d.arg, c, native, identity(kind, type), join, kind === "sum");
   if (mapOf(ctx, d.axis).loop === 1) {
     for (const c of all) settle(ctx, v, c, native, round(c));
+    return;
+  }
+  const loop = ctx.facts.loopOf.get(v.id);
+  if (loop) {
+    ctx.runLoop(loop);
     return;
   }
   const names = all.map((c) => registerName(ctx, nameOf(v), v, c));

@@ -16,9 +16,17 @@ export type Facts = {
   readonly natural: ReadonlyMap<number, ReadonlySet<number>>;
   /** Values that stand inside the one expression that uses them. */
   readonly inlined: ReadonlySet<number>;
+  /** Reductions over an axis of several rounds that can share one loop: by the name of the loop. */
+  readonly loops: ReadonlyMap<string, readonly Value[]>;
+  readonly loopOf: ReadonlyMap<number, string>;
+  /** By carry: a sum over rounds that is added to the carry in place, within the loop that it shares. */
+  readonly accumulated: ReadonlyMap<number, Accumulated>;
   /** Axes that re-indexing addresses at run time, for each value so addressed. */
   readonly addressed: ReadonlyMap<number, ReadonlySet<number>>;
 };
+
+/** carry = base + Σ over rounds of `sum`'s axis. `base` reads the carry at the same elements only. */
+export type Accumulated = { readonly sum: Value; readonly base: Value; readonly loop: string };
 
 const transcendental = new Set([
   "exp",
@@ -122,6 +130,7 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
       natural.set(fold.results[k]!.id, all);
     });
 
+  const shared = sharedLoops(values, folds, depth, uses, consumers, looped);
   const cost = new Map<number, number>();
   const stored = new Set<number>();
   for (const v of values) {
@@ -148,6 +157,7 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
     const wider = used.some(
       (u) => looped(u.def.kind === "reduce" ? [...u.axes, u.def.axis] : u.axes).length > loops.length,
     );
+    if (shared.once.has(v.id) && !addressed.has(v.id)) continue;
     if (d.kind === "scan" && loops.length > 0) stored.add(v.id);
     else if (addressed.has(v.id)) stored.add(v.id);
     else if (loops.length === 0) continue;
@@ -168,7 +178,98 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
       if (sameAxes(seen, v.axes, mapping)) inlined.add(v.id);
     }
   }
-  return { uses, depth, stored, natural, inlined, addressed };
+  const { loops, loopOf, accumulated } = shared;
+  return { uses, depth, stored, natural, inlined, addressed, loops, loopOf, accumulated };
+}
+
+type Reduction = Value & { readonly def: Extract<Value["def"], { kind: "reduce" }> };
+const isReduction = (v: Value): v is Reduction => v.def.kind === "reduce";
+
+/**
+ * Reductions over the same rounds share a loop when none needs another's result. A reduction's stage is the number of
+ * reductions over the same axis that it waits for; those of one stage in one region share. `once`: values of those rounds
+ * that are needed in one loop only, so that they never leave the registers.
+ */
+function sharedLoops(
+  values: readonly Value[],
+  folds: readonly { readonly fold: Fold }[],
+  depth: ReadonlyMap<number, number>,
+  uses: ReadonlyMap<number, number>,
+  consumers: ReadonlyMap<number, readonly Value[]>,
+  looped: (axes: readonly Axis[]) => readonly Axis[],
+) {
+  const stages = new Map<number, ReadonlyMap<number, number>>();
+  const stageOf = (v: Value, axis: Axis): number => stages.get(v.id)?.get(axis.id) ?? 0;
+  for (const v of values) {
+    const own = new Map<number, number>();
+    for (const a of operandsOf(v.def))
+      for (const [axis, stage] of stages.get(a.id) ?? []) own.set(axis, Math.max(own.get(axis) ?? 0, stage));
+    if (isReduction(v)) own.set(v.def.axis.id, (own.get(v.def.axis.id) ?? 0) + 1);
+    stages.set(v.id, own);
+  }
+  const loopName = (v: Reduction): string => `${v.def.axis.id} in ${depth.get(v.id) ?? 0}, ${stageOf(v, v.def.axis)}`;
+  const loopOf = new Map<number, string>();
+  const loops = new Map<string, Value[]>();
+  for (const v of values) {
+    if (!isReduction(v) || looped([v.def.axis]).length === 0 || looped(v.axes).length > 0) continue;
+    const name = loopName(v);
+    loopOf.set(v.id, name);
+    loops.set(name, [...(loops.get(name) ?? []), v]);
+  }
+  const accumulated = new Map<number, Accumulated>();
+  for (const { fold } of folds)
+    fold.carry.forEach((carry, k) => {
+      const next = fold.next[k]!;
+      if (looped(carry.axes).length === 0 || next.def.kind !== "map" || next.def.op !== "add") return;
+      if ((uses.get(next.id) ?? 0) !== 1 || !readsOnce(carry, next, uses, consumers)) return;
+      for (const [sum, base] of [next.def.args, [...next.def.args].reverse()] as const) {
+        if (!sum || !base || !isReduction(sum) || sum.def.op !== "sum" || looped([sum.def.axis]).length === 0) continue;
+        if ((uses.get(sum.id) ?? 0) !== 1 || sum.axes.length !== next.axes.length) continue;
+        if (stageOf(base, sum.def.axis) >= stageOf(sum, sum.def.axis)) continue;
+        const loop = loopName(sum);
+        accumulated.set(carry.id, { sum, base, loop });
+        loopOf.set(sum.id, loop);
+        return;
+      }
+    });
+
+  const wanted = new Map<number, ReadonlySet<string>>();
+  const once = new Set<number>();
+  for (const v of [...values].reverse()) {
+    const mine = new Set<string>();
+    for (const u of consumers.get(v.id) ?? []) {
+      const loop = isReduction(u) ? loopOf.get(u.id) : undefined;
+      if (isReduction(u)) mine.add(loop ?? "elsewhere");
+      else for (const w of wanted.get(u.id) ?? ["elsewhere"]) mine.add(w);
+    }
+    if ((uses.get(v.id) ?? 0) > (consumers.get(v.id) ?? []).length) mine.add("elsewhere");
+    wanted.set(v.id, mine.size > 0 ? mine : new Set(["elsewhere"]));
+    const [only] = mine;
+    const axes = looped(v.axes);
+    if (
+      mine.size === 1 &&
+      only !== "elsewhere" &&
+      axes.length === 1 &&
+      only?.startsWith(`${axes[0]!.id} in ${depth.get(v.id) ?? 0},`)
+    )
+      once.add(v.id);
+  }
+  return { loops, loopOf, accumulated, once };
+}
+
+/** The carry is read once, on a path of single-use maps that ends in `next`. */
+function readsOnce(
+  carry: Value,
+  next: Value,
+  uses: ReadonlyMap<number, number>,
+  consumers: ReadonlyMap<number, readonly Value[]>,
+): boolean {
+  for (let v = carry; v.id !== next.id; ) {
+    const by = consumers.get(v.id)?.[0];
+    if ((uses.get(v.id) ?? 0) !== 1 || !by || by.def.kind !== "map") return false;
+    v = by;
+  }
+  return true;
 }
 
 const unite = (a: readonly Axis[], b: readonly Axis[]): readonly Axis[] => [

@@ -1,30 +1,124 @@
 /** Computing a whole value into an array: loops over its rounds, or sums that run over the blocks of a product. */
+
+import type { ReduceKind } from "../core/ir.ts";
 import type { Axis, Value } from "../tile/ir.ts";
 import {
   type Context,
   type Coords,
   dependsOn,
+  keyOf,
   looped,
   mapOf,
   nest,
   push,
+  registerName,
   registersOf,
   type Stored,
+  vectorAxis,
   within,
 } from "./context.ts";
-import { nameOf, roundOf } from "./evaluate.ts";
+import { nameOf, roundOf, settle } from "./evaluate.ts";
 import { identity, joinOp, laneType, lit, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
+import { find, homeOf, type Scope } from "./scope.ts";
 import { allocate, elementOf, setElement } from "./storage.ts";
 
-/** Gives a value an array of its own, filled where the value's region begins to need it. */
+/** Gives a value an array of its own: filled as the loop at hand goes, or where the value's region begins to need it. */
 export function storeValue(ctx: Context, v: Value): void {
-  const region = ctx.regions[ctx.facts.depth.get(v.id) ?? 0]!;
+  const depth = ctx.facts.depth.get(v.id) ?? 0;
+  const region = ctx.regions[depth]!;
   const target = allocate(ctx, v, nameOf(v));
   ctx.filling.add(v.id);
-  within(ctx, region, () => fill(ctx, target, v));
+  const home = homeOf(
+    ctx.scope,
+    looped(ctx, v.axes).map((a) => a.id),
+    depth,
+  );
+  if (v.def.kind !== "scan" && loopsAre(home, region, looped(ctx, v.axes))) {
+    within(ctx, home, () => {
+      for (const c of registersOf(ctx, v.axes, target.vector)) {
+        const value = ctx.evaluate(v, c, target.vector);
+        settle(
+          ctx,
+          v,
+          c,
+          target.vector,
+          target.vector && value.width === 1 ? vec([value, value, value, value]) : value,
+        );
+        push(ctx, setElement(ctx, target, c, find(ctx.scope, keyOf(ctx, v, c, target.vector))!));
+      }
+    });
+  } else within(ctx, region, () => fill(ctx, target, v));
   ctx.filling.delete(v.id);
   ctx.stored.set(v.id, target);
+}
+/** Whether just these loops are open between a region and a scope in it that always runs. */
+function loopsAre(scope: Scope, region: Scope, axes: readonly Axis[]): boolean {
+  const open: number[] = [];
+  for (let s: Scope | null = scope; s && s !== region; s = s.parent) {
+    if (s.barrier) return false;
+    if (s.loop) open.push(s.loop.axis);
+  }
+  return open.length === axes.length && axes.length > 0 && axes.every((a) => open.includes(a.id));
+}
+
+/** One loop for all reductions of a stage, and for the sums that are added to arrays meanwhile. */
+export function runLoop(ctx: Context, name: string): void {
+  const members = ctx.facts.loops.get(name) ?? [];
+  const pending = ctx.pending.get(name) ?? [];
+  const first = members[0] ?? pending[0]!.sum;
+  if (first.def.kind !== "reduce") return;
+  const axis = first.def.axis;
+  const region = ctx.regions[ctx.facts.depth.get(first.id) ?? 0]!;
+  within(ctx, region, () => {
+    for (const p of pending) fillEach(ctx, p.target, p.sum.axes, p.base);
+    const sums = members.flatMap((v) =>
+      v.def.kind === "reduce" && v.def.op !== "argmax" ? [openSum(ctx, v, v.def)] : [],
+    );
+    nest(ctx, [axis], () => {
+      for (const s of sums) s.round();
+      for (const p of pending) addRound(ctx, p.target, p.sum);
+    });
+    for (const s of sums) s.close();
+  });
+  ctx.pending.delete(name);
+}
+function openSum(ctx: Context, v: Value, d: Extract<Value["def"], { kind: "reduce" }>) {
+  const along = vectorAxis(ctx, v);
+  const type = laneType(v.dtype);
+  const width = along ? 4 : 1;
+  const kind = d.op as ReduceKind;
+  const none = identity(kind, type);
+  const start = lit(none, type);
+  const all = registersOf(ctx, v.axes, along).map((c) => ({ c, name: registerName(ctx, nameOf(v), v, c) }));
+  for (const { name } of all)
+    push(ctx, { kind: "var", name, type, width, value: along ? vec([start, start, start, start]) : start });
+  const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, width);
+  return {
+    round: () => {
+      for (const { c, name } of all) {
+        const part = roundOf(ctx, d.axis, d.arg, c, along, none, join, kind === "sum");
+        push(ctx, { kind: "set", name, value: join(ref(name, type, width), part) });
+      }
+    },
+    close: () => {
+      for (const { c, name } of all) ctx.scope.bound.set(keyOf(ctx, v, c, along), ref(name, type, width));
+    },
+  };
+}
+/** target += one round of the sum. */
+function addRound(ctx: Context, target: Stored, sum: Value): void {
+  if (sum.def.kind !== "reduce") return;
+  const { axis, arg } = sum.def;
+  const type = laneType(sum.dtype);
+  const width = target.vector ? 4 : 1;
+  const join = (a: Expr, b: Expr): Expr => op("add", [a, b], type, width);
+  nest(ctx, sum.axes, () => {
+    for (const c of registersOf(ctx, sum.axes, target.vector)) {
+      const part = roundOf(ctx, axis, arg, c, target.vector, 0, join, true);
+      push(ctx, setElement(ctx, target, c, join(elementOf(ctx, target, c, target.vector), part)));
+    }
+  });
 }
 
 /** Writes every element of `v` to `target`. An element is written after the last read of it, so `v` may read the target's old elements in place. */
@@ -37,21 +131,10 @@ export function fill(ctx: Context, target: Stored, v: Value): void {
 
 /** target = base; then, round by round of the sum's axis: target = target ⊕ (that round's part). */
 function fillByRounds(ctx: Context, target: Stored, v: Value, split: SumOverRounds): void {
-  const { base, axis, arg, kind } = split;
-  const type = laneType(v.dtype);
-  const none = identity(kind, type);
+  const { base, sum } = split;
   if (base) fillEach(ctx, target, v.axes, base);
-  else fillWith(ctx, target, v.axes, () => lit(none, type));
-  nest(ctx, [axis], () =>
-    nest(ctx, v.axes, () => {
-      for (const c of registersOf(ctx, v.axes, target.vector)) {
-        const width = target.vector ? 4 : 1;
-        const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, width);
-        const part = roundOf(ctx, axis, arg, c, target.vector, none, join, kind === "sum");
-        push(ctx, setElement(ctx, target, c, join(elementOf(ctx, target, c, target.vector), part)));
-      }
-    }),
-  );
+  else fillWith(ctx, target, v.axes, () => lit(0, laneType(v.dtype)));
+  if (sum.def.kind === "reduce") nest(ctx, [sum.def.axis], () => addRound(ctx, target, sum));
 }
 
 function fillEach(ctx: Context, target: Stored, axes: readonly Axis[], v: Value): void {
@@ -70,13 +153,13 @@ function fillWith(ctx: Context, target: Stored, axes: readonly Axis[], value: (c
   });
 }
 
-type SumOverRounds = { readonly base: Value | null; readonly axis: Axis; readonly arg: Value; readonly kind: "sum" };
+type SumOverRounds = { readonly base: Value | null; readonly sum: Value };
 /** `base + Σ` or `Σ` alone, where both the sum's axis and the result have rounds: the sum is then the outer loop. */
 function sumOverRounds(ctx: Context, v: Value): SumOverRounds | undefined {
   if (looped(ctx, v.axes).length === 0) return undefined;
   const asSum = (x: Value): SumOverRounds | undefined =>
     x.def.kind === "reduce" && x.def.op === "sum" && mapOf(ctx, x.def.axis).loop > 1
-      ? { base: null, axis: x.def.axis, arg: x.def.arg, kind: "sum" }
+      ? { base: null, sum: x }
       : undefined;
   const alone = asSum(v);
   if (alone) return alone;

@@ -124,6 +124,11 @@ function applyBounds(ctx: Context, f: Fold): void {
 
 /** All next values are computed from the old carries; then the carries change. */
 function update(ctx: Context, f: Fold, places: readonly Place[]): void {
+  for (const [k, p] of places.entries()) {
+    const sum = ctx.facts.accumulated.get(f.carry[k]!.id);
+    if (!sum || p.kind !== "array") continue;
+    ctx.pending.set(sum.loop, [...(ctx.pending.get(sum.loop) ?? []), { target: p.stored, ...sum }]);
+  }
   const unchanged = (k: number): boolean => f.next[k]!.id === f.carry[k]!.id;
   const registers = places.flatMap((p, k) => {
     if (p.kind !== "registers" || unchanged(k)) return [];
@@ -135,7 +140,11 @@ function update(ctx: Context, f: Fold, places: readonly Place[]): void {
     push(ctx, { kind: "let", name: temp, value });
     return { name, value: ref(temp, value.type, value.width) };
   });
-  const arrays = places.flatMap((p, k) => (p.kind === "array" && !unchanged(k) ? [{ k, stored: p.stored }] : []));
+  for (const name of [...ctx.pending.keys()]) ctx.runLoop(name);
+  const accumulated = (k: number): boolean => ctx.facts.accumulated.has(f.carry[k]!.id);
+  const arrays = places.flatMap((p, k) =>
+    p.kind === "array" && !unchanged(k) && !accumulated(k) ? [{ k, stored: p.stored }] : [],
+  );
   const copies: (() => void)[] = [];
   for (const { k, stored, ownTemp } of arrayOrder(ctx, f, arrays)) {
     const next = { ...f.next[k]!, axes: f.carry[k]!.axes };

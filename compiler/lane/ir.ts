@@ -51,7 +51,8 @@ export type Expr =
   | { readonly kind: "vec"; readonly args: readonly Expr[]; readonly type: LaneType; readonly width: 4 };
 
 /** The elementwise ops, and what address arithmetic and reductions need besides. `dot`: 4-wide to scalar. */
-export type LaneOp = Exclude<MapOp, "stop_gradient"> | "dot";
+/** `quad_broadcast` (x, k): what the k-th of four neighbouring threads holds; `quad` is a thread's own place among them. */
+export type LaneOp = Exclude<MapOp, "stop_gradient"> | "dot" | "quad_broadcast";
 
 export type LaneStmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }

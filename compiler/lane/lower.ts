@@ -8,7 +8,7 @@ import { type Context, type Coords, dependsOn, mapOf, nest, push, registersOf, w
 import { evaluate, inRange } from "./evaluate.ts";
 import { add, and, lit, mul, op, ref, vec } from "./expr.ts";
 import { factsOf } from "./facts.ts";
-import { storeValue } from "./fill.ts";
+import { runLoop, storeValue } from "./fill.ts";
 import { lowerBody } from "./folds.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneStmt } from "./ir.ts";
 import type { AxisMap, Mapping } from "./map.ts";
@@ -39,6 +39,8 @@ export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
     scalars: scalars.map((s) => s.name),
     evaluate: (v, c, along) => evaluate(ctx, v, c, along),
     store: (v) => storeValue(ctx, v),
+    runLoop: (name) => runLoop(ctx, name),
+    pending: new Map(),
   };
   placeThread(ctx);
   lowerBody(ctx, kernel.body);

@@ -28,6 +28,8 @@ export type Mapping = {
   readonly axes: ReadonlyMap<number, AxisMap>;
   readonly threads: number;
   readonly groups: number;
+  /** Threads in fours load rows that all need, one each. */
+  readonly spread: boolean;
 };
 
 /** What a mapping is chosen for. */
@@ -41,11 +43,13 @@ export type MapTarget = {
   readonly columns: number;
   /** The most multiply-adds unrolled in one loop body. */
   readonly body: number;
+  /** Whether handing a value round four threads is cheaper than loading it in each. */
+  readonly spread: boolean;
 };
 /** A CPU behind a WebGPU driver: loads are dear, threads are SIMD lanes, and long bodies compile slowly. */
-export const softwareTarget: MapTarget = { threads: 8, maxThreads: 256, rows: 4, columns: 16, body: 512 };
+export const softwareTarget: MapTarget = { threads: 8, maxThreads: 256, rows: 4, columns: 8, body: 512, spread: true };
 /** A GPU: many threads, few registers each. */
-export const gpuTarget: MapTarget = { threads: 64, maxThreads: 256, rows: 2, columns: 8, body: 256 };
+export const gpuTarget: MapTarget = { threads: 64, maxThreads: 256, rows: 2, columns: 8, body: 256, spread: false };
 
 /** Every value a kernel computes, in order, those inside folds included. */
 export function valuesOf(kernel: Kernel): readonly Value[] {
@@ -141,7 +145,7 @@ export function chooseMapping(kernel: Kernel, target: MapTarget): Mapping {
     if (a.role === "grid") groups *= Math.ceil(a.extent / block);
     threads *= l;
   }
-  return { axes: maps, threads, groups };
+  return { axes: maps, threads, groups, spread: target.spread && threads % 4 === 0 };
 }
 
 function axesSeen(v: Value): readonly Axis[] {
