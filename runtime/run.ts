@@ -17,7 +17,7 @@ import { peers, ringPlace } from "./route.ts";
 import { nowMicros, type TraceEvent } from "./trace.ts";
 
 export type RunOptions = {
-  /** Told of every launch, copy, transfer and wait, in the schedule's own labels. */
+  /** Told of every launch, transfer and wait, in the schedule's own labels; receives are on a stream of their own (`sp+1 in`). */
   readonly trace?: (event: TraceEvent) => void;
   /** Told now and then how far the run is: steps done and steps in all, over all devices. */
   readonly progress?: (done: number, total: number) => void;
@@ -87,7 +87,7 @@ type Shared = {
   /** By position: launches whose times the device has yet to report. */
   readonly launched: readonly { label: string; kernel: string; detail: TraceEvent["detail"] }[][];
   readonly stop: (reason: unknown) => void;
-  readonly stepDone: () => void;
+  readonly stepsDone: (n: number) => void;
   readonly moved: () => void;
   readonly lastMoved: () => number;
   /** As `promise`, but ends when the run is stopped. */
@@ -113,8 +113,8 @@ function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Sh
       shared.failure = { reason };
       for (const reject of pending) reject(reason);
     },
-    stepDone() {
-      done++;
+    stepsDone(n) {
+      done += n;
       const now = performance.now();
       if (options.progress && (done === total || now - told > PROGRESS_MS)) {
         told = now;
@@ -172,8 +172,14 @@ async function walk(shared: Shared, position: number): Promise<readonly DeviceBu
   const turns = new Map<string, number>();
   let behind = 0;
 
-  const trace = (stream: string, name: string, start: number, detail: TraceEvent["detail"]) =>
-    options.trace?.({ device: device.info.name, stream, name, start, end: nowMicros(), ...(detail ? { detail } : {}) });
+  /** A span of a stream begins where the one before it ended: what waits its turn is not under way yet. */
+  const lastEnds = new Map<string, number>();
+  const trace = (stream: string, name: string, asked: number, detail: TraceEvent["detail"]) => {
+    const end = nowMicros();
+    const start = Math.max(asked, lastEnds.get(stream) ?? asked);
+    lastEnds.set(stream, end);
+    options.trace?.({ device: device.info.name, stream, name, start, end, ...(detail ? { detail } : {}) });
+  };
 
   const transfer = (step: Transfer, loops: Loops) => {
     const turnKey = `${step.kind} ${step.token}`;
@@ -193,7 +199,7 @@ async function walk(shared: Shared, position: number): Promise<readonly DeviceBu
     } else if (step.kind === "receive" && from !== undefined) {
       end = receiveIn(shared, position, key, buffer);
       if (from !== position) {
-        end = end.then(() => trace(step.stream, step.label, start, { ...detail, from: nameOf(from) }));
+        end = end.then(() => trace(`${step.stream} in`, step.label, start, { ...detail, from: nameOf(from) }));
       }
     }
     if (!end) return;
@@ -245,7 +251,7 @@ async function walk(shared: Shared, position: number): Promise<readonly DeviceBu
     for (const step of steps) {
       if (shared.failure) throw shared.failure.reason;
       if (!isDone(step.when, loops)) {
-        shared.stepDone();
+        shared.stepsDone(countSteps([step]));
         continue;
       }
       if (step.kind === "loop") {
@@ -285,7 +291,7 @@ async function walk(shared: Shared, position: number): Promise<readonly DeviceBu
       } catch (error) {
         throw isStop(shared, error) ? error : explain(error, step.label, shared, position);
       }
-      shared.stepDone();
+      shared.stepsDone(1);
     }
   };
 

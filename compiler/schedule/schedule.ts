@@ -17,16 +17,18 @@
  *
  * **Loops.** At the end of each step the names of the buffers in `rotate` move on: double buffering without copies.
  *
- * A printed schedule (print.ts), the sum of x round a ring of 4:
+ * A printed schedule (print.ts), the sum of x round a ring of 4; `acc[zero]` is the value acc in the buffer called zero:
  *
- *   schedule ring_sum on pod(sp: 4)   16 KiB on each device
- *     copy x into cur
- *     launch zero (acc)
- *     loop ring × 4 with acc = acc, cur = cur
- *       send cur → sp+1, receive cur' ← sp-1
- *       launch add (acc, cur, acc')
- *       wait cur'                                        not in the last step
- *       rotate cur ⇄ cur', acc ⇄ acc'
+ *   schedule ring_sum on m(sp: 4)   160 bytes on each device
+ *     input x                 x                                      f32[8]
+ *     fill                    → zero                                 1×1×1 groups
+ *     loop 0 × 4              acc[zero] = zero, cur = x[x at first]
+ *       receive cur' on sp+1  → cur'                                 32 bytes, not in the last step
+ *       send cur on sp+1      cur                                    32 bytes, not in the last step
+ *       add                   acc[zero], cur → acc'                  1×1×1 groups
+ *       wait for cur'                                                not in the last step
+ *       rotate                zero ⇄ acc', cur ⇄ cur'
+ *     output                  sum[zero]                              f32[8]
  */
 export type DType = "f32" | "f16" | "bf16" | "i32" | "u32" | "bool";
 

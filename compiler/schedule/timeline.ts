@@ -22,6 +22,25 @@ export type Timeline = {
   readonly shortened: readonly { readonly label: string; readonly count: number; readonly played: number }[];
 };
 
+/**
+ * Costs from sizes, in microseconds: a launch takes as long as its arithmetic or its memory traffic, whichever is longer;
+ * copies and transfers their bytes. Rates are in operations and bytes per microsecond.
+ */
+export function estimate(
+  s: Schedule,
+  rates: { readonly flops: number; readonly memory: number; readonly link: number },
+): Costs {
+  return {
+    of(step) {
+      if (step.kind === "copy") return (2 * step.bytes) / rates.memory;
+      if (step.kind !== "launch") return step.bytes / rates.link;
+      const bytes = step.args.reduce((sum, a) => sum + s.values[a.value]!.bytes, 0);
+      const cost = s.kernels[step.kernel]!.cost ?? { flops: 0, bytes };
+      return Math.max(cost.flops / rates.flops, cost.bytes / rates.memory);
+    },
+  };
+}
+
 const UNIT: Costs = { of: () => 1 };
 
 /** `most`: how many steps of a loop are played (at least 2); `Infinity` for all. */

@@ -167,12 +167,12 @@ describe("what is broken is caught", () => {
 test("what the checker lets through gives the right results, whatever was changed", async () => {
   let caught = 0;
   let harmless = 0;
-  for (let seed = 0; seed < 150; seed++) {
+  for (let seed = 0; seed < 60; seed++) {
     const program = randomProgram(seed + 5000);
     const schedule = planned(program);
     const random = randomFrom(seed);
     const expected = evalProgram(program);
-    for (let n = 0; n < 12; n++) {
+    for (let n = 0; n < 10; n++) {
       const mutant = randomMutant(schedule, random);
       if (!mutant) continue;
       if (checkSchedule(mutant).length > 0) caught++;
@@ -183,6 +183,6 @@ test("what the checker lets through gives the right results, whatever was change
       }
     }
   }
-  expect(caught).toBeGreaterThan(300);
-  expect(harmless).toBeGreaterThan(50);
+  expect(caught).toBeGreaterThan(150);
+  expect(harmless).toBeGreaterThan(20);
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { checkSchedule } from "../../compiler/schedule/check.ts";
 import { printSchedule } from "../../compiler/schedule/print.ts";
 import type { Loop, Schedule, Step } from "../../compiler/schedule/schedule.ts";
-import { printTimeline, timeline } from "../../compiler/schedule/timeline.ts";
+import { estimate, printTimeline, timeline } from "../../compiler/schedule/timeline.ts";
 import { planned } from "../runtime/run-fake.ts";
 import { launch, loop, permute, programBuilder, ringSum, update } from "./programs.ts";
 
@@ -117,6 +117,14 @@ test("transfers start as soon as their operand is there and are waited for just 
     ["middle", 0],
     ["edge", 1],
   ]);
+});
+
+test("a ring whose transfers take as long as its kernels takes as long as its kernels alone", () => {
+  const s = planned(ringSum(8, 1000));
+  const ends = (link: number) =>
+    Math.max(...timeline(s, estimate(s, { flops: 1, memory: 12, link }), 100).spans.map((p) => p.end));
+  expect(ends(4)).toBeCloseTo(ends(1e9));
+  expect(ends(2)).toBeGreaterThan(1.7 * ends(4));
 });
 
 test("what does not need a transfer goes before what does", () => {

@@ -3,7 +3,7 @@ import { checkSchedule } from "../../compiler/schedule/check.ts";
 import { planned, runFake } from "../runtime/run-fake.ts";
 import { evalProgram, randomFrom, randomProgram } from "./random.ts";
 
-const SEEDS = 400;
+const SEEDS = 150;
 
 test("random programs: planned, proved right, and run with random delays, give what they mean", async () => {
   for (let seed = 0; seed < SEEDS; seed++) {
