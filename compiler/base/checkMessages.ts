@@ -102,7 +102,7 @@ export const checkMessages = {
       `${a.of} takes ${plural(a.wants, "argument")}, found ${a.found}`,
   ),
   GY3010: say(
-    (a: { what: string; found: string }) => `${a.what} must be known at compile time and fit here, found ${a.found}`,
+    (a: { what: string; found: string }) => `${a.what} must be a whole number known at compile time, found ${a.found}`,
     "static are literals, dimensions, `size(x, d)`, `axis_size(a)`, `int` parameters and arithmetic on them",
   ),
   GY3011: say("division by zero"),
@@ -185,6 +185,7 @@ export const checkMessages = {
     (a: { dim: number }) => `dimension ${a.dim} is a block of a tile`,
     "take the positions of the whole array and index them: `positions(x, d)[i]`",
   ),
+  GY3037: say((a: { what: string; found: string }) => `${a.what} is needed here, found ${a.found}`),
 
   // --- GY40xx: meshes, specs, collectives, varying axes ------------------------------------------------------------
   GY4001: say(

@@ -41,7 +41,7 @@ export function intArg(k: Call, a: Argument, what: string): Dim | undefined {
 export function boolArg(k: Call, a: Argument | undefined, otherwise: boolean): boolean {
   if (!a) return otherwise;
   if (a.value.kind === "bool" && a.value.value !== undefined) return a.value.value;
-  fail(k.c, "GY3010", a.span, { what: `\`keep\` of \`${k.name}\`: \`true\` or \`false\``, found: describe(a.value) });
+  fail(k.c, "GY3037", a.span, { what: `\`keep\` of \`${k.name}\`: \`true\` or \`false\``, found: describe(a.value) });
   return otherwise;
 }
 /** A dimension of an array of `rank`, counted from the end where negative; undefined after an error. */
@@ -92,6 +92,6 @@ export function axesArg(k: Call, a: Argument): readonly string[] | undefined {
 }
 export function typeArg(k: Call, a: Argument): TypeNode | undefined {
   if (a.value.kind === "type") return a.value.type;
-  if (a.value.kind !== "error") fail(k.c, "GY3010", a.span, { what: "a type", found: describe(a.value) });
+  if (a.value.kind !== "error") fail(k.c, "GY3037", a.span, { what: "a type", found: describe(a.value) });
   return undefined;
 }

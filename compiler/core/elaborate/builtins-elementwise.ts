@@ -84,7 +84,7 @@ export const elementwiseBuiltins: Readonly<Record<string, Builtin>> = {
       const type = typeArg(k, arg(k, 1));
       if (!type) return errorValue;
       if (type.kind !== "array" || type.shape.length > 0)
-        return fail(k.c, "GY3010", arg(k, 1).span, { what: "a dtype", found: describe(arg(k, 1).value) });
+        return fail(k.c, "GY3037", arg(k, 1).span, { what: "a dtype", found: describe(arg(k, 1).value) });
       const v = operand(k.c, arg(k, 0).value);
       if (v.kind === "unknown") return v;
       // A static number is cast by being written in that dtype; a fraction becomes whole towards zero.

@@ -38,7 +38,7 @@ export const placeBuiltins: Readonly<Record<string, Builtin>> = {
       if (v.kind === "array" && v.affine) return v;
       return v.kind === "index"
         ? asValue(positionsOf(k.c, v.index, v.start, k.span))
-        : fail(k.c, "GY3010", arg(k, 0).span, { what: "a tile index", found: describe(v) });
+        : fail(k.c, "GY3037", arg(k, 0).span, { what: "a tile index", found: describe(v) });
     },
   },
   positions: { params: ["x", "dim", "at"], required: 2, run: positions },

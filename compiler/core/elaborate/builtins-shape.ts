@@ -28,7 +28,7 @@ function fullOf(c: Context, t: TypeNode, fill: Value, span: Span): Value {
     case "error":
       return errorValue;
     default:
-      return fail(c, "GY3010", span, { what: "a type of arrays", found: `\`${t.kind}\`` });
+      return fail(c, "GY3037", span, { what: "a type of arrays", found: `\`${t.kind}\`` });
   }
 }
 
@@ -85,7 +85,7 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
           (v.kind === "array" && v.atom.type.shape.length === 0);
         return scalar
           ? { kind: "unknown", fill: v, span: k.span }
-          : fail(k.c, "GY3010", arg(k, 0).span, { what: "a number, or a type and a number,", found: describe(v) });
+          : fail(k.c, "GY3037", arg(k, 0).span, { what: "a number, or a type and a number", found: describe(v) });
       }
       const t = typeArg(k, arg(k, 0));
       return t ? fullOf(k.c, t, arg(k, 1).value, k.span) : errorValue;

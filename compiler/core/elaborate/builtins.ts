@@ -74,6 +74,7 @@ export function callBuiltin(c: Context, name: string, args: readonly Argument[],
   if (c.diagnostics.length > before) return errorValue;
   if (args.some((a) => a.value.kind === "error")) return errorValue;
   const open = args.find((a) => a.value.kind === "unknown");
+  if (open?.value.kind === "unknown" && open.value.fill && !row.open) return fail(c, "GY3019", open.span, {});
   if (open && !row.open)
     return { kind: "unknown", ...(open.value.kind === "unknown" && open.value.span && { span: open.value.span }) };
   const k: Call = { c, name, span, args: bound, rest };

@@ -6,7 +6,7 @@ import { inClass } from "../dtype.ts";
 import type { DType, Type } from "../ir.ts";
 import { broadcastShapes } from "../typing.ts";
 import { callBuiltin } from "./builtins.ts";
-import { type Argument, type Context, explain, fail, freshVar, maxDepth } from "./context.ts";
+import { type Argument, type Context, explain, fail, freshVar, maxDepth, maxEquations } from "./context.ts";
 import { type Bindings, fitValue, requiredParams, substituteType } from "./fit.ts";
 import { bindPattern, define, frame, near } from "./scope.ts";
 import { hasHoles, scalar, typeNode } from "./types.ts";
@@ -56,6 +56,7 @@ function enter(c: Context, decl: Ast.FnDecl | Ast.Lambda, name: string, span: Sp
     fail(c, "GY2012", span, { name });
     return undefined;
   }
+  if (c.shared.made > maxEquations) return undefined;
   if (c.calls.length >= maxDepth) {
     fail(c, "GY2013", span, {});
     return undefined;
@@ -256,11 +257,13 @@ function bindParams(
   const bindings: Bindings = new Map();
   const before = outer.diagnostics.length;
   const holes = new Map<string, string>();
+  // Types of parameters are read with the names of dims open, so that messages show them as they are written.
+  const patterns = frame(scope);
   for (const g of decl.generics) {
     const key = `?${g.name.name}:${c.shared.nextId++}`;
     if (!g.bound) {
       holes.set(g.name.name, key);
-      define(scope, g.name.name, intValue(dimVar(g.name.name, key)));
+      for (const s of [scope, patterns]) define(s, g.name.name, intValue(dimVar(g.name.name, key)));
     } else scope.names.set(g.name.name, { kind: "unbound", what: g.name.name });
   }
   bindDTypes(outer, decl, given, scope);
@@ -271,7 +274,7 @@ function bindParams(
     }
   };
   const bind = (p: Ast.Param, a: Argument) => {
-    const type = p.type ? typeNode(c, scope, p.type) : errorType;
+    const type = p.type ? typeNode(c, patterns, p.type) : errorType;
     const value = fitValue(
       outer,
       type,
@@ -289,8 +292,9 @@ function bindParams(
   for (const p of early) bind(p, given.get(p) ?? defaultOf(c, scope, p));
   const rest = explicit.filter((p) => !early.includes(p));
   for (const p of rest) bind(p, given.get(p)!);
-  if ([...holes.values()].some((k) => !bindings.has(k)) || rest.some((p) => p.type?.kind === "fnType"))
-    for (const p of rest) bind(p, given.get(p)!);
+  const again =
+    [...holes.values()].some((k) => !bindings.has(k)) || rest.some((p) => hangsOnOthers(given.get(p)!.value));
+  if (again && outer.diagnostics.length === before) for (const p of rest) bind(p, given.get(p)!);
   for (const p of decl.params) if (!given.has(p) && !early.includes(p)) bind(p, defaultOf(c, scope, p));
   if (outer.diagnostics.length > before) return undefined;
   for (const g of decl.generics) {
@@ -303,6 +307,8 @@ function bindParams(
   }
   return outer.diagnostics.length > before ? undefined : true;
 }
+/** Functions and values of open type take dims that later arguments fix. */
+const hangsOnOthers = (v: Value): boolean => leaves(v).some((x) => x.kind === "fn" || x.kind === "unknown");
 const isPlain = (e: Ast.Expr | undefined): boolean =>
   e?.kind === "int" ||
   e?.kind === "float" ||

@@ -60,7 +60,7 @@ export type Knot = {
 export type Argument = { readonly name?: Ast.Ident | undefined; readonly value: Value; readonly span: Span };
 
 export type MeshAxis = { readonly name: string; readonly size?: number };
-export const maxEquations = 400_000;
+export const maxEquations = 100_000;
 export const maxDepth = 150;
 
 /** A fresh context. `flexible`: dims that hang on `int` parameters count as equal to anything. */

@@ -75,7 +75,8 @@ export function entryHead(
   for (const g of decl.generics) if (g.bound) fail(c, "GY4017", g.span, { name: g.name.name });
   const scope = frame(env);
   for (const a of axes) define(scope, a.name, { kind: "axis", axes: [a.name] });
-  for (const g of decl.generics) define(scope, g.name.name, intValue(dimVar(g.name.name)));
+  for (const g of decl.generics)
+    define(scope, g.name.name, g.bound ? { kind: "type", type: errorType } : intValue(dimVar(g.name.name)));
   const read = (t: Ast.Type | undefined, name: string): TypeNode => {
     if (!t) return errorType;
     const type = typeNode(c, scope, t, (s, inner) => placed(c, s, inner));
@@ -199,6 +200,7 @@ function whereFrom(c: Context, a: Atom, axis: string): readonly Note[] {
 export function checkSizes(h: Head): boolean {
   const { c } = h;
   const before = c.diagnostics.length;
+  const told = new Set<string>();
   const size = (d: Dim) => {
     const v = evalDim(d, (a) => c.sizes.get(a.key));
     return v.kind === "value" ? v.value : undefined;
@@ -209,6 +211,9 @@ export function checkSizes(h: Head): boolean {
       const unit = e.layout === "zigzag" && e.axes.length > 0 ? 2 * n : n;
       const total = size(p.type.shape[i]!);
       if (total === undefined || unit <= 1 || total % unit === 0) continue;
+      const key = `${printDim(p.type.shape[i]!)} ${unit}`;
+      if (told.has(key)) continue;
+      told.add(key);
       const lower = Math.floor(total / unit) * unit;
       fail(c, "GY6003", e.span, {
         dim: printDim(p.type.shape[i]!),

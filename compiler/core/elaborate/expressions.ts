@@ -94,7 +94,7 @@ export function constValue(
   at: { readonly span: Ast.Expr["span"] },
 ): Value {
   if (c.calls.some((k) => (k.decl as unknown) === decl)) return fail(c, "GY2012", at.span, { name: decl.name.name });
-  const inner: Context = { ...c, calls: [...c.calls, { decl: decl as never, name: decl.name.name, span: at.span }] };
+  const inner: Context = { ...c, calls: [...c.calls, { decl: decl as never, name: "", span: at.span }] };
   const v = operand(inner, expr(inner, env, decl.value));
   const before = c.diagnostics.length;
   if (v.kind !== "int" && v.kind !== "float" && v.kind !== "bool" && v.kind !== "error")

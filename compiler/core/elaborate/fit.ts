@@ -161,7 +161,7 @@ function adapt(f: Fit, type: FnNode, fn: FnValue): Fitted {
     fail(f.c, "GY3022", f.span, { type: printType(type), gives: type.params.length, wants: required });
     return errorValue;
   }
-  return { kind: "fn", fn: "adapted", inner: fn, type };
+  return { kind: "fn", fn: "adapted", inner: fn, type: substituteType(f.bindings, type) as FnNode };
 }
 /** How many arguments a function cannot do without. */
 export function requiredParams(fn: FnValue): number {

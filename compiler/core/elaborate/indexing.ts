@@ -29,7 +29,10 @@ export function indexExpr(c: Context, env: Scope, e: Ast.Index): Value {
   const open = [target, ...parts.flatMap((p) => [p.value, p.start, p.stop])].find(
     (v) => v?.kind === "error" || v?.kind === "unknown",
   );
-  if (open) return open.kind === "error" ? errorValue : { kind: "unknown" };
+  if (open) {
+    if (open.kind === "unknown" && open.fill) return fail(c, "GY3019", e.span, {});
+    return open.kind === "error" ? errorValue : { kind: "unknown" };
+  }
   if (target.kind === "tuple") return tupleItem(c, e, target, parts);
   if (target.kind === "record")
     return mapLeaves(target, (leaf) =>
@@ -119,7 +122,7 @@ function selector(c: Context, p: Part, args: Atom[], dim: number): Selector | un
     args.push(v.atom);
     return { kind: v.atom.type.shape.length === 0 ? "at" : "gather", arg: args.length - 1 };
   }
-  fail(c, "GY3010", span, { what: `an index (${dtypesOf("int").join(" or ")})`, found: describe(v) });
+  fail(c, "GY3037", span, { what: `an index (${dtypesOf("int").join(" or ")})`, found: describe(v) });
   return undefined;
 }
 function rangeSelector(c: Context, p: Part, size: Dim): Selector | undefined {

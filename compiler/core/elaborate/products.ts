@@ -10,7 +10,11 @@ import { describe, errorValue, printCoreType, type Value } from "./value.ts";
 /** The product over the last dim of `a` and the last but one of `b`; a vector on either side is a row or a column. */
 export function matmul(c: Context, a: Value, b: Value, e: Ast.Binary): Value {
   if (a.kind === "error" || b.kind === "error") return errorValue;
-  if (a.kind === "unknown" || b.kind === "unknown") return { kind: "unknown" };
+  for (const [v, side] of [
+    [a, e.left],
+    [b, e.right],
+  ] as const)
+    if (v.kind === "unknown") return v.fill ? fail(c, "GY3019", side.span, {}) : v;
   const x = toAtom(c, a, e.left.span, undefined, "@"),
     y = toAtom(c, b, e.right.span, undefined, "@");
   if (x === poison || y === poison) return errorValue;

@@ -27,7 +27,8 @@ export function tilesExpr(c: Context, env: Scope, e: Ast.Tiles): Value {
     if (index) indices.push(index);
     define(scope, i.name.name, index ? { kind: "index", index } : errorValue);
   }
-  const patterns = e.into.map((p) => intoPattern(c, p, indices));
+  const whole = indices.length === e.indices.length;
+  const patterns = e.into.map((p) => (whole ? intoPattern(c, p, indices) : undefined));
   const inner: Context = { ...c, eqns: [], outside: c.eqns };
   const body = c.knot.expr(inner, scope, e.body);
   if (body.kind === "error" || c.diagnostics.length > before || patterns.includes(undefined)) return errorValue;

@@ -72,6 +72,7 @@ export function dtypeOf(c: Context, env: Scope, name: Ast.Ident): DType | undefi
   )
     return b.value.type.dtype;
   if (b?.kind === "error" || (b?.kind === "value" && b.value.kind === "error")) return undefined;
+  if (b?.kind === "value" && b.value.kind === "type" && b.value.type.kind === "error") return undefined;
   if (b?.kind === "unbound") fail(c, "GY3021", name.span, { name: name.name });
   else if (b) fail(c, "GY2008", name.span, { name: name.name, is: whatIs(b), wants: "a type" });
   else unknownType(c, env, name);
@@ -179,7 +180,7 @@ export function alias(
     const value: Value = g.bound ? c.knot.expr(c, env, arg) : { kind: "int", dim: dimOf(c, env, arg) };
     inner.names.set(g.name.name, { kind: "value", value });
   }
-  return typeNode({ ...c, calls: [...c.calls, { decl: decl as never, name, span }] }, inner, decl.type, spec);
+  return typeNode({ ...c, calls: [...c.calls, { decl: decl as never, name: "", span }] }, inner, decl.type, spec);
 }
 
 /** Whether a dim still has names that no argument has fixed. */
