@@ -65,7 +65,7 @@ export function foldExpr(c: Context, env: Scope, e: Ast.Fold): Value {
   let guesses: readonly Guess[] = inits.map((v) =>
     v.kind === "array" ? { type: v.atom.type, fixed: true } : { type: undefined, fixed: false },
   );
-  const names = patternNames(e.pattern, inits.length);
+  const names = patternNames(e.pattern, init);
   for (let trial = 0; ; trial++) {
     const t = tryBody(c, env, e, over, init, guesses, names);
     const next = t.next && sameStructure(init, t.next) ? leaves(t.next) : undefined;
@@ -311,13 +311,19 @@ function nextAtom(c: Context, inner: Context, v: Value, type: Type, e: Ast.Fold,
 }
 const resultSpan = (e: Ast.Fold): Span => e.body.result.span;
 
-/** Names of a pattern's leaves, where it is flat enough to tell. */
-function patternNames(p: Ast.Pattern, count: number): readonly (string | undefined)[] {
-  const names: (string | undefined)[] = [];
-  const visit = (x: Ast.Pattern): void => {
-    if (x.kind === "tuplePattern") x.items.forEach(visit);
-    else names.push(x.kind === "namePattern" ? x.name : undefined);
-  };
-  visit(p);
-  return names.length === count ? names : Array.from({ length: count }, () => undefined);
+/** Names for the leaves of what a pattern is bound to: its own, and those of parts that it does not take apart (`seen_m`). */
+function patternNames(p: Ast.Pattern, v: Value): readonly (string | undefined)[] {
+  if (p.kind === "tuplePattern" && v.kind === "tuple" && p.items.length === v.items.length)
+    return p.items.flatMap((x, i) => patternNames(x, v.items[i]!));
+  if (p.kind === "recordPattern" && v.kind === "record")
+    return [...v.fields].flatMap(([name, x]) => {
+      const field = p.fields.find((f) => f.name.name === name);
+      return field ? patternNames(field.pattern, x) : leaves(x).map(() => undefined);
+    });
+  return p.kind === "namePattern" ? partNames(p.name, v) : leaves(v).map(() => undefined);
+}
+function partNames(name: string, v: Value): readonly string[] {
+  if (v.kind === "tuple") return v.items.flatMap((x, i) => partNames(`${name}_${i}`, x));
+  if (v.kind === "record") return [...v.fields].flatMap(([field, x]) => partNames(`${name}_${field}`, x));
+  return [name];
 }
