@@ -8,7 +8,7 @@
  *   kernel ::= name (buffers) (scalars) grid axis* { stmt* } stores
  *   axis   ::= name: extent by block                         grid | fold | inner
  *   stmt   ::= value = def | fold
- *   def    ::= const | scalar | pos axis | edge axis | load buffer [value…] | op value… | reduce axis value | scan axis value
+ *   def    ::= const | scalar | step | pos axis | edge axis | load buffer [value…] | op value… | reduce axis value | scan axis value
  *            | at value [axis := value…]
  *   fold   ::= (value…) = fold axis|step with (carry = value…) { stmt* } (value…)
  *
@@ -54,6 +54,8 @@ export type Def =
   | { readonly kind: "const"; readonly value: number }
   /** A run-time scalar parameter of the kernel, i32. */
   | { readonly kind: "scalar"; readonly index: number }
+  /** The number of the step at hand of a fold over plain steps: i32. */
+  | { readonly kind: "step"; readonly fold: number }
   /** The element number along an axis, from 0 to extent-1: i32. */
   | { readonly kind: "pos"; readonly axis: Axis }
   /** First or last element number of the block at hand: i32, depends on no element. Only bounds use it. */
@@ -71,6 +73,7 @@ export type Def =
   | { readonly kind: "carry"; readonly fold: number; readonly place: number }
   | { readonly kind: "result"; readonly fold: number; readonly place: number };
 
+/** Every value is let before it is used, leaves aside: const, scalar, step, pos, edge, carry and result stand by themselves. */
 export type Stmt = { readonly kind: "let"; readonly value: Value } | Fold;
 
 /**

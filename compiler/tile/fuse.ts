@@ -1,0 +1,405 @@
+/**
+ * Core, per device → kernels and the device program that launches them.
+ *
+ * The body of each `tiles` is one kernel. Array code around it is cut into kernels by plan.ts; loops of array code stay
+ * loops of the program. Sizes are numbers; collectives other than ppermute are gone; the rest is made plain by prepare.ts.
+ */
+import type { Diagnostic } from "../base/diagnostic.ts";
+import { invariant } from "../base/invariant.ts";
+import { report } from "../base/messages.ts";
+import { noSpan } from "../base/span.ts";
+import type { Atom, Block, DType, Eqn, FoldEqn, OpEqn, Program, Route, TilesEqn, Var } from "../core/ir.ts";
+import { ringSize } from "../core/mesh-layout.ts";
+import { emitKernel } from "./fuse/kernel.ts";
+import { kernelName, uniqueName } from "./fuse/names.ts";
+import { type Cluster, type Plan, planRegion, readsOf, spaceOf } from "./fuse/plan.ts";
+import { prepare } from "./fuse/prepare.ts";
+import { indexKey } from "./fuse/relate.ts";
+import type { Captured, KernelSpec, StoreDim, StoreSpec } from "./fuse/spec.ts";
+import { NotSupported } from "./fuse/unsupported.ts";
+import type { ArrayInfo, DeviceProgram, HostRoute, HostStep, Kernel } from "./ir.ts";
+
+export type FuseOptions = {
+  /** The most arrays that one kernel of array code reads and writes; 8 where it is left out. */
+  readonly maxBuffers?: number;
+};
+/** `program` is without kernels where a diagnostic says what is not supported yet. */
+export type Fused = { readonly program: DeviceProgram; readonly diagnostics: readonly Diagnostic[] };
+
+/** Cuts a well-formed program into kernels. Deterministic. */
+export function fuse(p: Program, options: FuseOptions = {}): Fused {
+  try {
+    return { program: deviceProgram(prepare(p), options), diagnostics: [] };
+  } catch (e) {
+    if (!(e instanceof NotSupported)) throw e;
+    const nothing = { name: p.name, mesh: p.mesh, arrays: [], kernels: [], inputs: [], outputs: [], steps: [] };
+    return { program: nothing, diagnostics: [report("GY7201", e.span ?? noSpan, { what: e.what })] };
+  }
+}
+
+/** What a variable from around a region is there. */
+type Binding =
+  | { readonly kind: "array"; readonly array: number }
+  | { readonly kind: "eqn"; readonly eqn: OpEqn }
+  | { readonly kind: "step"; readonly loop: number; readonly count: number };
+type Env = ReadonlyMap<number, Binding>;
+type State = {
+  readonly program: Program;
+  readonly options: FuseOptions;
+  readonly arrays: ArrayInfo[];
+  readonly kernels: Kernel[];
+  readonly kernelNames: Set<string>;
+  readonly arrayNames: Set<string>;
+  nextLoop: number;
+  nextVar: number;
+};
+
+function deviceProgram(p: Program, options: FuseOptions): DeviceProgram {
+  const s: State = {
+    program: p,
+    options,
+    arrays: [],
+    kernels: [],
+    kernelNames: new Set(),
+    arrayNames: new Set(),
+    nextLoop: 0,
+    nextVar: -1,
+  };
+  const env = new Map<number, Binding>();
+  const inputs = p.inputs.map(({ port, local }) => {
+    const array = newArray(s, port.path || (local.name ?? "x"), local);
+    env.set(local.id, { kind: "array", array });
+    return { port, array };
+  });
+  const { steps, results } = region(s, p.body, env);
+  return {
+    name: p.name,
+    mesh: p.mesh,
+    arrays: s.arrays,
+    kernels: s.kernels,
+    inputs,
+    outputs: p.outputs.map((port, k) => ({ port, array: results[k]! })),
+    steps,
+  };
+}
+
+function newArray(s: State, hint: string, v: Var, dtype: DType = v.type.dtype): number {
+  const id = s.arrays.length;
+  s.arrays.push({ id, name: uniqueName(s.arrayNames, hint), dtype, shape: v.type.shape as readonly number[] });
+  return id;
+}
+
+/** What a block of array code becomes: steps, and the array of each result. */
+function region(
+  s: State,
+  b: Block,
+  env: Env,
+): { readonly steps: readonly HostStep[]; readonly results: readonly number[] } {
+  const { eqns, results } = withOwnArrays(s, b, env);
+  const outer = {
+    isArray: (v: Var) => env.get(v.id)?.kind === "array",
+    isInline: (v: Var) => env.get(v.id)?.kind !== "array",
+  };
+  const plan = planRegion(eqns, results, outer);
+  const r: RegionState = {
+    s,
+    plan,
+    env: new Map(env),
+    steps: [],
+    defs: defsOf(eqns),
+    emitted: new Set(),
+    made: new Map(),
+    read: readVars(eqns, results),
+  };
+  for (const e of eqns) if (e.kind === "op" && plan.inline.has(e.out.id)) r.env.set(e.out.id, { kind: "eqn", eqn: e });
+  for (const e of eqns) if (e.kind !== "op" || e.op === "ppermute") emitBarrier(r, e);
+  const arrays = results.map((a) => {
+    invariant(a.kind === "var", "a region's results are variables");
+    return arrayOf(r, a);
+  });
+  return { steps: r.steps, results: arrays };
+}
+type RegionState = {
+  readonly s: State;
+  readonly plan: Plan;
+  readonly env: Map<number, Binding>;
+  readonly steps: HostStep[];
+  readonly defs: ReadonlyMap<number, Eqn>;
+  readonly emitted: Set<number>;
+  /** Arrays made here, those of formulas too; `env` says how a variable is best read. */
+  readonly made: Map<number, number>;
+  /** Every variable that something reads. */
+  readonly read: ReadonlySet<number>;
+};
+const defsOf = (eqns: readonly Eqn[]): ReadonlyMap<number, Eqn> =>
+  new Map(eqns.flatMap((e) => (e.kind === "op" ? [e.out] : e.outs).map((v) => [v.id, e] as const)));
+function readVars(eqns: readonly Eqn[], results: readonly Atom[]): ReadonlySet<number> {
+  const read = new Set<number>();
+  for (const e of eqns) for (const v of readsOf(e)) read.add(v.id);
+  for (const a of results) if (a.kind === "var") read.add(a.id);
+  return read;
+}
+
+/** Where an array is asked for, and a region has only a formula from around it, the formula gets a variable of its own. */
+function withOwnArrays(
+  s: State,
+  b: Block,
+  env: Env,
+): { readonly eqns: readonly Eqn[]; readonly results: readonly Atom[] } {
+  const eqns: Eqn[] = [];
+  const own = (a: Atom): Atom => {
+    const bound = a.kind === "var" ? env.get(a.id) : undefined;
+    if (a.kind === "var" && (!bound || bound.kind === "array")) return a;
+    const out: Var = {
+      kind: "var",
+      id: s.nextVar--,
+      type: a.type,
+      name: a.kind === "var" ? (a.name ?? "value") : "constant",
+    };
+    eqns.push({ kind: "op", op: "broadcast", params: { shape: a.type.shape }, args: [a], out });
+    return out;
+  };
+  for (const e of b.eqns) {
+    if (e.kind === "fold") {
+      const init = e.init.map(own);
+      eqns.push({ ...e, init });
+    } else if (e.kind === "op" && e.op === "ppermute") {
+      const args = e.args.map(own);
+      eqns.push({ ...e, args });
+    } else eqns.push(e);
+  }
+  return { results: b.results.map(own), eqns };
+}
+
+/** The array that holds a variable; the kernel that makes it is emitted first where it is not there yet. */
+function arrayOf(r: RegionState, v: Var): number {
+  const made = r.made.get(v.id);
+  if (made !== undefined) return made;
+  const bound = r.env.get(v.id);
+  if (bound?.kind === "array") return bound.array;
+  const view = r.plan.views.get(v.id);
+  if (view) {
+    const array = arrayOf(r, view);
+    hold(r, v, array);
+    return array;
+  }
+  const cluster = r.plan.clusterOf.get(v.id);
+  invariant(cluster && r.plan.stored.has(v.id), `${v.name ?? v.id} is stored by some kernel`);
+  emitCluster(r, cluster);
+  const now = r.made.get(v.id);
+  invariant(now !== undefined, "a cluster stores its values");
+  return now;
+}
+function hold(r: RegionState, v: Var, array: number): void {
+  r.made.set(v.id, array);
+  if (!r.plan.inline.has(v.id)) r.env.set(v.id, { kind: "array", array });
+}
+
+function emitBarrier(r: RegionState, e: Eqn): void {
+  if (e.kind === "tiles") emitTiles(r, e);
+  else if (e.kind === "fold") emitLoop(r, e);
+  else if (e.kind === "op" && e.op === "ppermute") {
+    const x = e.args[0]!;
+    invariant(x.kind === "var", "what is sent is an array");
+    const input = arrayOf(r, x);
+    const output = newArray(r.s, e.out.name ?? x.name ?? "moved", e.out);
+    r.steps.push({ kind: "permute", axes: e.params.axes, route: hostRoute(r, e.params.route), input, output });
+    hold(r, e.out, output);
+  }
+}
+function hostRoute(r: RegionState, route: Route): HostRoute {
+  if (route.kind === "pairs") return route;
+  const { offset, step, perStep = 1 } = route;
+  if (!step) return { kind: "shift", offset };
+  const bound = r.env.get(step.id);
+  invariant(bound?.kind === "step", "a route depends on the step of a loop around it");
+  return { kind: "shift", offset, loop: bound.loop, perStep };
+}
+
+function emitLoop(r: RegionState, e: FoldEqn): void {
+  invariant(e.over.kind === "steps", "blocks are folded over inside tiles");
+  const { s } = r;
+  const inits = e.init.map((a) => arrayOf(r, a as Var));
+  // What the body takes from here must be here.
+  for (const v of readsOf(e)) capture(r, v);
+  const id = s.nextLoop++;
+  const count = e.over.count as number;
+  const env = new Map(r.env);
+  env.set(e.over.step.id, { kind: "step", loop: id, count });
+  const insides = e.carry.map((v) => {
+    const array = newArray(s, v.name ?? "carry", v);
+    env.set(v.id, { kind: "array", array });
+    return array;
+  });
+  const body = region(s, e.body, env);
+  const carry = e.carry.map((v, k) => {
+    const out = r.read.has(e.outs[k]!.id) ? newArray(s, e.outs[k]!.name ?? v.name ?? "result", e.outs[k]!) : null;
+    if (out !== null) hold(r, e.outs[k]!, out);
+    return { init: inits[k]!, inside: insides[k]!, next: body.results[k]!, out };
+  });
+  r.steps.push({ kind: "loop", id, count, carry, body: body.steps });
+}
+/** Sees to it that a variable used inside a loop or a kernel is an array, or a formula all of whose parts are. */
+function capture(r: RegionState, v: Var): Binding {
+  const bound = r.env.get(v.id);
+  if (bound?.kind === "eqn") for (const a of bound.eqn.args) if (a.kind === "var") capture(r, a);
+  if (bound) return bound;
+  return { kind: "array", array: arrayOf(r, v) };
+}
+function captured(r: RegionState, v: Var): Captured {
+  const bound = capture(r, v);
+  if (bound.kind !== "array") return bound;
+  return {
+    kind: "array",
+    array: bound.array,
+    name: r.s.arrays[bound.array]!.name,
+    shape: v.type.shape as readonly number[],
+  };
+}
+
+// ── Kernels ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function launch(
+  r: RegionState,
+  spec: Omit<KernelSpec, "captured" | "ringSize">,
+  outs: readonly Var[],
+  from: readonly (number | undefined)[],
+): void {
+  const { s } = r;
+  const { kernel, reads } = emitKernel({
+    ...spec,
+    captured: (v) => captured(r, v),
+    ringSize: (axes) => ringSize(s.program.mesh, axes),
+  });
+  const written = outs.map((v, k) => newArray(s, v.name ?? spec.stores[k]!.name, v));
+  outs.forEach((v, k) => {
+    hold(r, v, written[k]!);
+  });
+  const number = s.kernels.length;
+  s.kernels.push(kernel);
+  const updates = from.flatMap((array, k) => (array === undefined ? [] : [{ buffer: reads.length + k, from: array }]));
+  r.steps.push({ kind: "launch", kernel: number, buffers: [...reads, ...written], updates });
+}
+
+function emitTiles(r: RegionState, e: TilesEqn): void {
+  const named = e.outs.find((v) => v.name !== undefined)?.name;
+  const name = uniqueName(r.s.kernelNames, named ?? `tiles_${e.indices.map((i) => i.name).join("_")}`);
+  // What it captures comes before it.
+  for (const v of readsOf(e)) capture(r, v);
+  const stores = e.outs.map((out, k): StoreSpec => {
+    const value = e.body.results[k]!;
+    let next = 0;
+    const dims = e.into[k]!.map((entry, d): StoreDim => {
+      const index = entry.kind === "index" ? e.indices.find((i) => i.id === entry.id)! : undefined;
+      const grid = index && indexKey(index);
+      if (index?.block === null) return { size: out.type.shape[d]!, value: undefined, grid };
+      const at = value.type.shape.length === 0 ? undefined : next++;
+      return { size: index ? index.size : out.type.shape[d]!, value: at, grid };
+    });
+    const shape = out.type.shape as readonly number[];
+    return { name: out.name ?? name, shape, access: "write", value, dims };
+  });
+  const grid = e.indices.map((i) => ({
+    key: indexKey(i),
+    name: i.name,
+    extent: i.extent as number,
+    block: i.block === null ? 1 : (i.block as number | "auto"),
+  }));
+  const spec = {
+    name,
+    ...(e.span && { span: e.span }),
+    grid,
+    indices: e.indices,
+    wholeGrid: false,
+    body: e.body.eqns,
+    stores,
+  };
+  launch(
+    r,
+    { ...spec, pins: [] },
+    e.outs,
+    e.outs.map(() => undefined),
+  );
+}
+
+function emitCluster(r: RegionState, c: Cluster): void {
+  invariant(!r.emitted.has(c.id), "a kernel does not wait for itself");
+  r.emitted.add(c.id);
+  const members = new Set(c.members);
+  const body = cone(r, members);
+  const eqnOf = (id: number): OpEqn => r.defs.get(id) as OpEqn;
+  const roots = [...members].filter((id) => r.plan.stored.has(id)).map(eqnOf);
+  roots.sort((x, y) => body.indexOf(x) - body.indexOf(y));
+  const main = roots.at(-1)!;
+  const name = uniqueName(r.s.kernelNames, kernelName(main, [...members].map(eqnOf), body));
+  const letters = "ijklmnpq";
+  const order = c.axes.get(main.out.id)!.filter((a): a is string => a !== undefined && c.grid.has(a));
+  const grid = order.map((key, k) => ({
+    key,
+    name: letters[k] ?? `i${k}`,
+    extent: c.extents.get(key)!,
+    block: "auto" as const,
+  }));
+  const stores = roots.map((e): StoreSpec => {
+    const update = r.plan.updates.has(e.out.id) && e.op === "dynamic_update" ? e : undefined;
+    const axes = c.axes.get(e.out.id)!;
+    const space = spaceOf(e, r.plan.updates);
+    const dims = space.map((size, d): StoreDim => {
+      const axis = axes[d];
+      return { size, value: d, grid: axis !== undefined && c.grid.has(axis) ? axis : undefined };
+    });
+    const rows = update && {
+      dim: update.params.dim,
+      start: update.args[2]!,
+      last: (e.out.type.shape[update.params.dim] as number) - space[update.params.dim]!,
+    };
+    return {
+      name: e.out.name ?? name,
+      shape: e.out.type.shape as readonly number[],
+      access: update ? "update" : "write",
+      value: update ? update.args[1]! : e.out,
+      dims,
+      ...(rows && { offset: rows }),
+    };
+  });
+  const pins = [...members].flatMap((id) =>
+    r.plan.updates.has(id)
+      ? []
+      : c.axes
+          .get(id)!
+          .flatMap((key, dim) => (key !== undefined && c.grid.has(key) ? [{ value: id, dim, grid: key }] : [])),
+  );
+  const from = roots.map((e) => (r.plan.updates.has(e.out.id) ? arrayOf(r, e.args[0] as Var) : undefined));
+  const span = main.span ? { span: main.span } : {};
+  const eqns = body.filter((e) => !r.plan.updates.has(e.out.id));
+  launch(
+    r,
+    { name, ...span, grid, indices: [], wholeGrid: true, body: eqns, stores, pins },
+    roots.map((e) => e.out),
+    from,
+  );
+}
+/** The equations that a kernel computes: its members, and what they need that is in no array. */
+function cone(r: RegionState, members: ReadonlySet<number>): readonly OpEqn[] {
+  const found = new Map<number, OpEqn>();
+  const order: OpEqn[] = [];
+  const visit = (v: Var): void => {
+    if (found.has(v.id)) return;
+    const e = r.defs.get(v.id);
+    if (!isInside(r, v, members) || e?.kind !== "op") return;
+    found.set(v.id, e);
+    const args = r.plan.updates.has(v.id) ? e.args.slice(1) : e.args;
+    for (const a of args) if (a.kind === "var") visit(a);
+    order.push(e);
+  };
+  for (const id of members) visit((r.defs.get(id) as OpEqn).out);
+  return order;
+}
+/** Whether a kernel with these members computes a value, rather than read it. */
+function isInside(r: RegionState, v: Var, members: ReadonlySet<number>): boolean {
+  if (members.has(v.id)) return true;
+  const e = r.defs.get(v.id);
+  if (e?.kind !== "op" || e.op === "ppermute" || r.plan.clusterOf.has(v.id)) return false;
+  const view = r.plan.views.get(v.id);
+  return view ? isInside(r, view, members) : true;
+}

@@ -1,0 +1,326 @@
+/**
+ * Which equations of array code share a kernel. Nothing is emitted here.
+ *
+ * An anchor is a value that is computed for its own sake: it must be in memory, or takes work along a dimension, or is
+ * too dear to be computed by each of its consumers. All else is computed where it is used. Anchors form clusters, one
+ * kernel each. From the last anchor to the first: an anchor joins the cluster of the anchors that use it (its sinks) if
+ *
+ *   - they are all in one cluster, and use it at their own place along every axis of the kernel's grid;
+ *   - the grid is what the anchor's own dims are, so that nothing is computed twice; a cluster of pointwise values may
+ *     give up axes of its grid for that (they become loops within a tile: a row-wise normalisation is one kernel);
+ *   - no path from the anchor to the cluster leads through another kernel, a permute or a loop.
+ */
+import type { Atom, Eqn, OpEqn, Var } from "../../core/ir.ts";
+import { bindersOf, freeVars, operandsOf, outsOf, regionsOf } from "../../core/walk.ts";
+import { type Cost, costOf, isCheap, isInline } from "./cost.ts";
+import { isHeavy, linksOf } from "./links.ts";
+import { sizeOf } from "./prepare.ts";
+
+/** A kernel to be. `axes`: for each member, which grid or inner axis each of its dims is. */
+export type Cluster = {
+  readonly id: number;
+  readonly members: Set<number>;
+  readonly axes: Map<number, readonly (string | undefined)[]>;
+  readonly extents: Map<string, number>;
+  grid: ReadonlySet<string>;
+  heavy: boolean;
+};
+export type Plan = {
+  /** The cluster that computes each anchor. */
+  readonly clusterOf: ReadonlyMap<number, Cluster>;
+  /** Anchors that are stored. */
+  readonly stored: ReadonlySet<number>;
+  /** Values that are another value's array under another shape. */
+  readonly views: ReadonlyMap<number, Var>;
+  /** Stored values of `dynamic_update` whose kernel writes only the new rows, over the old array. */
+  readonly updates: ReadonlySet<number>;
+  /** Values that tiles and loops compute for themselves. */
+  readonly inline: ReadonlySet<number>;
+};
+/** What is known of the variables from around a region. */
+export type Outer = { readonly isArray: (v: Var) => boolean; readonly isInline: (v: Var) => boolean };
+
+type Region = {
+  readonly eqns: readonly Eqn[];
+  readonly results: readonly Atom[];
+  readonly outer: Outer;
+  readonly defs: ReadonlyMap<number, Eqn>;
+  readonly order: ReadonlyMap<number, number>;
+  readonly consumers: ReadonlyMap<number, readonly Eqn[]>;
+};
+
+export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer: Outer): Plan {
+  const r = regionOf(eqns, results, outer);
+  const inline = inlineValues(r);
+  const { stored, views, updates, alone } = storedValues(r, inline);
+  const anchors = anchorsOf(r, stored, views);
+  const clusterOf = new Map<number, Cluster>();
+  const clusters: Cluster[] = [];
+  for (const v of [...anchors].reverse()) {
+    const e = r.defs.get(v.id) as OpEqn;
+    const joined = alone.has(v.id) ? undefined : sinkCluster(r, e, anchors, clusterOf, updates);
+    const cluster = joined ?? newCluster(clusters, spaceOf(e, updates), scannedDim(e), v.id, isHeavy(e.op));
+    clusterOf.set(v.id, cluster);
+    if (!joined) stored.add(v.id);
+  }
+  return { clusterOf, stored, views, updates, inline };
+}
+
+function regionOf(eqns: readonly Eqn[], results: readonly Atom[], outer: Outer): Region {
+  const defs = new Map<number, Eqn>();
+  const order = new Map<number, number>();
+  const consumers = new Map<number, Eqn[]>();
+  eqns.forEach((e, k) => {
+    for (const v of outsOf(e)) {
+      defs.set(v.id, e);
+      order.set(v.id, k);
+    }
+    for (const a of readsOf(e)) consumers.set(a.id, [...(consumers.get(a.id) ?? []), e]);
+  });
+  return { eqns, results, outer, defs, order, consumers };
+}
+/** Every variable that an equation reads, inside its regions too, each once. */
+export function readsOf(e: Eqn): readonly Var[] {
+  const found = new Set<Var>();
+  for (const a of operandsOf(e)) if (a.kind === "var") found.add(a);
+  const bound = new Set(bindersOf(e).map((v) => v.id));
+  for (const region of regionsOf(e)) for (const v of freeVars(region)) if (!bound.has(v.id)) found.add(v);
+  const byId = new Map([...found].map((v) => [v.id, v]));
+  return [...byId.values()];
+}
+const opOf = (r: Region, v: Var): OpEqn | undefined => {
+  const e = r.defs.get(v.id);
+  return e?.kind === "op" && e.op !== "ppermute" ? e : undefined;
+};
+
+/** Values that tiles and loops compute for themselves rather than capture as arrays. */
+function inlineValues(r: Region): Set<number> {
+  const inline = new Set<number>();
+  const costs = new Map<number, Cost>();
+  const cost = (a: Atom): Cost => (a.kind === "var" ? costs.get(a.id) : undefined) ?? { ops: 0, slow: false };
+  const isIn = (v: Var): boolean => inline.has(v.id) || (!r.defs.has(v.id) && r.outer.isInline(v));
+  for (const e of r.eqns) {
+    if (e.kind !== "op" || e.op === "ppermute") continue;
+    costs.set(e.out.id, costOf(e, cost));
+    if (isInline(e, isIn, (v) => v.type.shape.length === 0 && !isIn(v), cost(e.out))) inline.add(e.out.id);
+  }
+  return inline;
+}
+
+type Stored = {
+  readonly stored: Set<number>;
+  readonly views: Map<number, Var>;
+  readonly updates: Set<number>;
+  /** Values whose kernel must hold nothing else. */
+  readonly alone: Set<number>;
+};
+/** What must be in memory, from the last equation to the first. */
+function storedValues(r: Region, inline: ReadonlySet<number>): Stored {
+  const stored = new Set<number>();
+  const found: Stored = { stored, views: new Map(), updates: new Set(), alone: new Set() };
+  const must = (a: Atom): void => {
+    if (a.kind === "var" && opOf(r, a)) stored.add(a.id);
+  };
+  /** Captured by tiles or a loop: an array, unless they compute it; then what that reads. */
+  const capture = (v: Var): void => {
+    const e = opOf(r, v);
+    if (!e) return;
+    if (!inline.has(v.id)) stored.add(v.id);
+    else for (const a of e.args) if (a.kind === "var") capture(a);
+  };
+  r.results.forEach(must);
+  for (const e of [...r.eqns].reverse()) {
+    if (e.kind === "tiles") freeVars(e.body).forEach(capture);
+    else if (e.kind === "fold") {
+      e.init.forEach(must);
+      readsOf(e)
+        .filter((v) => !e.init.includes(v))
+        .forEach(capture);
+      for (const v of freeVars(e.body)) capture(v);
+    } else if (e.kind === "op" && e.op === "ppermute") e.args.forEach(must);
+    else if (e.kind === "op" && stored.has(e.out.id)) storeOp(r, e, inline, found);
+  }
+  return found;
+}
+function storeOp(r: Region, e: OpEqn, inline: ReadonlySet<number>, { stored, views, updates, alone }: Stored): void {
+  const x = e.args[0];
+  const inMemory = (v: Var): boolean => stored.has(v.id) || (r.defs.has(v.id) ? !opOf(r, v) : r.outer.isArray(v));
+  if (x?.kind === "var" && isView(e) && (inMemory(x) || (opOf(r, x) && !inline.has(x.id)))) {
+    stored.delete(e.out.id);
+    views.set(e.out.id, x);
+    if (opOf(r, x)) stored.add(x.id);
+    return;
+  }
+  if (e.op !== "dynamic_update" || x?.kind !== "var") return;
+  const value = e.args[1]!;
+  if (2 * sizeOf(value.type.shape) > sizeOf(x.type.shape)) return;
+  const source = opOf(r, x);
+  if (source?.op === "dynamic_update" && r.consumers.get(x.id)!.length === 1 && !inline.has(x.id)) stored.add(x.id);
+  if (!inMemory(x)) return;
+  updates.add(e.out.id);
+  // Rows computed from the array that they go into are computed first.
+  if (value.kind === "var" && opOf(r, value) && reads(r, value, x)) {
+    stored.add(value.id);
+    alone.add(value.id);
+  }
+}
+/** Whether a value is computed from x with no array in between that must be. */
+function reads(r: Region, v: Var, x: Var): boolean {
+  if (v.id === x.id) return true;
+  const e = opOf(r, v);
+  return e?.args.some((a) => a.kind === "var" && reads(r, a, x)) ?? false;
+}
+/** The same numbers in the same order: only the shape differs. */
+function isView(e: OpEqn): boolean {
+  if (e.op === "reshape") return true;
+  if (e.op !== "transpose" && e.op !== "broadcast" && e.op !== "index") return false;
+  const from = e.args[0]!.type.shape;
+  if (e.args.length > 1 || sizeOf(from) !== sizeOf(e.out.type.shape)) return false;
+  if (e.op === "index" && e.params.selectors.some((s) => s.kind !== "all" && s.kind !== "new")) return false;
+  const moved = linksOf(e)
+    .filter((l) => from[l.dim] !== 1)
+    .map((l) => l.to as number);
+  return moved.length === from.filter((n) => n !== 1).length && moved.every((to, k) => k === 0 || to > moved[k - 1]!);
+}
+
+/** Anchors in program order. */
+function anchorsOf(r: Region, stored: ReadonlySet<number>, views: ReadonlyMap<number, Var>): readonly Var[] {
+  const costs = new Map<number, Cost>();
+  const cost = (a: Atom): Cost => (a.kind === "var" ? costs.get(a.id) : undefined) ?? { ops: 0, slow: false };
+  const anchors: Var[] = [];
+  for (const e of r.eqns) {
+    if (e.kind !== "op" || e.op === "ppermute" || views.has(e.out.id)) continue;
+    const used = r.consumers.get(e.out.id) ?? [];
+    const own = costOf(e, cost);
+    const shared = !isCheap(own) && (used.length > 1 || used.some((c) => c.kind === "op" && repeats(c, e.out)));
+    if (stored.has(e.out.id) || isHeavy(e.op) || shared) anchors.push(e.out);
+    else costs.set(e.out.id, own);
+  }
+  return anchors;
+}
+/** Whether an op needs each element of x many times over. */
+function repeats(e: OpEqn, x: Var): boolean {
+  if (e.op !== "einsum") return false;
+  const mine = e.args.findIndex((a) => a === x || (a.kind === "var" && a.id === x.id));
+  const others = e.params.out.filter((label) => !e.params.ins[mine]!.includes(label));
+  return sizeOf(others.map((label) => e.out.type.shape[e.params.out.indexOf(label)]!)) >= 4;
+}
+
+/** The shape that an anchor's kernel runs over: its own, or that of the rows it updates. */
+export const spaceOf = (e: OpEqn, updates: ReadonlySet<number>): readonly number[] =>
+  (updates.has(e.out.id) ? e.args[1]!.type.shape : e.out.type.shape) as readonly number[];
+const scannedDim = (e: OpEqn): number | undefined => (e.op === "cumsum" ? e.params.dim : undefined);
+
+function newCluster(
+  all: Cluster[],
+  space: readonly number[],
+  scanned: number | undefined,
+  member: number,
+  heavy: boolean,
+): Cluster {
+  const id = all.length;
+  const axes = space.map((n, d) => (n === 1 ? undefined : `${id}.${d}`));
+  const extents = new Map(axes.flatMap((a, d) => (a === undefined ? [] : [[a, space[d]!] as const])));
+  const grid = new Set(axes.filter((a, d): a is string => a !== undefined && d !== scanned));
+  const cluster: Cluster = { id, members: new Set([member]), axes: new Map([[member, axes]]), extents, grid, heavy };
+  all.push(cluster);
+  return cluster;
+}
+
+/** An anchor that uses a value, and the dim of it along which each dim of the value is used; undefined where there is none. */
+type Sink = { readonly v: number; readonly map: readonly (number | undefined)[] };
+function sinksOf(r: Region, v: Var, isAnchor: (id: number) => boolean, updates: ReadonlySet<number>): readonly Sink[] {
+  const sinks: Sink[] = [];
+  const seen = new Set<string>();
+  const walk = (x: Var, map: Sink["map"]): void => {
+    for (const e of r.consumers.get(x.id) ?? []) {
+      if (e.kind !== "op" || e.op === "ppermute") continue;
+      const links = linksOf(e);
+      for (const [arg, a] of e.args.entries()) {
+        if (a.kind !== "var" || a.id !== x.id) continue;
+        const next = map.map((d) => {
+          if (d === undefined) return undefined;
+          if (updates.has(e.out.id) && arg === 1) return d;
+          const to = links.find((l) => l.arg === arg && l.dim === d)?.to;
+          return typeof to === "number" ? to : undefined;
+        });
+        const key = `${e.out.id} ${next.join()}`;
+        if (seen.has(key)) continue;
+        seen.add(key);
+        if (isAnchor(e.out.id)) sinks.push({ v: e.out.id, map: next });
+        else walk(e.out, next);
+      }
+    }
+  };
+  walk(v, [...v.type.shape.keys()]);
+  return sinks;
+}
+
+/** The cluster that an anchor joins, made ready for it; undefined where there is none. */
+function sinkCluster(
+  r: Region,
+  e: OpEqn,
+  anchors: readonly Var[],
+  clusterOf: ReadonlyMap<number, Cluster>,
+  updates: ReadonlySet<number>,
+): Cluster | undefined {
+  const ids = new Set(anchors.map((a) => a.id));
+  const sinks = sinksOf(r, e.out, (id) => ids.has(id), updates);
+  const [first, ...others] = new Set(sinks.map((s) => clusterOf.get(s.v)!));
+  if (!first || others.length > 0 || updates.has(e.out.id)) return undefined;
+  const shape = e.out.type.shape as readonly number[];
+  const axes: (string | undefined)[] = shape.map(() => undefined);
+  for (const s of sinks)
+    for (const [d, to] of s.map.entries()) {
+      if (shape[d] === 1) continue;
+      const axis = to === undefined ? undefined : first.axes.get(s.v)![to];
+      if (axis === undefined || (axes[d] !== undefined && axes[d] !== axis)) return undefined;
+      axes[d] = axis;
+    }
+  const real = axes.filter((a): a is string => a !== undefined);
+  if (new Set(real).size < real.length || real.some((a, k) => first.extents.get(a) !== shape.filter((n) => n !== 1)[k]))
+    return undefined;
+  if (isHeavy(e.op)) {
+    const scanned = scannedDim(e);
+    const wanted = new Set(axes.filter((a, d): a is string => a !== undefined && d !== scanned));
+    if (![...wanted].every((a) => first.grid.has(a))) return undefined;
+    const lost = [...first.grid].filter((a) => !wanted.has(a));
+    if (lost.length > 0 && (first.heavy || !worthLooping(first, wanted, lost))) return undefined;
+    if (leavesAndReturns(r, e.out, first, ids, clusterOf)) return undefined;
+    first.grid = wanted;
+    first.heavy = true;
+  } else if (leavesAndReturns(r, e.out, first, ids, clusterOf)) return undefined;
+  first.members.add(e.out.id);
+  first.axes.set(e.out.id, axes);
+  return first;
+}
+/** Giving up grid axes pays where enough of the grid is left, or there is little to do at all. */
+function worthLooping(c: Cluster, kept: ReadonlySet<string>, lost: readonly string[]): boolean {
+  const size = (axes: Iterable<string>): number => [...axes].reduce((n, a) => n * c.extents.get(a)!, 1);
+  return size(kept) >= 256 || size(kept) * size(lost) <= 65536;
+}
+/** Whether some path from v to a cluster leads through what cannot be in one kernel with both. */
+function leavesAndReturns(
+  r: Region,
+  v: Var,
+  c: Cluster,
+  anchors: ReadonlySet<number>,
+  clusterOf: ReadonlyMap<number, Cluster>,
+): boolean {
+  const seen = new Set<string>();
+  const walk = (id: number, left: boolean): boolean => {
+    for (const e of r.consumers.get(id) ?? [])
+      for (const out of outsOf(e)) {
+        const cluster = anchors.has(out.id) ? clusterOf.get(out.id) : undefined;
+        if (cluster === c && left) return true;
+        const barrier = e.kind !== "op" || e.op === "ppermute";
+        const next = left || barrier || (cluster !== undefined && cluster !== c);
+        const key = `${out.id} ${next}`;
+        if (seen.has(key)) continue;
+        seen.add(key);
+        if (walk(out.id, next)) return true;
+      }
+    return false;
+  };
+  return walk(v.id, false);
+}
