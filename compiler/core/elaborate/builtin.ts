@@ -23,6 +23,8 @@ export type Builtin = {
   readonly params: readonly string[];
   readonly required: number;
   readonly rest?: boolean;
+  /** Parameters that are given by name only; their arguments follow those of `params`. */
+  readonly named?: readonly string[];
   readonly open?: boolean;
   readonly run: (k: Call) => Value;
 };

@@ -45,21 +45,13 @@ function atomsOf(k: Call, args: readonly Argument[]): readonly Atom[] | undefine
   const atoms = args.map((a) => toAtom(k.c, a.value, a.span, a.value.kind === "array" ? undefined : dtype, k.name));
   return atoms.includes(poison) ? undefined : atoms;
 }
-/** `dim` may be given by name only: what stands by position are operands. */
-const byName = (
-  names: readonly string[],
-  run: (k: Call, named: readonly (Argument | undefined)[]) => Value,
-): Builtin => ({
-  params: ["x", ...names],
+/** Operands stand by position, and `dim` is given by name. */
+const joining = (run: (k: Call, dim: Argument | undefined) => Value): Builtin => ({
+  params: ["x"],
   required: 1,
   rest: true,
-  run: (k) => {
-    const positional = k.args.slice(1).filter((a) => a && !a.name) as Argument[];
-    return run(
-      { ...k, rest: [...positional, ...k.rest] },
-      k.args.slice(1).map((a) => (a?.name ? a : undefined)),
-    );
-  },
+  named: ["dim"],
+  run: (k) => run(k, k.args[1]),
 });
 
 export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
@@ -140,13 +132,13 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
       return x === poison || !shape ? errorValue : asValue(emit(k.c, "broadcast", { shape }, [x], k.span, k.name));
     },
   },
-  concat: byName(["dim"], (k, [dimAt]) => {
+  concat: joining((k, dimAt) => {
     const atoms = atomsOf(k, several(k));
     if (!atoms) return errorValue;
     const dim = dimArg(k, dimAt, atoms[0]!.type.shape.length, 0);
     return dim === undefined ? errorValue : asValue(emit(k.c, "concat", { dim }, atoms, k.span, k.name));
   }),
-  stack: byName(["dim"], (k, [dimAt]) => {
+  stack: joining((k, dimAt) => {
     const atoms = atomsOf(k, several(k));
     if (!atoms) return errorValue;
     const dim = dimArg(k, dimAt, atoms[0]!.type.shape.length + 1, 0);

@@ -53,16 +53,17 @@ export const otherNames: readonly string[] = ["inf", "pi", "zeros"];
 
 export function callBuiltin(c: Context, name: string, args: readonly Argument[], span: Span): Value {
   const row = table[name]!;
-  const bound: (Argument | undefined)[] = row.params.map(() => undefined);
+  const names = [...row.params, ...(row.named ?? [])];
+  const bound: (Argument | undefined)[] = names.map(() => undefined);
   const rest: Argument[] = [];
   const before = c.diagnostics.length;
   let next = 0;
   for (const a of args) {
-    const index = a.name ? row.params.indexOf(a.name.name) : next++;
+    const index = a.name ? names.indexOf(a.name.name) : next++;
     if (a.name && index < 0)
-      fail(c, "GY3024", a.name.span, { name: a.name.name, of: name, ...near(a.name.name, row.params) });
-    else if (index < row.params.length && bound[index]) fail(c, "GY3026", a.span, { name: row.params[index]! });
-    else if (index < row.params.length) bound[index] = a;
+      fail(c, "GY3024", a.name.span, { name: a.name.name, of: name, ...near(a.name.name, names) });
+    else if ((a.name || index < row.params.length) && bound[index]) fail(c, "GY3026", a.span, { name: names[index]! });
+    else if (a.name || index < row.params.length) bound[index] = a;
     else if (row.rest) rest.push(a);
     else {
       fail(c, "GY3009", a.span, { of: `\`${name}\``, wants: row.params.length, found: args.length });

@@ -110,11 +110,11 @@ function selector(c: Context, p: Part, args: Atom[], dim: number): Selector | un
   if (v.kind === "int") {
     const n = known(c, v.dim),
       total = known(c, size);
-    if (n !== undefined && total !== undefined && (n >= total || n < -total)) {
+    if (n !== undefined && total !== undefined && (n >= total || n < (typeof v.dim === "number" ? -total : 0))) {
       fail(c, "GY3030", span, { index: n, size: total, dim });
       return undefined;
     }
-    const from = n !== undefined && n < 0 ? dimAdd(size, v.dim) : v.dim;
+    const from = typeof v.dim === "number" && v.dim < 0 ? dimAdd(size, v.dim) : v.dim;
     args.push(dimAtom(c, from, "i32", span));
     return { kind: "at", arg: args.length - 1 };
   }
@@ -134,8 +134,8 @@ function rangeSelector(c: Context, p: Part, size: Dim): Selector | undefined {
       fail(c, "GY3032", e.span, { found: describe(v) });
       return undefined;
     }
-    const n = known(c, d.dim);
-    return n !== undefined && n < 0 ? dimAdd(size, d.dim) : d.dim;
+    // Only a number counts from the end: a difference that comes out negative is a mistake.
+    return typeof d.dim === "number" && d.dim < 0 ? dimAdd(size, d.dim) : d.dim;
   };
   const start = bound(p.start, p.part.start, 0),
     stop = bound(p.stop, p.part.stop, size);
