@@ -5,17 +5,29 @@ import { defineConfig } from "tsdown";
  * library both from here and from the sources. Pure-JavaScript packages are bundled, which makes the command start
  * three times as fast; those with binaries stay outside and are imported when a device is opened.
  */
-export default defineConfig({
-  entry: { gyre: "cli/gyre.ts", index: "index.ts" },
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  outDir: "dist",
-  dts: false,
-  clean: true,
-  fixedExtension: false,
-  deps: { alwaysBundle: [/^chevrotain/, /^@chevrotain/, "lodash-es", "commander", "picocolors"], onlyBundle: false },
-  outputOptions: { chunkFileNames: "[name]-[hash].js" },
-  report: false,
-  logLevel: "warn",
-});
+export default defineConfig([
+  {
+    entry: { gyre: "cli/gyre.ts" },
+    dts: false,
+    clean: true,
+    ...shared(),
+  },
+  { entry: { index: "index.ts" }, dts: true, clean: false, ...shared() },
+]);
+
+function shared() {
+  return {
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    outDir: "dist",
+    fixedExtension: false,
+    outputOptions: { chunkFileNames: "[name]-[hash].js" },
+    deps: {
+      alwaysBundle: [/^chevrotain/, /^@chevrotain/, "lodash-es", "commander", "picocolors"],
+      onlyBundle: false,
+    },
+    report: false,
+    logLevel: "error",
+  } as const;
+}

@@ -284,15 +284,19 @@ function joined(steps: readonly Step[]): readonly Joined[] {
 }
 
 const name = (s: Schedule, value: number): string => s.values[value]?.name ?? `value ${value}`;
-/** `add(acc, cur) → acc'`; what it turns into something else in place is `acc' over acc`. */
+/** `add(acc, cur) → acc'`; in place it is `acc' over acc`. Long ones go without what they write, which has their name. */
 function launch(s: Schedule, step: Launch, c: Colors): string {
   const { name: kernel, bindings } = s.kernels[step.kernel]!;
   const is = (read: boolean) => step.args.filter((_, i) => (bindings[i]?.access === "read") === read);
-  const written = is(false).map((a) => name(s, a.value) + (a.from === undefined ? "" : ` over ${name(s, a.from)}`));
-  return `${c.cyan(kernel)}(${is(true)
-    .map((a) => name(s, a.value))
-    .join(", ")}) → ${written.join(", ")}`;
+  const reads = is(true).map((a) => name(s, a.value));
+  const writes = is(false).map((a) => name(s, a.value) + (a.from === undefined ? "" : ` over ${name(s, a.from)}`));
+  const all = `(${reads.join(", ")}) → ${writes.join(", ")}`;
+  const few = all.length + kernel.length <= LONG ? all : `(${clipped(reads.join(", "), LONG - kernel.length)}) → …`;
+  return c.cyan(kernel) + few;
 }
+const LONG = 60;
+const clipped = (text: string, most: number): string =>
+  text.length <= most ? text : `${text.slice(0, Math.max(0, most - 2))} …`;
 
 function rotated(s: Schedule, loop: Loop): string {
   if (loop.rotate.length === 0) return "─";

@@ -84,7 +84,11 @@ function messagesIn(source: string): readonly Message[] {
       ts.isCallExpression(node.initializer)
     ) {
       const [text, help] = node.initializer.arguments;
-      const helped = help && sentence(help).replace(/^‹help›$/, "");
+      const helped =
+        help &&
+        sentence(help)
+          .replace("‹did you mean›", "did you mean `‹name›`?")
+          .replace(/^‹[^›]*›$/, "");
       found.push({ code: node.name.getText(), text: text ? sentence(text) : "", ...(helped ? { help: helped } : {}) });
     }
     ts.forEachChild(node, visit);

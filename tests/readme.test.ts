@@ -4,9 +4,12 @@ import { dirname, join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { generated } from "../docs/generate.ts";
 import { file, folder, gyre } from "./cli/gyre.ts";
+import { typeErrors } from "./cli/typecheck.ts";
 
 const root = resolve(import.meta.dirname, "..");
-const pages = ["README.md", "ARCHITECTURE.md", "bench/RESULTS.md", ...listed("docs/guide", ".md")].filter((p) => existsSync(join(root, p)));
+const pages = ["README.md", "ARCHITECTURE.md", "bench/RESULTS.md", ...listed("docs/guide", ".md")].filter((p) =>
+  existsSync(join(root, p)),
+);
 const text = (path: string): string => readFileSync(join(root, path), "utf8");
 
 function listed(path: string, ending: string): readonly string[] {
@@ -22,7 +25,9 @@ const blocks = (page: string, language: string): readonly string[] =>
 
 describe.each(pages)("%s", (page) => {
   test("links lead somewhere", () => {
-    const links = [...text(page).matchAll(/\]\(([^)\s]+)\)/g)].map((m) => m[1]!).filter((link) => !/^https?:/.test(link));
+    const links = [...text(page).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map((m) => m[1]!)
+      .filter((link) => !/^https?:/.test(link));
     const broken = links.filter((link) => {
       const [path = "", anchor] = link.split("#");
       const target = path === "" ? page : join(dirname(page), path);
@@ -34,19 +39,29 @@ describe.each(pages)("%s", (page) => {
 
   test("npm scripts exist", () => {
     const { scripts } = JSON.parse(text("package.json")) as { scripts: Record<string, string> };
-    const named = [...text(page).matchAll(/npm (?:run )?([a-z:]+)/g)].map((m) => m[1]!).filter((s) => s !== "ci" && s !== "run");
+    const named = [...text(page).matchAll(/npm (?:run )?([a-z:]+)/g)]
+      .map((m) => m[1]!)
+      .filter((s) => s !== "ci" && s !== "run");
     expect(named.filter((script) => !(script in scripts))).toEqual([]);
   });
 
   test("whole programs have no errors", async () => {
-    for (const program of blocks(page, "gyre").filter((b) => /^(import|mesh|export shard_map)/m.test(b) && b.includes("shard_map"))) {
+    for (const program of blocks(page, "gyre").filter(
+      (b) => /^(import|mesh|export shard_map)/m.test(b) && b.includes("shard_map"),
+    )) {
       expect(await gyre("check", file(program))).toMatchObject({ code: 0 });
     }
   });
 
+  test("TypeScript is right", () => {
+    for (const code of blocks(page, "ts")) expect(typeErrors("export {};", code)).toEqual([]);
+  });
+
   test("commands run", async () => {
     for (const command of commandsIn(page)) {
-      const argv = command.split(/\s+/).map((word) => (/^(results|out|dist|build)$/.test(word) ? join(folder(), word) : word));
+      const argv = command
+        .split(/\s+/)
+        .map((word) => (/^(results|out|dist|build)$/.test(word) ? join(folder(), word) : word));
       const { code, err } = await gyre(...argv.map((word) => (word.startsWith("examples/") ? join(root, word) : word)));
       expect({ command, code, err: code === 0 ? "" : err }).toEqual({ command, code: 0, err: "" });
     }
@@ -62,7 +77,13 @@ function commandsIn(page: string): readonly string[] {
 }
 
 const headings = (page: string): readonly string[] =>
-  [...text(page).matchAll(/^#+ (.*)$/gm)].map((m) => m[1]!.toLowerCase().replace(/[^\w\s-]/g, "").trim().replace(/\s/g, "-"));
+  [...text(page).matchAll(/^#+ (.*)$/gm)].map((m) =>
+    m[1]!
+      .toLowerCase()
+      .replace(/[^\w\s-]/g, "")
+      .trim()
+      .replace(/\s/g, "-"),
+  );
 
 test.each(Object.keys(generated()))("docs/guide/%s is up to date; `npm run docs` makes it", (name) => {
   expect(text(`docs/guide/${name}`)).toBe(generated()[name]);

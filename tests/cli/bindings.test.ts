@@ -1,10 +1,7 @@
-import { join, resolve } from "node:path";
-import ts from "typescript";
 import { expect, test } from "vitest";
 import { bindings } from "../../compiler/emit/bindings.ts";
 import type { Port, Schedule } from "../../compiler/schedule/schedule.ts";
-
-const root = resolve(import.meta.dirname, "../..");
+import { typeErrors } from "./typecheck.ts";
 
 const port = (path: string, dtype: Port["dtype"], written: string, shape: readonly number[]): Port => ({
   path,
@@ -33,42 +30,6 @@ function schedule(name: string, inputs: readonly Port[], outputs: readonly Port[
     steps: [],
     memory,
   };
-}
-
-/** What TypeScript says of a binding and of code that uses it. */
-function typeErrors(binding: string, use: string): readonly string[] {
-  const files = new Map([
-    [join(root, "tests/cli/made.ts"), binding],
-    [join(root, "tests/cli/use.ts"), use],
-  ]);
-  const options: ts.CompilerOptions = {
-    target: ts.ScriptTarget.ES2023,
-    module: ts.ModuleKind.NodeNext,
-    moduleResolution: ts.ModuleResolutionKind.NodeNext,
-    lib: ["lib.es2023.d.ts"],
-    types: ["node", "@webgpu/types"],
-    strict: true,
-    noUncheckedIndexedAccess: true,
-    exactOptionalPropertyTypes: true,
-    noUnusedLocals: true,
-    allowImportingTsExtensions: true,
-    noEmit: true,
-    skipLibCheck: true,
-    paths: { gyre: [join(root, "index.ts")] },
-  };
-  const host = ts.createCompilerHost(options);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (path) => files.has(path) || fileExists(path);
-  host.readFile = (path) => files.get(path) ?? readFile(path);
-  host.getSourceFile = (path, version) =>
-    files.has(path) ? ts.createSourceFile(path, files.get(path)!, version) : getSourceFile(path, version);
-  host.getCurrentDirectory = () => root;
-  const program = ts.createProgram([...files.keys()], options, host);
-  return [...files.keys()].flatMap((path) =>
-    ts
-      .getPreEmitDiagnostics(program, program.getSourceFile(path))
-      .map((d) => ts.flattenDiagnosticMessageText(d.messageText, "\n")),
-  );
 }
 
 const kernels = [{ name: "add", entry: "main", access: ["read", "read_write"] as const, uniformWords: 1 }];
