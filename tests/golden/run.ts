@@ -1,5 +1,5 @@
 /**
- * `npm run golden -- DIR`: every case in a folder, on the reference interpreter and on WebGPU.
+ * `npm run golden -- DIR [NAME…]`: every case in a folder (or those named), on the reference interpreter and on WebGPU.
  * A line for each case with its relative errors; exit 1 where one is above its dtype's bound.
  */
 import { resolve } from "node:path";
@@ -23,7 +23,8 @@ async function attempt(c: Case, backend: Backend): Promise<{ readonly ok: boolea
 }
 
 let failures = 0;
-const cases = readCases(folder);
+const names = process.argv.slice(3);
+const cases = readCases(folder).filter((c) => names.length === 0 || names.includes(c.name));
 for (const c of cases) {
   const tried = [];
   for (const backend of backends) tried.push(await attempt(c, backend));

@@ -1,11 +1,14 @@
 /** Programs, opened from source, on each backend that tests run on. */
 import { readSource } from "../../cli/sources.ts";
+import { compileProgram } from "../../compiler/compile.ts";
 import { elaborateEntry } from "../../compiler/core/elaborate.ts";
 import { evaluate } from "../../compiler/core/eval.ts";
 import type * as Core from "../../compiler/core/ir.ts";
 import { ndarray } from "../../compiler/core/ndarray.ts";
 import { elementCount, type HostArray, hostArray, type Tensor } from "../../runtime/dtype.ts";
+import { open as openSession } from "../../runtime/api.ts";
 import { defaultInput } from "../../runtime/random.ts";
+import type { Session } from "../../runtime/session.ts";
 import type { Results } from "./compare.ts";
 
 export type Choices = {
@@ -69,4 +72,34 @@ const reference: Backend = {
   },
 };
 
-export const backends: readonly Backend[] = [reference];
+/** Sessions by number of devices: opening devices and compiling drivers' kernels anew for each test would take longest. */
+const sessions = new Map<number, Promise<Session>>();
+function sessionFor(count: number): Promise<Session> {
+  const known = sessions.get(count);
+  if (known) return known;
+  const made = openSession({ devices: count });
+  sessions.set(count, made);
+  return made;
+}
+
+/** Compiled by the whole pipeline, run on the adapter that `auto` finds: the bundled software one where there is no other. */
+const webgpu: Backend = {
+  name: "webgpu",
+  ready: true,
+  exact: false,
+  run: async ({ core, ports }, inputs) => {
+    const { compiled, diagnostics } = compileProgram(core);
+    if (!compiled) throw new Error(diagnostics.map(({ code, message }) => `${code}: ${message}`).join("\n"));
+    const session = await sessionFor(core.mesh.axes.reduce((n, axis) => n * axis.size, 1));
+    const loaded = await session.load(compiled);
+    const arrays = await loaded.run(Object.fromEntries(ports.map(({ path }) => [path, inputs.get(path)!])));
+    const results = new Map<string, Tensor>();
+    for (const [path, array] of Object.entries(arrays)) {
+      results.set(path, await array.read());
+      array.free();
+    }
+    return results;
+  },
+};
+
+export const backends: readonly Backend[] = [reference, webgpu];
