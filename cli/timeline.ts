@@ -300,5 +300,6 @@ const clipped = (text: string, most: number): string =>
 
 function rotated(s: Schedule, loop: Loop): string {
   if (loop.rotate.length === 0) return "─";
-  return ` rotate ${loop.rotate.map((cycle) => cycle.map((b) => s.buffers[b]?.name ?? `${b}`).join(" ⇄ ")).join(", ")}`;
+  const cycles = loop.rotate.map((cycle) => cycle.map((b) => s.buffers[b]?.name ?? `${b}`).join(" ⇄ "));
+  return ` rotate ${clipped(cycles.join(", "), LONG)}`;
 }

@@ -1,20 +1,78 @@
 /**
- * The two pages of the guide that are made from sources: the errors, from the compiler's table of messages, and the
- * standard library, from the doc comments in stdlib/. `npm run docs` writes them; a test sees that they are up to date.
+ * What in the documents is made from sources, so that it stays true: the errors, from the compiler's table of messages;
+ * the standard library, from its doc comments; and in any page, blocks that begin "```text gyre …", from what that command
+ * prints. `npm run docs` writes them; a test sees that they are up to date.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import ts from "typescript";
+import { main } from "../cli/main.ts";
 import type * as Ast from "../compiler/syntax/ast.ts";
 import { parse } from "../compiler/syntax/parse.ts";
 
 const root = resolve(import.meta.dirname, "..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
 
-/** File in docs/guide → what it should hold. */
-export const generated = (): Readonly<Record<string, string>> => ({
-  "errors.md": errorsPage(),
-  "stdlib.md": stdlibPage(),
-});
+const makers: Readonly<Record<string, () => string | Promise<string>>> = {
+  "docs/guide/errors.md": errorsPage,
+  "docs/guide/stdlib.md": stdlibPage,
+  "README.md": () => withOutputs(read("README.md")),
+  "docs/guide/schedules.md": () => withOutputs(read("docs/guide/schedules.md")),
+};
+
+/** The pages that are made, or hold parts that are. */
+export const pages: readonly string[] = Object.keys(makers);
+
+/** What a page should hold. */
+export const made = async (page: string): Promise<string> => makers[page]!();
+
+// --- Output of commands ----------------------------------------------------------------------------------------------
+
+/** The text with each block "```text gyre …" holding what the command prints; "| head -N" and "| tail -N" cut it. */
+async function withOutputs(text: string): Promise<string> {
+  const blocks = [...text.matchAll(/^```text gyre (.*)\n([\s\S]*?)^```/gm)];
+  let result = text;
+  for (const [whole, command, old] of blocks) {
+    const printed = await output(command!);
+    if (rounded(printed) !== rounded(old!))
+      result = result.replace(whole, () => `\`\`\`text gyre ${command}\n${printed}\`\`\``);
+  }
+  return result;
+}
+
+/** Devices round differently: floating-point numbers count as equal. */
+const rounded = (text: string): string => text.replace(/-?\d+\.\d+(e[-+]?\d+)?|-?\d+e[-+]\d+/g, "#");
+
+async function output(command: string): Promise<string> {
+  const [words = "", ...cuts] = command.split("|");
+  const argv = words.trim().split(/\s+/);
+  let out = "";
+  const io = {
+    out: (text: string) => {
+      out += text;
+    },
+    err: () => {},
+    live: false,
+    outColor: false,
+    errColor: false,
+    columns: 100,
+    env: {},
+  };
+  const code = await main(
+    argv.map((word) => (word.startsWith("examples/") ? join(root, word) : word)),
+    io,
+  );
+  if (code !== 0) throw new Error(`gyre ${command} ended with ${code}`);
+  let lines = out
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.trimEnd());
+  for (const cut of cuts) {
+    const [, end, n] = /^\s*(head|tail) -(\d+)\s*$/.exec(cut) ?? [];
+    lines = end === "head" ? lines.slice(0, Number(n)) : lines.slice(-Number(n));
+  }
+  return `${lines.join("\n").trim()}\n`;
+}
 
 // --- Errors ----------------------------------------------------------------------------------------------------------
 
@@ -188,5 +246,6 @@ function entry(item: Exported, text: string): readonly string[] {
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === import.meta.filename) {
-  for (const [name, text] of Object.entries(generated())) writeFileSync(join(root, "docs/guide", name), text);
+  for (const page of pages) writeFileSync(join(root, page), await made(page));
+  process.exit(0);
 }
