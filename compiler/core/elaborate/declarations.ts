@@ -102,10 +102,8 @@ function checkBody(outer: Context, decl: Ast.FnDecl, env: Scope, chosen: Readonl
       define(scope, p.name.name, { kind: "unknown" });
       continue;
     }
-    const type = typeNode(c, scope, p.type, (s, inner) => {
-      fail(c, "GY4014", s.span, {});
-      return inner;
-    });
+    forbidSpecs(c, p.type);
+    const type = typeNode(c, scope, p.type);
     define(scope, p.name.name, declaredValue(c, type, p.name.name, [], p.span));
   }
   for (const p of decl.params) if (p.default) checkDefault(c, scope, p, decl);
@@ -114,6 +112,12 @@ function checkBody(outer: Context, decl: Ast.FnDecl, env: Scope, chosen: Readonl
     ? fitValue(c, typeNode(c, scope, decl.result), value, lastExpr(decl.body).span, `the result of \`${name}\``)
     : value;
   exercise(c, result, decl);
+}
+/** A spec written in a `fn` is a mistake; one inside a type that is named stands for the shard of it. */
+function forbidSpecs(c: Context, t: Ast.Type): void {
+  if (t.kind === "placedType") fail(c, "GY4014", t.spec.span, {});
+  else if (t.kind === "tupleType") for (const x of t.items) forbidSpecs(c, x);
+  else if (t.kind === "recordType") for (const f of t.fields) forbidSpecs(c, f.type);
 }
 function checkDefault(c: Context, scope: Scope, p: Ast.Param, decl: Ast.FnDecl): void {
   const value = expr(c, scope, p.default!);

@@ -16,6 +16,7 @@ import type * as Ast from "../../syntax/ast.ts";
 import { dtypesOf } from "../dtype.ts";
 import type { DType } from "../ir.ts";
 import { operand } from "./arithmetic.ts";
+import { axisSize } from "./axes.ts";
 import { type Context, fail, known } from "./context.ts";
 import { frame, lookup, near, visible } from "./scope.ts";
 import { type Binding, describe, errorType, isHoleKey, type Scope, type TypeNode, type Value } from "./value.ts";
@@ -102,7 +103,7 @@ export function whatIs(b: Binding): string {
   }
 }
 
-/** What a written type stands for. Specs are kept where `spec` can read them, else reported. */
+/** What a written type stands for. Specs go to `spec`; where it is left out, a placed array is what one device holds of it. */
 export function typeNode(
   c: Context,
   env: Scope,
@@ -131,13 +132,25 @@ export function typeNode(
       return { kind: "fn", params: t.params.map((p) => typeNode(c, env, p.type)), result: typeNode(c, env, t.result) };
     case "placedType": {
       const inner = typeNode(c, env, t.type, spec);
-      return spec ? spec(t.spec, inner) : inner;
+      return spec ? spec(t.spec, inner) : shard(c, env, t.spec, inner);
     }
     case "varyingType":
       return typeNode(c, env, t.type, spec);
     case "errorType":
       return errorType;
   }
+}
+/** The local part of a placed array, outside an entry's head: `Params<L, E>` in a `fn` is a tree of shards. */
+function shard(c: Context, env: Scope, spec: Ast.Spec, t: TypeNode): TypeNode {
+  if (t.kind !== "array" || spec.entries.length !== t.shape.length) return t;
+  const shape = t.shape.map((d, i) => {
+    const axes = spec.entries[i]!.axes.flatMap((a) => {
+      const b = lookup(env, a.name);
+      return b?.kind === "value" && b.value.kind === "axis" ? b.value.axes : [a.name];
+    });
+    return axes.length === 0 ? d : dimDiv(d, axisSize(c, axes));
+  });
+  return { ...t, shape };
 }
 function namedType(
   c: Context,
