@@ -65,11 +65,11 @@ export function onReference(program: Program, inputs: readonly Tensor[], line: P
 
 export type OnDevices = { readonly repeat?: number; readonly trace?: (event: TraceEvent) => void };
 
-/** Runs on the devices of a session. With `repeat`: that many timed runs after one that is not counted. */
+/** Runs on the devices of a session. The inputs are made when it is known that the devices can hold them. With `repeat`: that many timed runs after one that is not counted. */
 export async function onDevices(
   session: Session,
   compiled: Compiled,
-  inputs: readonly Tensor[],
+  inputs: () => readonly Tensor[],
   line: Progress,
   { repeat, trace }: OnDevices,
 ): Promise<Ran> {
@@ -77,8 +77,10 @@ export async function onDevices(
   const count = schedule.mesh.axes.reduce((n, axis) => n * axis.size, 1);
   line.at(`compiling ${plural(kernels.length, "kernel")} for ${plural(count, "device")}`);
   const loaded = await session.load(compiled);
+  line.at("making the inputs");
+  const arrays = inputs();
   const held: Record<string, DeviceArray> = {};
-  for (const [i, { port }] of program.inputs.entries()) held[port.path] = await loaded.put(port.path, inputs[i]!);
+  for (const [i, { port }] of program.inputs.entries()) held[port.path] = await loaded.put(port.path, arrays[i]!);
   const runs = repeat === undefined ? 1 : repeat + 1;
   const times: number[] = [];
   let results: Record<string, DeviceArray> = {};

@@ -28,7 +28,7 @@ export const made = async (page: string): Promise<string> => makers[page]!();
 
 // --- Output of commands ----------------------------------------------------------------------------------------------
 
-/** The text with each block "```text gyre …" holding what the command prints; "| head -N" and "| tail -N" cut it. */
+/** The text with each block "```text gyre …" holding what the command prints, or a section of it. */
 async function withOutputs(text: string): Promise<string> {
   const blocks = [...text.matchAll(/^```text gyre (.*)\n([\s\S]*?)^```/gm)];
   let result = text;
@@ -44,7 +44,7 @@ async function withOutputs(text: string): Promise<string> {
 const rounded = (text: string): string => text.replace(/-?\d+\.\d+(e[-+]?\d+)?|-?\d+e[-+]\d+/g, "#");
 
 async function output(command: string): Promise<string> {
-  const [words = "", ...cuts] = command.split("|");
+  const [words = "", cut] = command.split("|");
   const argv = words.trim().split(/\s+/);
   let out = "";
   const io = {
@@ -63,15 +63,15 @@ async function output(command: string): Promise<string> {
     io,
   );
   if (code !== 0) throw new Error(`gyre ${command} ended with ${code}`);
-  let lines = out
+  const lines = out
     .trimEnd()
     .split("\n")
     .map((line) => line.trimEnd());
-  for (const cut of cuts) {
-    const [, end, n] = /^\s*(head|tail) -(\d+)\s*$/.exec(cut) ?? [];
-    lines = end === "head" ? lines.slice(0, Number(n)) : lines.slice(-Number(n));
-  }
-  return `${lines.join("\n").trim()}\n`;
+  const [, section] = /^\s*section (\w+)\s*$/.exec(cut ?? "") ?? [];
+  if (section === undefined) return `${lines.join("\n")}\n`;
+  const from = lines.findIndex((line) => line.startsWith(section));
+  const length = lines.slice(from).indexOf("");
+  return `${lines.slice(from, length < 0 ? undefined : from + length).join("\n")}\n`;
 }
 
 // --- Errors ----------------------------------------------------------------------------------------------------------

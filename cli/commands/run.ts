@@ -65,17 +65,22 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
   const program = programs.elaborateFile(file, options, io, shapes);
   if (typeof program === "number") return program;
   const ports = program.inputs.map((input) => input.port);
-  const arrays = execute.allInputs(ports, inputs.matchInputs(ports, given), options.seed);
+  const matched = inputs.matchInputs(ports, given);
+  let made: readonly Tensor[] | undefined;
+  const arrays = (): readonly Tensor[] => {
+    made ??= execute.allInputs(ports, matched, options.seed);
+    return made;
+  };
 
   const line = progress(io);
   try {
     const trace: TraceEvent[] = [];
     const ran =
       options.backend === "reference"
-        ? execute.onReference(program, arrays, line, options.repeat)
+        ? execute.onReference(program, arrays(), line, options.repeat)
         : await onDevices(program, arrays, options, line, trace, io);
     if (typeof ran === "number") return ran;
-    const expected = options.verify ? execute.reference(program, arrays, line).outputs : [];
+    const expected = options.verify ? execute.reference(program, arrays(), line).outputs : [];
     const verdicts = expected.map(({ path, tensor }, i) =>
       results.verdict(
         path,
@@ -109,7 +114,7 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
 /** Opens the devices first: what they can do decides how kernels are made. */
 async function onDevices(
   program: Program,
-  arrays: readonly Tensor[],
+  arrays: () => readonly Tensor[],
   options: Options,
   line: Progress,
   trace: TraceEvent[],

@@ -149,7 +149,7 @@ test("flags that the program does not know: exit 2 and what it knows", async () 
   });
   expect(await gyre("run", program, "--dims", "N=2", "--mesh", "sq=2", ...reference)).toMatchObject({
     code: 2,
-    err: expect.stringContaining("did you mean `sp`?"),
+    err: expect.stringContaining("its axes are `sp`"),
   });
   expect(await gyre("run", program, "--dims", "N=2", "--entry", "scal", ...reference)).toMatchObject({
     code: 2,
