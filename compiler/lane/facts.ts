@@ -9,7 +9,7 @@ import { type Mapping, valuesOf } from "./map.ts";
 export type Facts = {
   readonly uses: ReadonlyMap<number, number>;
   /** Depth of the fold body in which a value must be computed: 0 is the kernel's. */
-  readonly depth: ReadonlyMap<number, number>;
+  readonly depth: Map<number, number>;
   /** Values kept in an array of the thread: recomputing them in every loop would cost more. */
   readonly stored: ReadonlySet<number>;
   /** Axes along which a value's elements lie side by side in some array that it is loaded from. */

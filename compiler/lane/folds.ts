@@ -163,6 +163,8 @@ function update(ctx: Context, f: Fold, places: readonly Place[]): void {
 
 function copyArray(ctx: Context, from: Stored, to: Stored, shape: Value): void {
   const source: Value = { ...shape, def: { kind: "scalar", index: 0 } };
+  // It is read where it was written: in the body of the loop, not before it.
+  ctx.facts.depth.set(source.id, ctx.scope.region);
   ctx.stored.set(source.id, from);
   fill(ctx, to, source);
   ctx.stored.delete(source.id);

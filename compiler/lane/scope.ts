@@ -84,7 +84,13 @@ const reserved = new Set(
     "new nil noexcept null of operator out package packed params private protected public pub ref register self set shared short " +
     "signed sizeof static super target template this throw trait try type typedef typename typeof union unless unsigned use " +
     "using varying vec virtual void volatile where with yield lane group main global handle image pass patch precise premerge " +
-    "regardless resource restrict signal snorm unorm workgroup storage uniform function read write read_write bitcast inverse"
+    "regardless resource restrict signal snorm unorm workgroup storage uniform function read write read_write bitcast inverse " +
+    "NULL Self abstract alignas alignof asm_fragment become binding_array cast catch co_await co_return co_yield coherent column_major " +
+    "compile_fragment concept const_cast consteval constexpr constinit crate debugger decltype delete demote demote_to_helper " +
+    "dynamic_cast extends external fallthrough final finally friend fxgroup groupshared macro macro_rules mediump mutable noinline " +
+    "nointerpolation non_coherent noncoherent noperspective nullptr packoffset partial pixelfragment precision priv readonly " +
+    "reinterpret_cast require smooth static_assert static_cast std subroutine thread_local typeid unorm unsafe unsized wgsl writeonly " +
+    "any all exp2 log2 inverseSqrt fma round trunc ceil vec2 vec3 vec4 pack2x16float unpack2x16float saturate transpose"
   ).split(" "),
 );
 
