@@ -181,7 +181,9 @@ export function named(v: Value, name: string | undefined, span?: Span): Value {
 
 export const constant = (b: KernelBuilder, value: number, dtype: DType): Value =>
   make(b, dtype, { kind: "const", value });
-export const pos = (b: KernelBuilder, axis: Axis): Value => make(b, "i32", { kind: "pos", axis });
+/** The element along an axis; there is but one of an axis of extent 1. */
+export const pos = (b: KernelBuilder, axis: Axis): Value =>
+  axis.extent === 1 ? constant(b, 0, "i32") : make(b, "i32", { kind: "pos", axis });
 export const edge = (b: KernelBuilder, axis: Axis, end: "first" | "last"): Value =>
   make(b, "i32", { kind: "edge", axis, end });
 export const load = (b: KernelBuilder, dtype: DType, buffer: number, index: readonly Value[]): Value =>

@@ -57,10 +57,9 @@ const scalarText = (s: Scalar): string =>
 function namer(k: Kernel): Namer {
   const axes = new Map<number, string>();
   const values = new Map<number, string>();
-  const takenAxes = new Set<string>();
-  const takenValues = new Set<string>();
+  const taken = new Set<string>();
   const inner = new Map<number, Axis>();
-  const choose = (taken: Set<string>, hint: string): string => {
+  const choose = (hint: string): string => {
     let name = hint;
     for (let i = 1; taken.has(name); i++) name = `${hint}_${i}`;
     taken.add(name);
@@ -70,18 +69,40 @@ function namer(k: Kernel): Namer {
     if (a.role === "inner") inner.set(a.id, a);
     const old = axes.get(a.id);
     if (old !== undefined) return old;
-    axes.set(a.id, choose(takenAxes, a.name));
+    axes.set(a.id, choose(a.name));
     return axes.get(a.id)!;
   };
-  for (const a of k.grid) axis(a);
+  for (const a of axesOfKernel(k)) axis(a);
   let next = 0;
   const value = (v: Value): string => {
     const old = values.get(v.id);
     if (old !== undefined) return old;
-    values.set(v.id, choose(takenValues, v.name ?? `v${next++}`));
+    values.set(v.id, choose(v.name ?? `v${next++}`));
     return values.get(v.id)!;
   };
   return { axis, value, inner };
+}
+/** Every axis of a kernel, the grid's first. */
+function axesOfKernel(k: Kernel): readonly Axis[] {
+  const found = new Map(k.grid.map((a) => [a.id, a]));
+  const see = (axes: readonly Axis[]): void => {
+    for (const a of axes) found.set(a.id, a);
+  };
+  const walk = (body: readonly Stmt[]): void => {
+    for (const s of body) {
+      if (s.kind === "let") {
+        see(s.value.axes);
+        if (s.value.def.kind === "reduce" || s.value.def.kind === "scan") see([s.value.def.axis]);
+      } else {
+        if (s.over.kind === "blocks") see([s.over.axis]);
+        for (const c of s.carry) see(c.axes);
+        walk(s.body);
+      }
+    }
+  };
+  walk(k.body);
+  for (const s of k.stores) for (const v of [...s.index, s.value]) see(v.axes);
+  return [...found.values()];
 }
 const withAxes = (n: Namer, v: Value): string =>
   v.axes.length > 0 ? `${n.value(v)}(${v.axes.map(n.axis).join(", ")})` : n.value(v);

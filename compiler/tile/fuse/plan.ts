@@ -56,9 +56,10 @@ export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer
   const anchors = anchorsOf(r, stored, views);
   const clusterOf = new Map<number, Cluster>();
   const clusters: Cluster[] = [];
+  const ids = new Set(anchors.map((v) => v.id));
   for (const v of [...anchors].reverse()) {
     const e = r.defs.get(v.id) as OpEqn;
-    const joined = alone.has(v.id) ? undefined : sinkCluster(r, e, anchors, clusterOf, updates);
+    const joined = alone.has(v.id) ? undefined : sinkCluster(r, e, ids, clusterOf, updates);
     const cluster = joined ?? newCluster(clusters, spaceOf(e, updates), scannedDim(e), v.id, isHeavy(e.op));
     clusterOf.set(v.id, cluster);
     if (!joined) stored.add(v.id);
@@ -227,8 +228,12 @@ function newCluster(
   return cluster;
 }
 
-/** An anchor that uses a value, and the dim of it along which each dim of the value is used; undefined where there is none. */
-type Sink = { readonly v: number; readonly map: readonly (number | undefined)[] };
+/**
+ * An anchor that uses a value. `map`: for each dim of the value the dim of the anchor along which it is used, "reduced"
+ * where the anchor reduces over it; undefined where it is used elsewhere than at its own place. `apart`: the value must
+ * be in memory before, for it is what is updated.
+ */
+type Sink = { readonly v: number; readonly apart: boolean; readonly map: readonly (number | "reduced" | undefined)[] };
 function sinksOf(r: Region, v: Var, isAnchor: (id: number) => boolean, updates: ReadonlySet<number>): readonly Sink[] {
   const sinks: Sink[] = [];
   const seen = new Set<string>();
@@ -239,15 +244,14 @@ function sinksOf(r: Region, v: Var, isAnchor: (id: number) => boolean, updates: 
       for (const [arg, a] of e.args.entries()) {
         if (a.kind !== "var" || a.id !== x.id) continue;
         const next = map.map((d) => {
-          if (d === undefined) return undefined;
-          if (updates.has(e.out.id) && arg === 1) return d;
+          if (typeof d !== "number" || (updates.has(e.out.id) && arg === 1)) return d;
           const to = links.find((l) => l.arg === arg && l.dim === d)?.to;
-          return typeof to === "number" ? to : undefined;
+          return typeof to === "string" ? "reduced" : to;
         });
         const key = `${e.out.id} ${next.join()}`;
         if (seen.has(key)) continue;
         seen.add(key);
-        if (isAnchor(e.out.id)) sinks.push({ v: e.out.id, map: next });
+        if (isAnchor(e.out.id)) sinks.push({ v: e.out.id, apart: arg === 0 && updates.has(e.out.id), map: next });
         else walk(e.out, next);
       }
     }
@@ -260,39 +264,60 @@ function sinksOf(r: Region, v: Var, isAnchor: (id: number) => boolean, updates: 
 function sinkCluster(
   r: Region,
   e: OpEqn,
-  anchors: readonly Var[],
+  anchors: ReadonlySet<number>,
   clusterOf: ReadonlyMap<number, Cluster>,
   updates: ReadonlySet<number>,
 ): Cluster | undefined {
-  const ids = new Set(anchors.map((a) => a.id));
-  const sinks = sinksOf(r, e.out, (id) => ids.has(id), updates);
-  const [first, ...others] = new Set(sinks.map((s) => clusterOf.get(s.v)!));
-  if (!first || others.length > 0 || updates.has(e.out.id)) return undefined;
+  const sinks = sinksOf(r, e.out, (id) => anchors.has(id), updates);
+  const [cluster, ...others] = new Set(sinks.map((s) => clusterOf.get(s.v)!));
+  if (!cluster || others.length > 0 || updates.has(e.out.id) || sinks.some((s) => s.apart)) return undefined;
   const shape = e.out.type.shape as readonly number[];
-  const axes: (string | undefined)[] = shape.map(() => undefined);
-  for (const s of sinks)
-    for (const [d, to] of s.map.entries()) {
-      if (shape[d] === 1) continue;
-      const axis = to === undefined ? undefined : first.axes.get(s.v)![to];
-      if (axis === undefined || (axes[d] !== undefined && axes[d] !== axis)) return undefined;
-      axes[d] = axis;
-    }
-  const real = axes.filter((a): a is string => a !== undefined);
-  if (new Set(real).size < real.length || real.some((a, k) => first.extents.get(a) !== shape.filter((n) => n !== 1)[k]))
-    return undefined;
-  if (isHeavy(e.op)) {
-    const scanned = scannedDim(e);
-    const wanted = new Set(axes.filter((a, d): a is string => a !== undefined && d !== scanned));
-    if (![...wanted].every((a) => first.grid.has(a))) return undefined;
-    const lost = [...first.grid].filter((a) => !wanted.has(a));
-    if (lost.length > 0 && (first.heavy || !worthLooping(first, wanted, lost))) return undefined;
-    if (leavesAndReturns(r, e.out, first, ids, clusterOf)) return undefined;
-    first.grid = wanted;
-    first.heavy = true;
-  } else if (leavesAndReturns(r, e.out, first, ids, clusterOf)) return undefined;
-  first.members.add(e.out.id);
-  first.axes.set(e.out.id, axes);
-  return first;
+  const uses: (string | undefined)[][] = [];
+  for (const s of sinks) {
+    const axes = s.map.map((to, d) =>
+      shape[d] === 1 ? undefined : typeof to === "number" ? cluster.axes.get(s.v)![to] : to,
+    );
+    if (axes.some((a, d) => a === undefined && shape[d] !== 1)) return undefined;
+    uses.push(axes);
+  }
+  const grid = isHeavy(e.op) ? gridFor(cluster, uses[0]!.toSpliced(scannedDim(e) ?? shape.length, 1)) : cluster.grid;
+  if (!grid || !uses.every((axes) => coversOnce(axes, grid))) return undefined;
+  // Along the grid an element is used where it is computed.
+  const onGrid = (axes: (string | undefined)[]): string => axes.map((a) => (a && grid.has(a) ? a : "")).join();
+  if (uses.some((axes) => onGrid(axes) !== onGrid(uses[0]!))) return undefined;
+  if (leavesAndReturns(r, e.out, cluster, anchors, clusterOf)) return undefined;
+  cluster.grid = grid;
+  cluster.heavy ||= isHeavy(e.op);
+  cluster.members.add(e.out.id);
+  cluster.axes.set(
+    e.out.id,
+    shape.map((n, d) => memberAxis(cluster, e.out.id, d, n, uses)),
+  );
+  return cluster;
+}
+/** The grid that a cluster gets if work is done once for each element along `axes`; undefined where that does not pay. */
+function gridFor(c: Cluster, axes: readonly (string | undefined)[]): ReadonlySet<string> | undefined {
+  const wanted = new Set(axes.filter((a): a is string => a !== undefined));
+  if (![...wanted].every((a) => c.grid.has(a))) return undefined;
+  const lost = [...c.grid].filter((a) => !wanted.has(a));
+  return lost.length > 0 && (c.heavy || !worthLooping(c, wanted, lost)) ? undefined : wanted;
+}
+/** Whether each axis of a grid is there exactly once. */
+const coversOnce = (axes: readonly (string | undefined)[], grid: ReadonlySet<string>): boolean =>
+  [...grid].every((g) => axes.filter((a) => a === g).length === 1);
+/** The axis of a member's dim: one of its users' where there is one, else one of its own. */
+function memberAxis(
+  c: Cluster,
+  v: number,
+  d: number,
+  size: number,
+  uses: readonly (readonly (string | undefined)[])[],
+): string | undefined {
+  if (size === 1) return undefined;
+  const found = uses.map((axes) => axes[d]).find((a) => a !== "reduced");
+  if (found !== undefined) return found;
+  c.extents.set(`${c.id}.${v}.${d}`, size);
+  return `${c.id}.${v}.${d}`;
 }
 /** Giving up grid axes pays where enough of the grid is left, or there is little to do at all. */
 function worthLooping(c: Cluster, kept: ReadonlySet<string>, lost: readonly string[]): boolean {

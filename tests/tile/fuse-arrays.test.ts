@@ -1,0 +1,240 @@
+/** Array code outside of tiles: what shares a kernel, and that it means the same. */
+import { describe, expect, test } from "vitest";
+import { type Builder, emit, fold, i32, lit, mesh, program, spec } from "../../compiler/core/build.ts";
+import type { Atom, Program, Var } from "../../compiler/core/ir.ts";
+import { counts, expectSame } from "./support.ts";
+
+const one = mesh({ device: 1 });
+const whole = (rank: number) => spec(...Array.from({ length: rank }, () => []));
+/** A program on one device with inputs of the shapes. */
+const on = (
+  shapes: readonly (readonly number[])[],
+  ranks: readonly number[],
+  body: (b: Builder, ...xs: Var[]) => Atom[],
+): Program =>
+  program(
+    one,
+    shapes.map((shape) => ({ shape, spec: whole(shape.length) })),
+    ranks.map(whole),
+    body,
+  );
+const matmul = (b: Builder, x: Atom, y: Atom): Var =>
+  emit(
+    b,
+    "einsum",
+    {
+      ins: [
+        ["m", "k"],
+        ["k", "n"],
+      ],
+      out: ["m", "n"],
+    },
+    x,
+    y,
+  );
+const rowMax = (b: Builder, x: Atom): Var => emit(b, "reduce", { kind: "max", dims: [1], keep: true }, x);
+const rowSum = (b: Builder, x: Atom): Var => emit(b, "reduce", { kind: "sum", dims: [1], keep: true }, x);
+
+describe("kernels of array code", () => {
+  test("a product takes its bias and its activation along", () => {
+    const p = on([[6, 5], [5, 7], [7]], [2], (b, x, w, c) => [
+      emit(b, "max", {}, emit(b, "add", {}, matmul(b, x!, w!), c!), lit(0)),
+    ]);
+    expect(counts(expectSame(p)).kernels).toBe(1);
+  });
+  test("two products that meet elementwise are one kernel", () => {
+    const p = on(
+      [
+        [6, 5],
+        [5, 7],
+        [5, 7],
+      ],
+      [2],
+      (b, x, w1, w3) => {
+        const gate = matmul(b, x!, w1!);
+        return [emit(b, "mul", {}, emit(b, "mul", {}, gate, emit(b, "sigmoid", {}, gate)), matmul(b, x!, w3!))];
+      },
+    );
+    expect(counts(expectSame(p)).kernels).toBe(1);
+  });
+  test("a product of a product is two kernels", () => {
+    const p = on(
+      [
+        [6, 5],
+        [5, 7],
+        [7, 3],
+      ],
+      [2],
+      (b, x, w1, w2) => [matmul(b, matmul(b, x!, w1!), w2!)],
+    );
+    expect(counts(expectSame(p)).kernels).toBe(2);
+  });
+  test("a row-wise normalisation is one kernel", () => {
+    const p = on([[6, 5]], [2], (b, x) => {
+      const e = emit(b, "exp", {}, emit(b, "sub", {}, x!, rowMax(b, x!)));
+      return [emit(b, "div", {}, e, rowSum(b, e))];
+    });
+    const { kernels } = expectSame(p);
+    expect(kernels.length).toBe(1);
+    expect(kernels[0]!.grid.map((a) => a.extent)).toEqual([6]);
+  });
+  test("normalised products: the product is in memory first", () => {
+    const p = on(
+      [
+        [6, 5],
+        [5, 7],
+      ],
+      [2],
+      (b, x, w) => {
+        const s = matmul(b, x!, w!);
+        const e = emit(b, "exp", {}, emit(b, "sub", {}, s, rowMax(b, s)));
+        return [emit(b, "div", {}, e, rowSum(b, e))];
+      },
+    );
+    expect(counts(expectSame(p)).kernels).toBe(2);
+  });
+  test("x @ x.T reads one array at two places", () => {
+    const p = on([[6, 5]], [2], (b, x) => [matmul(b, x!, emit(b, "transpose", { perm: [1, 0] }, x!))]);
+    expect(counts(expectSame(p)).kernels).toBe(1);
+  });
+  test("x + x.T of something computed", () => {
+    const p = on([[5, 5]], [2], (b, x) => {
+      const s = matmul(b, x!, x!);
+      return [emit(b, "add", {}, s, emit(b, "transpose", { perm: [1, 0] }, s))];
+    });
+    expect(counts(expectSame(p)).kernels).toBe(2);
+  });
+  test("a reshape is no kernel", () => {
+    const p = on([[6, 5]], [1], (b, x) => [emit(b, "reshape", { shape: [30] }, x!)]);
+    expect(counts(expectSame(p)).kernels).toBe(0);
+    const q = on(
+      [
+        [6, 5],
+        [5, 4],
+      ],
+      [3],
+      (b, x, w) => [emit(b, "reshape", { shape: [2, 3, 4] }, matmul(b, x!, w!))],
+    );
+    expect(counts(expectSame(q)).kernels).toBe(1);
+  });
+  test("the same input may be two outputs", () => {
+    const p = on([[3]], [1, 1, 1], (b, x) => [x!, emit(b, "neg", {}, x!), x!]);
+    expect(counts(expectSame(p)).kernels).toBe(1);
+  });
+  test("literals and indices as results", () => {
+    const p = on([[3]], [0, 1, 1], (b) => [
+      lit(2),
+      emit(b, "iota", { size: 4 }),
+      emit(b, "full", { shape: [3] }, lit(1)),
+    ]);
+    expectSame(p);
+  });
+  test("running sums, largest, and what is left of a sum of nothing", () => {
+    const p = on([[4, 6]], [2, 1, 1], (b, x) => {
+      const c = emit(b, "cumsum", { dim: 1 }, x!);
+      const scaled = emit(b, "div", {}, c, emit(b, "reduce", { kind: "sum", dims: [1], keep: true }, x!));
+      return [
+        scaled,
+        emit(b, "argmax", { dim: 0, keep: false }, c),
+        emit(b, "reduce", { kind: "prod", dims: [0], keep: false }, x!),
+      ];
+    });
+    expectSame(p);
+  });
+  test("slices, gathers, joins and windows are index arithmetic", () => {
+    const p = on([[6, 5]], [2, 3, 2], (b, x) => {
+      const y = emit(b, "mul", {}, x!, lit(2));
+      const part = emit(b, "index", { selectors: [{ kind: "slice", start: 1, size: 3 }, { kind: "all" }] }, y);
+      const rows = emit(b, "mod", {}, emit(b, "mul", {}, emit(b, "iota", { size: 4 }), i32(3)), i32(7));
+      const taken = emit(
+        b,
+        "index",
+        { selectors: [{ kind: "gather", arg: 1 }, { kind: "new" }, { kind: "all" }] },
+        y,
+        rows,
+      );
+      const joined = emit(b, "concat", { dim: 0 }, part, y);
+      const window = emit(b, "dynamic_slice", { dim: 1, size: 2 }, joined, i32(9));
+      return [joined, taken, window];
+    });
+    expectSame(p);
+  });
+  test("interleaving by concat and reshape", () => {
+    const p = on([[3, 8]], [2], (b, x) => {
+      const pairs = emit(b, "reshape", { shape: [3, 4, 2] }, x!);
+      const half = (k: number): Var =>
+        emit(
+          b,
+          "index",
+          { selectors: [{ kind: "all" }, { kind: "all" }, { kind: "slice", start: k, size: 1 }] },
+          pairs,
+        );
+      const turned = emit(b, "concat", { dim: 2 }, emit(b, "neg", {}, half(1)), half(0));
+      return [emit(b, "reshape", { shape: [3, 8] }, turned)];
+    });
+    expect(counts(expectSame(p)).kernels).toBe(1);
+  });
+  test("a few new rows go into an old array in place", () => {
+    const p = on(
+      [
+        [8, 3],
+        [2, 3],
+      ],
+      [2],
+      (b, x, rows) => [emit(b, "dynamic_update", { dim: 0 }, x!, rows!, i32(7))],
+    );
+    const { kernels } = expectSame(p);
+    expect(kernels.map((k) => k.buffers.map((u) => u.access))).toEqual([["read", "update"]]);
+  });
+  test("rows computed from the array that they go into", () => {
+    const p = on([[8, 3]], [2], (b, x) => {
+      const row = emit(b, "dynamic_slice", { dim: 0, size: 1 }, x!, i32(2));
+      return [emit(b, "dynamic_update", { dim: 0 }, x!, emit(b, "mul", {}, row, lit(3)), i32(4))];
+    });
+    expectSame(p);
+  });
+});
+
+describe("loops of array code", () => {
+  test("stay loops; unread carries go", () => {
+    const p = on([[4]], [1], (b, x) => {
+      const [sum] = fold(b, 5, [x!, x!, x!], (c, step, [s, y, unused]) => {
+        const scaled = emit(c, "mul", {}, y!, emit(c, "cast", { dtype: "f32" }, step));
+        return [emit(c, "add", {}, s!, scaled), emit(c, "neg", {}, y!), emit(c, "exp", {}, unused!)];
+      });
+      return [sum!];
+    });
+    const q = expectSame(p);
+    expect(q.steps.flatMap((s) => (s.kind === "loop" ? [s.carry.map((c) => c.out !== null)] : []))).toEqual([
+      [true, false],
+    ]);
+  });
+  test("collect rows into a stack", () => {
+    const p = on(
+      [[4]],
+      [1, 2],
+      (b, x) => fold(b, 3, [x!], (c, _, [y]) => [emit(c, "mul", {}, y!, lit(2)), emit(c, "neg", {}, y!)]) as Var[],
+    );
+    expectSame(p);
+  });
+  test("carries that change places, and carries that stay", () => {
+    const p = on(
+      [[4], [4]],
+      [1, 1, 1],
+      (b, x, y) => fold(b, 3, [x!, y!, y!], (c, _, [u, v, w]) => [v!, emit(c, "add", {}, u!, v!), w!]) as Var[],
+    );
+    expectSame(p);
+  });
+  for (const n of [1, 2, 3, 4])
+    test(`a ring of ${n}`, () => {
+      const sharded = spec(["sp"]);
+      const p = program(mesh({ sp: n }), [{ shape: [4 * n], spec: sharded }], [sharded, spec([])], (b, x) => {
+        const [sum] = fold(b, n, [x!, x!], (c, _, [s, y]) => {
+          const moved = emit(c, "ppermute", { axes: ["sp"], route: { kind: "shift", offset: 1 } }, y!);
+          return [emit(c, "add", {}, s!, emit(c, "mul", {}, moved, lit(0.5))), moved];
+        });
+        return [sum!, emit(b, "all_gather", { axes: ["sp"], dim: 0 }, emit(b, "neg", {}, sum!))];
+      });
+      expectSame(p);
+    });
+});
