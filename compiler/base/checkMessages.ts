@@ -257,6 +257,11 @@ export const checkMessages = {
     (a: { what: string; type: string }) => `${a.what} of a \`shard_map\` must be arrays, found ${q(a.type)}`,
     "compile-time parameters belong to a `fn`; here use a `const` or a dimension",
   ),
+  GY4020: say(
+    (a: { axis: string; stated: readonly string[] }) =>
+      `this value differs between devices along ${q(a.axis)}, but its type says \`varying {${a.stated.join(", ")}}\``,
+    (a) => `write ${q(a.axis)} in the type, or combine the devices' values with a collective`,
+  ),
 
   // --- GY50xx: tiles and fold --------------------------------------------------------------------------------------
   GY5001: say(

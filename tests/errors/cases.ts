@@ -111,6 +111,7 @@ export const cases: readonly Case[] = [
   check("GY4017", `${ring}shard_map main<N, T: float>(x: T[N] @ P(sp)) -> T[N] @ P(sp) on ring { x }`),
   check("GY4018", `${ring}shard_map main<N>(x: f32[N] @ P(sp), s: f32 = 1.0) -> f32[N] @ P(sp) on ring { x * s }`),
   check("GY4019", `${ring}shard_map main<N>(x: f32[N] @ P(sp), n: int) -> f32[N] @ P(sp) on ring { x * n }`),
+  check("GY4020", entry("let y: f32[N/sp] varying {} = x\n  y")),
 
   // --- tiles and fold
   check("GY5001", entry("tiles i in N/sp by 64 into [i] { psum(x[i], sp) }")),

@@ -1,5 +1,5 @@
 /** Where a device is, and which global elements its local ones are. */
-import { type Dim, dimAtoms, dimDiv, dimEqual, type Layout, splitOf } from "../../base/dim.ts";
+import { type Dim, dimAtoms, dimDiv, dimEqual, dimMul, dimSub, type Layout, splitOf } from "../../base/dim.ts";
 import type { Atom } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
 import { axisSize } from "./axes.ts";
@@ -87,7 +87,7 @@ function globalRow(k: Call, layout: Layout, r: Atom, d: Atom, c: Dim, n: Dim): A
   if (layout === "striped") return op("add", op("mul", r, num(n)), d);
   const half = num(dimDiv(c, 2));
   const low = op("add", op("mul", d, half), r);
-  const last = op("sub", op("mul", num(2), num(n)), num(1));
+  const last = num(dimSub(dimMul(2, n), 1));
   const high = op("add", op("mul", op("sub", last, d), half), op("sub", r, half));
   return emit(k.c, "select", {}, [op("lt", r, half), low, high], k.span, k.name);
 }

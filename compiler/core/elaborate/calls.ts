@@ -140,7 +140,7 @@ export function declaredValue(
       return arrayOf(
         freshVar(
           c,
-          { dtype: t.dtype, shape: t.shape, varying },
+          { dtype: t.dtype, shape: t.shape, varying: t.varying ?? varying },
           { from: [], span, ...(why !== undefined && { why }) },
           name,
         ),

@@ -3,7 +3,18 @@
  * Contexts are derived by spreading (`{ ...c, eqns: [] }`); only the lists and counters in them change.
  */
 import type { Diagnostic, Note } from "../../base/diagnostic.ts";
-import { type Dim, dimAtoms, dimEqual, dimSub, dimVar, evalDim, printDim, substituteDim } from "../../base/dim.ts";
+import {
+  type Dim,
+  type DimAtom,
+  type DimTerm,
+  dimAtoms,
+  dimEqual,
+  dimSub,
+  dimVar,
+  evalDim,
+  printDim,
+  substituteDim,
+} from "../../base/dim.ts";
 import { type ArgsOf, type Code, report } from "../../base/messages.ts";
 import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
@@ -234,27 +245,46 @@ export function dimAtom(c: Context, d: Dim, dtype: DType, span: Span): Atom {
   if (!hasBlock(d) || typeof d === "number") return lit(known(c, d) ?? 0, dtype);
   let sum: Atom | undefined;
   for (const t of d.terms) {
+    // up * (blocks above) / (blocks below) / down
+    let up = t.num;
+    let down = t.den;
     let product: Atom | undefined;
+    const inBlocks = t.powers.filter((p) => dimAtoms({ terms: [single(p.atom)] }).some((a) => isBlockKey(a.key)));
+    for (const p of t.powers) {
+      if (inBlocks.includes(p)) continue;
+      const size = known(c, { terms: [single(p.atom)] }) ?? 1;
+      if (p.exp > 0) up *= size ** p.exp;
+      else down *= size ** -p.exp;
+    }
     const times = (a: Atom, op: "mul" | "div") => {
       product = product ? emit(c, op, {}, [product, a], span) : a;
     };
-    const plain = t.powers.filter((p) => !isBlockKey(p.atom.key) && p.exp > 0 && !p.atom.derived);
-    times(lit(t.num * plain.reduce((n, p) => n * (c.sizes.get(p.atom.key) ?? 1) ** p.exp, 1), dtype), "mul");
-    for (const p of t.powers.filter((x) => isBlockKey(x.atom.key))) {
-      const ones = emit(
-        c,
-        "full",
-        { shape: [{ terms: [{ num: 1, den: 1, powers: [{ atom: p.atom, exp: 1 }] }] }] },
-        [lit(1, dtype)],
-        span,
-      );
-      const count = emit(c, "reduce", { kind: "sum", dims: [0], keep: false }, [ones], span);
-      for (let i = 0; i < Math.abs(p.exp); i++) times(count, p.exp > 0 ? "mul" : "div");
+    if (up !== 1 || !inBlocks.some((p) => p.exp > 0)) times(lit(up, dtype), "mul");
+    for (const p of [...inBlocks].sort((a, b) => b.exp - a.exp)) {
+      const size = blockSize(c, p.atom, dtype, span);
+      for (let n = 0; n < Math.abs(p.exp); n++) times(size, p.exp > 0 ? "mul" : "div");
     }
-    if (t.den !== 1) times(lit(t.den, dtype), "div");
+    if (down !== 1) times(lit(down, dtype), "div");
     sum = sum ? emit(c, "add", {}, [sum, product!], span) : product!;
   }
   return sum ?? lit(0, dtype);
+}
+const single = (atom: DimAtom): DimTerm => ({ num: 1, den: 1, powers: [{ atom, exp: 1 }] });
+/** One name in a dim of blocks: a block's own size, or an operation that has no normal form. */
+function blockSize(c: Context, atom: DimAtom, dtype: DType, span: Span): Atom {
+  if (!atom.derived) {
+    const ones = emit(c, "full", { shape: [{ terms: [single(atom)] }] }, [lit(1, dtype)], span);
+    return emit(c, "reduce", { kind: "sum", dims: [0], keep: false }, [ones], span);
+  }
+  const { op, a, b } = atom.derived;
+  const whole = emit(
+    c,
+    op === "floordiv" ? "div" : op,
+    {},
+    [dimAtom(c, a, "i32", span), dimAtom(c, b, "i32", span)],
+    span,
+  );
+  return dtype === "i32" ? whole : emit(c, "cast", { dtype }, [whole], span);
 }
 
 /** A result whose sizes must be whole numbers, as a value; when compiling, a size that is none is reported. */

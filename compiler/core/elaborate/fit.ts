@@ -185,6 +185,11 @@ function fitArray(f: Fit, t: Extract<TypeNode, { kind: "array" }>, value: Value)
       if (type.dtype !== t.dtype) return undefined;
       if (t.shape.length === 0 && f.elementwise) return v;
       if (type.shape.length !== t.shape.length) return undefined;
+      const beyond = t.varying && type.varying.find((a) => !t.varying?.includes(a));
+      if (beyond !== undefined) {
+        fail(f.c, "GY4020", f.span, { axis: beyond, stated: t.varying ?? [] });
+        return errorValue;
+      }
       return t.shape.every((d, i) => dimFits(f, d, type.shape[i]!)) ? v : undefined;
     }
     case "int":

@@ -134,20 +134,24 @@ export function typeNode(
       const inner = typeNode(c, env, t.type, spec);
       return spec ? spec(t.spec, inner) : shard(c, env, t.spec, inner);
     }
-    case "varyingType":
-      return typeNode(c, env, t.type, spec);
+    case "varyingType": {
+      const inner = typeNode(c, env, t.type, spec);
+      return inner.kind === "array" ? { ...inner, varying: t.axes.flatMap((a) => axesNamed(env, a)) } : inner;
+    }
     case "errorType":
       return errorType;
   }
+}
+/** The axes that a name stands for: an `axis` parameter's, or itself. */
+function axesNamed(env: Scope, a: Ast.Ident): readonly string[] {
+  const b = lookup(env, a.name);
+  return b?.kind === "value" && b.value.kind === "axis" ? b.value.axes : [a.name];
 }
 /** The local part of a placed array, outside an entry's head: `Params<L, E>` in a `fn` is a tree of shards. */
 function shard(c: Context, env: Scope, spec: Ast.Spec, t: TypeNode): TypeNode {
   if (t.kind !== "array" || spec.entries.length !== t.shape.length) return t;
   const shape = t.shape.map((d, i) => {
-    const axes = spec.entries[i]!.axes.flatMap((a) => {
-      const b = lookup(env, a.name);
-      return b?.kind === "value" && b.value.kind === "axis" ? b.value.axes : [a.name];
-    });
+    const axes = spec.entries[i]!.axes.flatMap((a) => axesNamed(env, a));
     return axes.length === 0 ? d : dimDiv(d, axisSize(c, axes));
   });
   return { ...t, shape };

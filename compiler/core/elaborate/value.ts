@@ -46,7 +46,13 @@ export type FnValue =
 
 /** A type as the elaborator knows it: names resolved, dims symbolic. */
 export type TypeNode =
-  | { readonly kind: "array"; readonly dtype: DType; readonly shape: readonly Dim[]; readonly spec?: SpecNode }
+  | {
+      readonly kind: "array";
+      readonly dtype: DType;
+      readonly shape: readonly Dim[];
+      readonly spec?: SpecNode;
+      readonly varying?: readonly string[];
+    }
   | { readonly kind: "tuple"; readonly items: readonly TypeNode[] }
   | { readonly kind: "record"; readonly fields: ReadonlyMap<string, TypeNode> }
   | FnNode
