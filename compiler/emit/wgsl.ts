@@ -183,8 +183,8 @@ function call(ctx: Emit, name: Helper, ...args: readonly string[]): string {
 }
 
 const infix: Partial<Record<LaneOp, readonly [symbol: string, rank: number]>> = {
-  or: ["||", 1],
-  and: ["&&", 2],
+  or: ["|", 1],
+  and: ["&", 2],
   eq: ["==", 3],
   ne: ["!=", 3],
   lt: ["<", 3],
@@ -271,11 +271,12 @@ function operation(ctx: Emit, e: OpExpr, rank: number): string {
   const sign = infix[e.op];
   if (sign) {
     const [symbol, own] = sign;
-    if (wide && (e.op === "and" || e.op === "or")) return `(${arg(0, 9)} ${symbol[0]} ${arg(1, 9)})`;
+    // Not && and ||: those branch, and drivers take seconds or minutes over hundreds of branches in unrolled code.
+    if (e.op === "and" || e.op === "or") return `(${arg(0, 9)} ${symbol} ${arg(1, 9)})`;
     const mixed = own >= 4;
     const side = (k: number, r: number): string => (mixed ? expr(ctx, e.args[k]!, r) : arg(k, r));
     const text = `${side(0, own)} ${symbol} ${side(1, own + 1)}`;
-    // Comparisons do not chain, and && does not mix with || unbracketed.
+    // Comparisons do not chain.
     return own < rank || (rank > 0 && own <= 3) ? `(${text})` : text;
   }
   const name = plain[e.op];
