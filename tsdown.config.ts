@@ -1,4 +1,4 @@
-import { defineConfig } from "tsdown";
+import { defineConfig, type UserConfig } from "tsdown";
 
 /**
  * Two ways in: the `gyre` command and the package's API. Chunks lie flat in dist/, so that `../stdlib/` is the standard
@@ -15,7 +15,7 @@ export default defineConfig([
   { entry: { index: "index.ts" }, dts: true, clean: false, ...shared() },
 ]);
 
-function shared() {
+function shared(): UserConfig {
   return {
     format: "esm",
     platform: "node",
@@ -29,5 +29,5 @@ function shared() {
     },
     report: false,
     logLevel: "error",
-  } as const;
+  };
 }
