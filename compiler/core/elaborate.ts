@@ -35,7 +35,8 @@ type Session = {
 };
 function session(read: Read): Session {
   const diagnostics: Diagnostic[] = [];
-  return { modules: { read, diagnostics, loaded: new Map() }, knot: tieKnot(diagnostics), diagnostics };
+  const modules: Modules = { read, diagnostics, loaded: new Map(), byScope: new Map() };
+  return { modules, knot: tieKnot(diagnostics, (env) => modules.byScope.get(env)?.texts), diagnostics };
 }
 /** The root module; one that cannot be read is reported. */
 function root(s: Session, path: string): Module | undefined {

@@ -17,11 +17,14 @@ export type Module = {
   readonly scope: Scope;
   /** Names that other modules may import. */
   readonly exported: ReadonlySet<string>;
+  /** This module's text and those that it imports, directly or not: what a verdict on its functions hangs on. */
+  readonly texts: readonly Ast.Module[];
 };
 export type Modules = {
   readonly read: Read;
   readonly diagnostics: Diagnostic[];
   readonly loaded: Map<string, Module | "loading">;
+  readonly byScope: Map<Scope, Module>;
 };
 
 /** Parsed texts, so that an unchanged file (the standard library, above all) is parsed once for each process. */
@@ -47,6 +50,7 @@ export function loadModule(m: Modules, path: string): Module | undefined {
   m.diagnostics.push(...diagnostics);
   const scope = frame(undefined);
   const exported = new Set<string>();
+  const imported: Module[] = [];
   const places = new Map<string, Span>();
   const declare = (name: Ast.Ident, binding: Binding, isExported: boolean) => {
     const first = places.get(name.name);
@@ -61,11 +65,20 @@ export function loadModule(m: Modules, path: string): Module | undefined {
     if (isExported) exported.add(name.name);
   };
   for (const item of ast.items) {
-    if (item.kind === "import") importNames(m, item, path, declare);
-    else if (item.kind !== "derivative") declare(item.name, bindingOf(item, scope), item.exported);
+    if (item.kind === "import") {
+      const other = importNames(m, item, path, declare);
+      if (other) imported.push(other);
+    } else if (item.kind !== "derivative") declare(item.name, bindingOf(item, scope), item.exported);
   }
-  const module: Module = { path, ast, scope, exported };
+  const module: Module = {
+    path,
+    ast,
+    scope,
+    exported,
+    texts: [...new Set([ast, ...imported.flatMap((x) => x.texts)])],
+  };
   m.loaded.set(path, module);
+  m.byScope.set(scope, module);
   return module;
 }
 function bindingOf(item: Exclude<Ast.Item, Ast.ImportDecl | Ast.DerivativeDecl>, env: Scope): Binding {
@@ -88,7 +101,7 @@ function importNames(
   item: Ast.ImportDecl,
   from: string,
   declare: (name: Ast.Ident, b: Binding, exported: boolean) => void,
-): void {
+): Module | undefined {
   const target = resolvePath(item.from.value, from);
   const say = (d: Diagnostic) => m.diagnostics.push(d);
   const other =
@@ -113,6 +126,7 @@ function importNames(
       );
     declare(n.alias, found ? binding : { kind: "error" }, item.exported && found === true);
   }
+  return other === "loading" ? undefined : other;
 }
 /** `gyre/NAME` as it is; `./a.gyre` and `../a.gyre` beside the importing file. */
 function resolvePath(written: string, from: string): string | undefined {
