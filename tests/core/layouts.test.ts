@@ -1,0 +1,32 @@
+/** Positions know the layout: of a shard, of gathered shards, of a dimension cut and joined by `all_to_all`. */
+import { expect, test } from "vitest";
+import { elaborateEntry } from "../../compiler/core/elaborate.ts";
+import { evaluate } from "../../compiler/core/eval.ts";
+import { numbers, randomArray } from "./programs.ts";
+
+test.each([
+  ["sp", "sp"],
+  ["striped(sp)", "sp"],
+  ["zigzag(sp)", "sp"],
+  ["(dp, sp)", "(dp, sp)"],
+  ["zigzag((dp, sp))", "(dp, sp)"],
+])("%s", (layout, axes) => {
+  const source = `mesh grid(dp: 2, sp: 4)
+    export shard_map main<N, H>(x: f32[N, H] @ P(${layout}, _))
+      -> { gathered: i32 @ P(), returned: i32 @ P(), x: f32[N, H] @ P(${layout}, _) } on grid {
+      let whole = all_gather(positions(x, 0), ${axes})
+      let joined = all_to_all(x, ${axes}, split = 1, concat = 0)
+      let back = all_to_all(joined, ${axes}, split = 0, concat = 1)
+      {
+        gathered: sum(abs(whole - positions(all_gather(x, ${axes}), 0))) + sum(abs(whole - positions(joined, 0))),
+        returned: psum(sum(abs(positions(back, 0) - positions(x, 0))), (dp, sp)),
+        x: back,
+      }
+    }`;
+  const { program, diagnostics } = elaborateEntry("main.gyre", () => source, { dims: { N: 32, H: 8 } });
+  expect(diagnostics).toEqual([]);
+  const x = randomArray(3, 32, 8);
+  const [gathered, returned, back] = evaluate(program!, [x]);
+  expect([numbers(gathered), numbers(returned)]).toEqual([[0], [0]]);
+  expect(numbers(back)).toEqual(numbers(x));
+});
