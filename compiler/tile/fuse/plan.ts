@@ -180,6 +180,7 @@ function isView(e: OpEqn): boolean {
   if (e.op === "index" && e.params.selectors.some((s) => s.kind !== "all" && s.kind !== "new")) return false;
   const moved = linksOf(e)
     .filter((l) => from[l.dim] !== 1)
+    .sort((l, m) => l.dim - m.dim)
     .map((l) => l.to as number);
   return moved.length === from.filter((n) => n !== 1).length && moved.every((to, k) => k === 0 || to > moved[k - 1]!);
 }
@@ -220,7 +221,7 @@ function newCluster(
   heavy: boolean,
 ): Cluster {
   const id = all.length;
-  const axes = space.map((n, d) => (n === 1 ? undefined : `${id}.${d}`));
+  const axes = space.map((n, d) => (n === 1 ? undefined : `grid ${id}:${d}`));
   const extents = new Map(axes.flatMap((a, d) => (a === undefined ? [] : [[a, space[d]!] as const])));
   const grid = new Set(axes.filter((a, d): a is string => a !== undefined && d !== scanned));
   const cluster: Cluster = { id, members: new Set([member]), axes: new Map([[member, axes]]), extents, grid, heavy };
@@ -316,8 +317,8 @@ function memberAxis(
   if (size === 1) return undefined;
   const found = uses.map((axes) => axes[d]).find((a) => a !== "reduced");
   if (found !== undefined) return found;
-  c.extents.set(`${c.id}.${v}.${d}`, size);
-  return `${c.id}.${v}.${d}`;
+  c.extents.set(`inner ${c.id}:${v}:${d}`, size);
+  return `inner ${c.id}:${v}:${d}`;
 }
 /** Giving up grid axes pays where enough of the grid is left, or there is little to do at all. */
 function worthLooping(c: Cluster, kept: ReadonlySet<string>, lost: readonly string[]): boolean {
