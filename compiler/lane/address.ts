@@ -3,10 +3,10 @@
  * registers that differ by a constant share one name.
  */
 import type { Value } from "../tile/ir.ts";
-import { type Context, type Coords, mapOf, rawPosition } from "./context.ts";
+import { bindIn, type Context, type Coords, mapOf, rawPosition } from "./context.ts";
 import { add, lit, mul } from "./expr.ts";
 import type { Expr } from "./ir.ts";
-import { bindIn, type Scope } from "./scope.ts";
+import type { Scope } from "./scope.ts";
 
 type Term = { readonly name: string; readonly expr: Expr; readonly coef: number };
 export type Affine = { readonly constant: number; readonly terms: readonly Term[] };
@@ -41,9 +41,7 @@ export function affineOf(ctx: Context, v: Value, c: Coords): Affine {
   }
   const e = ctx.evaluate(v, c, null);
   if (e.kind === "lit" || e.kind === "ref") return term(e);
-  const name = bindIn(ctx.scope, `at ${v.id} ${ctx.scope.stmts.length}`, () => ctx.fresh(v.name ?? "at"), e);
-  if (name.kind === "ref") note(ctx, name.name, ctx.scope, 1);
-  return term(name);
+  return term(bindIn(ctx, ctx.scope, `at ${v.id} ${ctx.scope.stmts.length}`, () => ctx.fresh(v.name ?? "at"), e));
 }
 
 /** The sum with one more term. */
@@ -89,16 +87,10 @@ export function writeAffine(ctx: Context, a: Affine): Expr {
       key += ` ${t.coef}*${t.name}`;
     }
     const scope = scopeAt(ctx.scope, here);
-    const known = scope.bound.get(key);
-    sum = known ?? bindIn(scope, key, () => ctx.fresh("at"), sum);
-    if (!known && sum.kind === "ref" && !ctx.names.has(sum.name)) note(ctx, sum.name, scope, 1);
+    sum = scope.bound.get(key) ?? bindIn(ctx, scope, key, () => ctx.fresh("at"), sum);
   }
   return add(sum, lit(a.constant));
 }
-
-const note = (ctx: Context, name: string, scope: Scope, multiple: number): void => {
-  ctx.names.set(name, { level: scope.level, multiple });
-};
 
 function scopeAt(from: Scope, level: number): Scope {
   let s = from;

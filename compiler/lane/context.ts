@@ -30,6 +30,8 @@ export type Context = {
   /** Arrays are declared once, at the top. */
   readonly arrays: LaneStmt[];
   readonly stored: Map<number, Stored>;
+  /** Reductions whose loops are written or being written. */
+  readonly begun: Set<number>;
   /** Values whose arrays are being written. */
   readonly filling: Set<number>;
   /** Of names: the level of the scope that binds them, and what they are a multiple of. */
@@ -72,6 +74,20 @@ export function within<T>(ctx: Context, scope: Scope, write: () => T): T {
 export const push = (ctx: Context, ...stmts: readonly LaneStmt[]): void => {
   ctx.scope.stmts.push(...stmts);
 };
+
+/** Lets a name (or a literal) be found under `key` in a scope and those inside it. `multiple`: what it is a multiple of. */
+export function show(ctx: Context, scope: Scope, key: string, value: Expr, multiple = 1): Expr {
+  scope.bound.set(key, value);
+  if (value.kind === "ref" && !ctx.names.has(value.name)) ctx.names.set(value.name, { level: scope.level, multiple });
+  return value;
+}
+/** The same for any value: it gets a name by a `let` where it is not one already. */
+export function bindIn(ctx: Context, scope: Scope, key: string, name: () => string, value: Expr, multiple = 1): Expr {
+  if (value.kind === "lit" || value.kind === "ref") return show(ctx, scope, key, value, multiple);
+  const fresh = name();
+  scope.stmts.push({ kind: "let", name: fresh, value });
+  return show(ctx, scope, key, ref(fresh, value.type, value.width), multiple);
+}
 
 /** Opens the loops of `axes` (those of more than one round, outermost first) around `write`. */
 export function nest(ctx: Context, axes: readonly Axis[], write: () => void): void {

@@ -6,6 +6,7 @@ import { InvariantError, invariant } from "../base/invariant.ts";
 import type { Axis, Value } from "../tile/ir.ts";
 import { alignedToFour, evenStep, offsetOf, plusTerm, writeAffine } from "./address.ts";
 import {
+  bindIn,
   type Context,
   type Coords,
   dependsOn,
@@ -21,13 +22,14 @@ import {
   registerName,
   registersOf,
   type Stored,
+  show,
   sum,
   vectorAxis,
   within,
 } from "./context.ts";
 import { add, and, component, identity, joinOp, laneType, less, lit, min, mul, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
-import { bindIn, childScope, find, homeOf } from "./scope.ts";
+import { childScope, find, homeOf } from "./scope.ts";
 import { elementOf, rawLocal } from "./storage.ts";
 
 export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null): Expr {
@@ -71,6 +73,7 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
       return arg.type === type ? arg : bind(ctx, v, c, along, () => ({ kind: "cast", arg, type, width: arg.width }));
     }
     case "reduce":
+      ctx.begun.add(v.id);
       return group(ctx, v, c, along, (native) =>
         d.op === "argmax" ? reduceArg(ctx, v, d.axis, d.arg) : reduce(ctx, v, d, native),
       );
@@ -117,9 +120,7 @@ function bind(ctx: Context, v: Value, c: Coords, along: Axis | null, make: () =>
     ctx.facts.depth.get(v.id) ?? 0,
   );
   const value = within(ctx, home, make);
-  const bound = bindIn(home, keyOf(ctx, v, c, along), () => registerName(ctx, nameOf(v), v, c), value);
-  if (bound.kind === "ref" && !ctx.names.has(bound.name)) ctx.names.set(bound.name, { level: home.level, multiple: 1 });
-  return bound;
+  return bindIn(ctx, home, keyOf(ctx, v, c, along), () => registerName(ctx, nameOf(v), v, c), value);
 }
 
 export const nameOf = (v: Value): string =>
@@ -142,11 +143,8 @@ function group(ctx: Context, v: Value, c: Coords, along: Axis | null, write: (na
     return hit;
   });
 }
-export const settle = (ctx: Context, v: Value, c: Coords, along: Axis | null, value: Expr): void => {
-  const bound = bindIn(ctx.scope, keyOf(ctx, v, c, along), () => registerName(ctx, nameOf(v), v, c), value);
-  if (bound.kind === "ref" && !ctx.names.has(bound.name))
-    ctx.names.set(bound.name, { level: ctx.scope.level, multiple: 1 });
-};
+export const settle = (ctx: Context, v: Value, c: Coords, along: Axis | null, value: Expr): Expr =>
+  bindIn(ctx, ctx.scope, keyOf(ctx, v, c, along), () => registerName(ctx, nameOf(v), v, c), value);
 
 /** Element number of a register; past the end of a partial block it is the last element that exists. */
 function position(ctx: Context, a: Axis, c: Coords, v: Value): Expr {
@@ -162,11 +160,10 @@ function position(ctx: Context, a: Axis, c: Coords, v: Value): Expr {
     ctx.facts.depth.get(v.id) ?? 0,
   );
   const key = `inside ${a.id} ${u - place}`;
-  const known = find(ctx.scope, key);
   const last = lit(m.vector ? a.extent - 4 : a.extent - 1);
-  const inside = known ?? bindIn(home, key, () => ctx.fresh(a.name), min(sum(first.refs, first.constant), last));
-  if (!known && inside.kind === "ref" && !ctx.names.has(inside.name))
-    ctx.names.set(inside.name, { level: home.level, multiple: m.vector ? 4 : 1 });
+  const inside =
+    find(ctx.scope, key) ??
+    bindIn(ctx, home, key, () => ctx.fresh(a.name), min(sum(first.refs, first.constant), last), m.vector ? 4 : 1);
   return add(inside, lit(place));
 }
 
@@ -243,8 +240,7 @@ function spread(ctx: Context, v: Value, d: Load, c: Coords, side: Axis | null): 
     push(ctx, { kind: "let", name, value: { kind: "load", buffer: d.buffer, index, type, width } });
     for (const [k, n] of four.entries()) {
       const given = op("quad_broadcast", [ref(name, type, width), lit(k)], type, width);
-      const bound = bindIn(home, keyOf(ctx, v, n, side), () => registerName(ctx, nameOf(v), v, n), given);
-      if (bound.kind === "ref") ctx.names.set(bound.name, { level: home.level, multiple: 1 });
+      bindIn(ctx, home, keyOf(ctx, v, n, side), () => registerName(ctx, nameOf(v), v, n), given);
     }
     return find(home, keyOf(ctx, v, c, side));
   });
@@ -252,8 +248,7 @@ function spread(ctx: Context, v: Value, d: Load, c: Coords, side: Axis | null): 
 }
 
 function keep(ctx: Context, v: Value, c: Coords, along: Axis, value: Expr): Expr {
-  settle(ctx, v, c, along, value);
-  return find(ctx.scope, keyOf(ctx, v, c, along))!;
+  return settle(ctx, v, c, along, value);
 }
 /** The axis along which four elements can be loaded at once: it alone moves the last index, and groups of four are aligned. */
 function sideBySide(ctx: Context, v: Value, d: Load, c: Coords): Axis | null {
@@ -304,7 +299,7 @@ function maskedSelect(ctx: Context, v: Value, native: Axis | null): void {
   );
   push(ctx, { kind: "if", cond: op("not", [ctx.full.get(v.id)!], "bool"), then: masked.stmts, else: [] });
   all.forEach((c, k) => {
-    ctx.scope.bound.set(keyOf(ctx, v, c, native), ref(names[k]!, laneType(v.dtype), native ? 4 : 1));
+    show(ctx, ctx.scope, keyOf(ctx, v, c, native), ref(names[k]!, laneType(v.dtype), native ? 4 : 1));
   });
 }
 
@@ -335,7 +330,7 @@ function reduce(ctx: Context, v: Value, d: Reduce, native: Axis | null): void {
     for (const [k, c] of all.entries())
       push(ctx, { kind: "set", name: names[k]!, value: join(ref(names[k]!, type, width), round(c)) });
   });
-  for (const [k, c] of all.entries()) ctx.scope.bound.set(keyOf(ctx, v, c, native), ref(names[k]!, type, width));
+  for (const [k, c] of all.entries()) show(ctx, ctx.scope, keyOf(ctx, v, c, native), ref(names[k]!, type, width));
 }
 
 /** The unrolled elements along `axis`, joined; missing ones of a partial block count as `none`. */
@@ -412,7 +407,7 @@ function reduceArg(ctx: Context, v: Value, axis: Axis, arg: Value): void {
         });
       }
   });
-  for (const [k, c] of all.entries()) ctx.scope.bound.set(keyOf(ctx, v, c, null), ref(index[k]!));
+  for (const [k, c] of all.entries()) show(ctx, ctx.scope, keyOf(ctx, v, c, null), ref(index[k]!));
 }
 
 /** Running sum over registers alone (a scan with rounds is kept in an array: storage.ts). */
@@ -424,8 +419,7 @@ function scan(ctx: Context, v: Value, axis: Axis, arg: Value): void {
       const cc = new Map(c).set(axis.id, u);
       const x = ctx.evaluate(arg, cc, null);
       running = running ? op("add", [running, x], laneType(v.dtype), 1) : x;
-      settle(ctx, v, cc, null, running);
-      running = find(ctx.scope, keyOf(ctx, v, cc, null))!;
+      running = settle(ctx, v, cc, null, running);
     }
   }
 }

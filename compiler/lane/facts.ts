@@ -19,6 +19,8 @@ export type Facts = {
   /** Reductions over an axis of several rounds that can share one loop: by the name of the loop. */
   readonly loops: ReadonlyMap<string, readonly Value[]>;
   readonly loopOf: ReadonlyMap<number, string>;
+  /** The first reduction to run over a value's rounds. A value kept in an array is filled in its loop, before any other needs it. */
+  readonly firstReader: ReadonlyMap<number, Value>;
   /** By carry: a sum over rounds that is added to the carry in place, within the loop that it shares. */
   readonly accumulated: ReadonlyMap<number, Accumulated>;
   /** Axes that re-indexing addresses at run time, for each value so addressed. */
@@ -178,8 +180,8 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
       if (sameAxes(seen, v.axes, mapping)) inlined.add(v.id);
     }
   }
-  const { loops, loopOf, accumulated } = shared;
-  return { uses, depth, stored, natural, inlined, addressed, loops, loopOf, accumulated };
+  const { loops, loopOf, accumulated, firstReader } = shared;
+  return { uses, depth, stored, natural, inlined, addressed, loops, loopOf, accumulated, firstReader };
 }
 
 type Reduction = Value & { readonly def: Extract<Value["def"], { kind: "reduce" }> };
@@ -254,7 +256,25 @@ function sharedLoops(
     )
       once.add(v.id);
   }
-  return { loops, loopOf, accumulated, once };
+
+  const inPlace = new Set([...accumulated.values()].map(({ sum }) => sum.id));
+  const readers = new Map<number, readonly Reduction[]>();
+  const firstReader = new Map<number, Value>();
+  for (const v of [...values].reverse()) {
+    const axes = looped(v.axes);
+    const mine = new Set<Reduction>();
+    for (const u of consumers.get(v.id) ?? [])
+      if (!isReduction(u)) for (const r of readers.get(u.id) ?? []) mine.add(r);
+      else if (!inPlace.has(u.id)) mine.add(u);
+    readers.set(v.id, [...mine]);
+    const same = [...mine].filter((r) => axes.some((a) => a.id === r.def.axis.id) && depth.get(r.id) === depth.get(v.id));
+    const first = same.reduce<Reduction | undefined>(
+      (best, r) => (best && stageOf(best, best.def.axis) <= stageOf(r, r.def.axis) ? best : r),
+      undefined,
+    );
+    if (first) firstReader.set(v.id, first);
+  }
+  return { loops, loopOf, accumulated, once, firstReader };
 }
 
 /** The carry is read once, on a path of single-use maps that ends in `next`. */

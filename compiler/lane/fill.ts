@@ -14,6 +14,7 @@ import {
   registerName,
   registersOf,
   type Stored,
+  show,
   vectorAxis,
   within,
 } from "./context.ts";
@@ -25,6 +26,11 @@ import { allocate, elementOf, setElement } from "./storage.ts";
 
 /** Gives a value an array of its own: filled as the loop at hand goes, or where the value's region begins to need it. */
 export function storeValue(ctx: Context, v: Value): void {
+  const reader = ctx.facts.firstReader.get(v.id);
+  if (reader && !ctx.begun.has(reader.id)) {
+    ctx.evaluate(reader, new Map(reader.axes.map((a) => [a.id, 0])), null);
+    if (ctx.stored.has(v.id)) return;
+  }
   const depth = ctx.facts.depth.get(v.id) ?? 0;
   const region = ctx.regions[depth]!;
   const target = allocate(ctx, v, nameOf(v));
@@ -65,6 +71,7 @@ function loopsAre(scope: Scope, region: Scope, axes: readonly Axis[]): boolean {
 /** One loop for all reductions of a stage, and for the sums that are added to arrays meanwhile. */
 export function runLoop(ctx: Context, name: string): void {
   const members = ctx.facts.loops.get(name) ?? [];
+  for (const m of members) ctx.begun.add(m.id);
   const pending = ctx.pending.get(name) ?? [];
   const first = members[0] ?? pending[0]!.sum;
   if (first.def.kind !== "reduce") return;
@@ -102,7 +109,7 @@ function openSum(ctx: Context, v: Value, d: Extract<Value["def"], { kind: "reduc
       }
     },
     close: () => {
-      for (const { c, name } of all) ctx.scope.bound.set(keyOf(ctx, v, c, along), ref(name, type, width));
+      for (const { c, name } of all) show(ctx, ctx.scope, keyOf(ctx, v, c, along), ref(name, type, width));
     },
   };
 }

@@ -11,6 +11,7 @@ import {
   registerName,
   registersOf,
   type Stored,
+  show,
   vectorAxis,
   within,
 } from "./context.ts";
@@ -41,7 +42,7 @@ export function lowerFold(ctx: Context, f: Fold): void {
   ctx.regions.push(body);
   const counter = loopHeader(ctx, f, body);
   within(ctx, body, () => {
-    for (const [k, p] of places.entries()) show(ctx, f.carry[k]!, p);
+    for (const [k, p] of places.entries()) openTo(ctx, f.carry[k]!, p);
     applyBounds(ctx, f);
     lowerBody(ctx, f.body);
     update(ctx, f, places);
@@ -55,7 +56,7 @@ export function lowerFold(ctx: Context, f: Fold): void {
     step: counter.step,
     body: body.stmts,
   });
-  for (const [k, p] of places.entries()) show(ctx, f.results[k]!, p);
+  for (const [k, p] of places.entries()) openTo(ctx, f.results[k]!, p);
 }
 
 function loopHeader(
@@ -65,8 +66,7 @@ function loopHeader(
 ): { readonly name: string; readonly below: number; readonly step: number } {
   if (f.over.kind === "steps") {
     const name = ctx.fresh(f.over.step.name ?? "step");
-    ctx.names.set(name, { level: body.level, multiple: 1 });
-    body.bound.set(keyOf(ctx, f.over.step, new Map(), null), ref(name));
+    show(ctx, body, keyOf(ctx, f.over.step, new Map(), null), ref(name));
     return { name, below: f.over.count, step: 1 };
   }
   const axis = f.over.axis;
@@ -103,11 +103,11 @@ function openPlace(ctx: Context, carry: Value, init: Value, result: Value): Plac
 const wide = (e: Expr, along: Axis | null): Expr => (along && e.width === 1 ? vec([e, e, e, e]) : e);
 
 /** Lets a value be read from a place. */
-function show(ctx: Context, v: Value, p: Place): void {
+function openTo(ctx: Context, v: Value, p: Place): void {
   if (p.kind === "array") ctx.stored.set(v.id, p.stored);
   else
     for (const { c, name } of p.all)
-      ctx.scope.bound.set(keyOf(ctx, v, c, p.along), ref(name, laneType(v.dtype), p.along ? 4 : 1));
+      show(ctx, ctx.scope, keyOf(ctx, v, c, p.along), ref(name, laneType(v.dtype), p.along ? 4 : 1));
 }
 
 function applyBounds(ctx: Context, f: Fold): void {

@@ -31,6 +31,7 @@ export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
     regions: [top],
     arrays: [],
     stored: new Map(),
+    begun: new Set(),
     filling: new Set(),
     names: new Map(),
     starts: new Map(),

@@ -2,7 +2,6 @@
  * Where statements go while a kernel is written: nested scopes, each with the loop that opened it and the names that
  * were bound in it. A value is bound in the outermost scope in which all that it depends on is at hand.
  */
-import { ref } from "./expr.ts";
 import type { Expr, LaneStmt } from "./ir.ts";
 
 export type Scope = {
@@ -93,16 +92,3 @@ const reserved = new Set(
     "any all exp2 log2 inverseSqrt fma round trunc ceil vec2 vec3 vec4 pack2x16float unpack2x16float saturate transpose"
   ).split(" "),
 );
-
-/** A name whose value is known to be there: a `let` in `scope`, or what was already a name or a literal. */
-export function bindIn(scope: Scope, key: string, name: () => string, value: Expr): Expr {
-  if (value.kind === "lit" || value.kind === "ref") {
-    scope.bound.set(key, value);
-    return value;
-  }
-  const fresh = name();
-  scope.stmts.push({ kind: "let", name: fresh, value });
-  const r = ref(fresh, value.type, value.width);
-  scope.bound.set(key, r);
-  return r;
-}

@@ -3,6 +3,7 @@
  * where that provably changes nothing, and a `where` whose condition holds throughout a block is not tested there.
  */
 
+import type { DType } from "../core/ir.ts";
 import { idleWithout } from "./idle.ts";
 import { both, known, type Maker, truth, truthOf } from "./intervals.ts";
 import type { Axis, Bounds, Fold, Kernel, Stmt, Value } from "./ir.ts";
@@ -34,7 +35,8 @@ function boundFold(fold: Fold, kernel: Kernel, counter: { next: number }): Fold 
 
   const full: { select: Value; when: Value }[] = [];
   for (const v of here) {
-    if (v.def.kind !== "map" || v.def.op !== "select" || !dependsOn(v.def.args[0]!, axis)) continue;
+    if (!isFloat(v.dtype) || v.def.kind !== "map" || v.def.op !== "select" || !dependsOn(v.def.args[0]!, axis))
+      continue;
     const { must } = truthOf(maker, v.def.args[0]!);
     if (known(must) === 0) continue;
     full.push({ select: v, when: must });
@@ -48,6 +50,7 @@ function boundFold(fold: Fold, kernel: Kernel, counter: { next: number }): Fold 
   return { ...inner, bounds };
 }
 
+const isFloat = (d: DType): boolean => d === "f32" || d === "f16" || d === "bf16";
 const dependsOn = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 
 /** Conditions that are not part of a larger one. */
