@@ -156,7 +156,8 @@ function globalsIn({ path, text }: File): readonly string[] {
     if (ts.isIdentifier(node) && foreign.test(node.text)) {
       const { parent } = node;
       const binds = "name" in parent && parent.name === node;
-      const member = ts.isPropertyAccessExpression(parent) || ts.isPropertyAssignment(parent) || ts.isPropertySignature(parent);
+      const member =
+        ts.isPropertyAccessExpression(parent) || ts.isPropertyAssignment(parent) || ts.isPropertySignature(parent);
       if (binds && !member) own.add(node.text);
       else if (!binds) used.add(node.text);
     }

@@ -40,11 +40,40 @@ export type Lit = { readonly kind: "lit"; readonly value: number; readonly type:
 export type Atom = Var | Lit;
 
 export type Unary =
-  | "neg" | "not" | "exp" | "exp2" | "log" | "log2" | "sqrt" | "rsqrt" | "tanh" | "sigmoid" | "sin" | "cos" | "abs"
-  | "floor" | "sign" | "stop_gradient";
+  | "neg"
+  | "not"
+  | "exp"
+  | "exp2"
+  | "log"
+  | "log2"
+  | "sqrt"
+  | "rsqrt"
+  | "tanh"
+  | "sigmoid"
+  | "sin"
+  | "cos"
+  | "abs"
+  | "floor"
+  | "sign"
+  | "stop_gradient";
 /** `div` on integers is floor division, `mod` its non-negative remainder (sign of the divisor); comparisons give bool. */
 export type Binary =
-  | "add" | "sub" | "mul" | "div" | "mod" | "pow" | "min" | "max" | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "and" | "or";
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "mod"
+  | "pow"
+  | "min"
+  | "max"
+  | "eq"
+  | "ne"
+  | "lt"
+  | "le"
+  | "gt"
+  | "ge"
+  | "and"
+  | "or";
 export type ReduceKind = "sum" | "max" | "min" | "prod" | "any" | "all";
 
 /** What one entry of `x[…]` does. `arg` is the place of an operand: `x` is 0, the first after it 1. */
@@ -137,7 +166,9 @@ export type Index = {
 export type FoldEqn = {
   readonly kind: "fold";
   /** `step`: i32, 0 … count-1. In a blocked fold there is an index instead. */
-  readonly over: { readonly kind: "steps"; readonly count: Dim; readonly step: Var } | { readonly kind: "blocks"; readonly index: Index };
+  readonly over:
+    | { readonly kind: "steps"; readonly count: Dim; readonly step: Var }
+    | { readonly kind: "blocks"; readonly index: Index };
   readonly carry: readonly Var[];
   readonly init: readonly Atom[];
   /** Results: the next carry, then one atom for each collected array. */
@@ -166,7 +197,10 @@ export type TilesEqn = {
 export type Eqn = OpEqn | FoldEqn | IfEqn | TilesEqn;
 export type Block = { readonly eqns: readonly Eqn[]; readonly results: readonly Atom[] };
 
-export type Mesh = { readonly name: string; readonly axes: readonly { readonly name: string; readonly size: number }[] };
+export type Mesh = {
+  readonly name: string;
+  readonly axes: readonly { readonly name: string; readonly size: number }[];
+};
 /** One entry for each dimension: the axes that split it, major first, and how. */
 export type Spec = readonly { readonly axes: readonly string[]; readonly layout: Layout }[];
 /** One array at the edge of a program. `path` is how the command line names it: `q`, `params.w1`, or `` for a sole result. */

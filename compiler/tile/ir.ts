@@ -68,7 +68,11 @@ export type Def =
   /** Running sum along an axis (inclusive). Depends on the axis. */
   | { readonly kind: "scan"; readonly op: "sum"; readonly axis: Axis; readonly arg: Value }
   /** `arg` with the elements of some of its axes replaced by other (global, in-range) element numbers. */
-  | { readonly kind: "at"; readonly arg: Value; readonly bind: readonly { readonly axis: Axis; readonly index: Value }[] }
+  | {
+      readonly kind: "at";
+      readonly arg: Value;
+      readonly bind: readonly { readonly axis: Axis; readonly index: Value }[];
+    }
   /** The carried value of the fold around it, or the result of a fold before it. */
   | { readonly kind: "carry"; readonly fold: number; readonly place: number }
   | { readonly kind: "result"; readonly fold: number; readonly place: number };
@@ -83,7 +87,9 @@ export type Stmt = { readonly kind: "let"; readonly value: Value } | Fold;
 export type Fold = {
   readonly kind: "fold";
   readonly id: number;
-  readonly over: { readonly kind: "blocks"; readonly axis: Axis } | { readonly kind: "steps"; readonly count: number; readonly step: Value };
+  readonly over:
+    | { readonly kind: "blocks"; readonly axis: Axis }
+    | { readonly kind: "steps"; readonly count: number; readonly step: Value };
   readonly carry: readonly Value[];
   readonly init: readonly Value[];
   readonly body: readonly Stmt[];
@@ -107,10 +113,17 @@ export type Bounds = {
 };
 
 /** bool is stored as u32; f16 and bf16 two to a word. */
-export type BufferParam = { readonly name: string; readonly dtype: DType; readonly shape: readonly number[]; readonly access: "read" | "write" | "update" };
+export type BufferParam = {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly access: "read" | "write" | "update";
+};
 export type Store = { readonly buffer: number; readonly index: readonly Value[]; readonly value: Value };
 /** What a launch passes besides buffers: an i32 known to the host. */
-export type Scalar = { readonly kind: "axis_index"; readonly axes: readonly string[] } | { readonly kind: "step"; readonly loop: number };
+export type Scalar =
+  | { readonly kind: "axis_index"; readonly axes: readonly string[] }
+  | { readonly kind: "step"; readonly loop: number };
 
 /** `buffers`: inputs first, then outputs. An `update` buffer is read nowhere and written in part. */
 export type Kernel = {
@@ -124,7 +137,12 @@ export type Kernel = {
 };
 
 /** An array in a device's memory. Its shape is only for people: a reshape of an array is the same array. */
-export type ArrayInfo = { readonly id: number; readonly name: string; readonly dtype: DType; readonly shape: readonly number[] };
+export type ArrayInfo = {
+  readonly id: number;
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+};
 
 /** What one device does, in order, over arrays that are each written once. */
 export type HostStep =
@@ -148,7 +166,12 @@ export type HostStep =
       readonly id: number;
       readonly count: number;
       /** `inside` is `init` in the first step and the last step's `next` after; `out` is the last `next`, null where nobody reads it. */
-      readonly carry: readonly { readonly init: number; readonly inside: number; readonly next: number; readonly out: number | null }[];
+      readonly carry: readonly {
+        readonly init: number;
+        readonly inside: number;
+        readonly next: number;
+        readonly out: number | null;
+      }[];
       readonly body: readonly HostStep[];
     };
 /** `shift`: to the device `offset + perStep * step(loop)` further round. */
