@@ -204,8 +204,6 @@ const plain: Partial<Record<LaneOp, string>> = {
   log2: "log2",
   sqrt: "sqrt",
   rsqrt: "inverseSqrt",
-  sin: "sin",
-  cos: "cos",
   abs: "abs",
   floor: "floor",
   min: "min",
@@ -292,6 +290,10 @@ function operation(ctx: Emit, e: OpExpr, rank: number): string {
       return `(1.0 / (1.0 + exp(-${arg(0, 9)})))`;
     case "tanh":
       return `tanh(clamp(${arg(0)}, ${wide ? "vec4<f32>(-10.0), vec4<f32>(10.0)" : "-10.0, 10.0"}))`;
+    case "sin":
+    case "cos":
+      ctx.used.add("trig");
+      return `${e.op === "sin" ? "sine" : "cosine"}${wide ? "4" : ""}(${arg(0)})`;
     case "sign":
       return type === "u32" ? `min(${arg(0)}, ${wide ? "vec4<u32>(1u)" : "1u"})` : `sign(${arg(0)})`;
     case "mod":
