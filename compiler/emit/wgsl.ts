@@ -291,9 +291,9 @@ function operation(ctx: Emit, e: OpExpr, rank: number): string {
     case "tanh":
       return `tanh(clamp(${arg(0)}, ${wide ? "vec4<f32>(-10.0), vec4<f32>(10.0)" : "-10.0, 10.0"}))`;
     case "sin":
+      return call(ctx, wide ? "sine4" : "sine", arg(0));
     case "cos":
-      ctx.used.add("trig");
-      return `${e.op === "sin" ? "sine" : "cosine"}${wide ? "4" : ""}(${arg(0)})`;
+      return call(ctx, wide ? "cosine4" : "cosine", arg(0));
     case "sign":
       return type === "u32" ? `min(${arg(0)}, ${wide ? "vec4<u32>(1u)" : "1u"})` : `sign(${arg(0)})`;
     case "mod":

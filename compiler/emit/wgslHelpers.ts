@@ -19,35 +19,6 @@ const floatPow = (name: string, t: string, one: string): string =>
   let odd = floor(b * 0.5) * 2.0 != b;
   return select(size, -size, (a < ${one.replace("1.0", "0.0")}) ${t === "f32" ? "&&" : "&"} odd);
 }`;
-/**
- * WGSL promises sin and cos only to 2^-11, and only near 0. So: x - k·π/2 exactly, k split in two and π/2 in parts of 13
- * bits so that every product fits a float, good to |x| < 10^6; then the polynomials of Cephes (sinf.c, S. Moshier) on
- * [-π/4, π/4], absolute error about 10^-7.
- */
-const trig = `fn angle_rest(x: f32, k: f32) -> f32 {
-  let high = floor(k * 0.0009765625) * 1024.0;
-  let low = k - high;
-  var r = x;
-  r = (r - high * 1.570556640625) - low * 1.570556640625;
-  r = (r - high * 0.0002396702766418457) - low * 0.0002396702766418457;
-  r = (r - high * 1.5890691429376602e-08) - low * 1.5890691429376602e-08;
-  return r - k * 2.5632829192545614e-12;
-}
-fn sine_quarters(x: f32, quarters: i32) -> f32 {
-  let k = round(x * 0.6366197723675814);
-  let r = angle_rest(x, k);
-  let z = r * r;
-  let s = ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1) * z * r + r;
-  let c = ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2) * z * z - 0.5 * z + 1.0;
-  let turn = (i32(k) + quarters) & 3;
-  let value = select(s, c, (turn & 1) == 1);
-  return select(value, -value, turn >= 2);
-}
-fn sine(x: f32) -> f32 { return sine_quarters(x, 0); }
-fn cosine(x: f32) -> f32 { return sine_quarters(x, 1); }
-fn sine4(x: vec4<f32>) -> vec4<f32> { return vec4<f32>(sine(x.x), sine(x.y), sine(x.z), sine(x.w)); }
-fn cosine4(x: vec4<f32>) -> vec4<f32> { return vec4<f32>(cosine(x.x), cosine(x.y), cosine(x.z), cosine(x.w)); }`;
-
 const intPow = (name: string, t: string, suffix: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {
   var result = 1${suffix};
@@ -87,7 +58,6 @@ export const helpers = {
   sine4: sine("sine4", true, 0),
   cosine: sine("cosine", false, 1),
   cosine4: sine("cosine4", true, 1),
-  trig,
   floor_div: floorDiv("floor_div", "i32", "0"),
   floor_div4: floorDiv("floor_div4", "vec4<i32>", "vec4<i32>(0)"),
   floor_mod: floorMod("floor_mod", "i32", "0"),
