@@ -12,7 +12,7 @@ import type { Atom, Block, DType, Eqn, FoldEqn, OpEqn, Program, Route, TilesEqn,
 import { ringSize } from "../core/mesh-layout.ts";
 import { emitKernel } from "./fuse/kernel.ts";
 import { kernelName, uniqueName } from "./fuse/names.ts";
-import { type Cluster, type Plan, planRegion, readsOf, spaceOf } from "./fuse/plan.ts";
+import { type Cluster, coneOf, type Plan, planRegion, readsOf, spaceOf } from "./fuse/plan.ts";
 import { prepare } from "./fuse/prepare.ts";
 import { indexKey } from "./fuse/relate.ts";
 import type { Captured, KernelSpec, StoreDim, StoreSpec } from "./fuse/spec.ts";
@@ -100,7 +100,7 @@ function region(
     isArray: (v: Var) => env.get(v.id)?.kind === "array",
     isInline: (v: Var) => env.get(v.id)?.kind !== "array",
   };
-  const plan = planRegion(eqns, results, outer);
+  const plan = planRegion(eqns, results, outer, s.options.maxBuffers ?? 8);
   const r: RegionState = {
     s,
     plan,
@@ -281,9 +281,12 @@ function launch(
   r.steps.push({ kind: "launch", kernel: number, buffers: [...reads, ...written], updates });
 }
 
+const nameOf = (a: Atom): string | undefined => (a.kind === "var" ? a.name : undefined);
 function emitTiles(r: RegionState, e: TilesEqn): void {
-  const named = e.outs.find((v) => v.name !== undefined)?.name;
-  const name = uniqueName(r.s.kernelNames, named ?? `tiles_${e.indices.map((i) => i.name).join("_")}`);
+  const hints = e.outs.map((v, k) => v.name ?? nameOf(e.body.results[k]!));
+  const known = [...new Set(hints.filter((h) => h !== undefined))];
+  const plain = `tiles_${e.indices.map((i) => i.name).join("_")}`;
+  const name = uniqueName(r.s.kernelNames, known.length > 0 ? known.join("_") : plain);
   // What it captures comes before it.
   for (const v of readsOf(e)) capture(r, v);
   const stores = e.outs.map((out, k): StoreSpec => {
@@ -297,7 +300,7 @@ function emitTiles(r: RegionState, e: TilesEqn): void {
       return { size: index ? index.size : out.type.shape[d]!, value: at, grid };
     });
     const shape = out.type.shape as readonly number[];
-    return { name: out.name ?? name, shape, access: "write", value, dims };
+    return { name: hints[k] ?? name, shape, access: "write", value, dims };
   });
   const grid = e.indices.map((i) => ({
     key: indexKey(i),
@@ -326,7 +329,7 @@ function emitCluster(r: RegionState, c: Cluster): void {
   invariant(!r.emitted.has(c.id), "a kernel does not wait for itself");
   r.emitted.add(c.id);
   const members = new Set(c.members);
-  const body = cone(r, members);
+  const body = coneOf(r.plan, r.defs, members, members).eqns;
   const eqnOf = (id: number): OpEqn => r.defs.get(id) as OpEqn;
   const roots = [...members].filter((id) => r.plan.stored.has(id)).map(eqnOf);
   roots.sort((x, y) => body.indexOf(x) - body.indexOf(y));
@@ -378,28 +381,4 @@ function emitCluster(r: RegionState, c: Cluster): void {
     roots.map((e) => e.out),
     from,
   );
-}
-/** The equations that a kernel computes: its members, and what they need that is in no array. */
-function cone(r: RegionState, members: ReadonlySet<number>): readonly OpEqn[] {
-  const found = new Map<number, OpEqn>();
-  const order: OpEqn[] = [];
-  const visit = (v: Var): void => {
-    if (found.has(v.id)) return;
-    const e = r.defs.get(v.id);
-    if (!isInside(r, v, members) || e?.kind !== "op") return;
-    found.set(v.id, e);
-    const args = r.plan.updates.has(v.id) ? e.args.slice(1) : e.args;
-    for (const a of args) if (a.kind === "var") visit(a);
-    order.push(e);
-  };
-  for (const id of members) visit((r.defs.get(id) as OpEqn).out);
-  return order;
-}
-/** Whether a kernel with these members computes a value, rather than read it. */
-function isInside(r: RegionState, v: Var, members: ReadonlySet<number>): boolean {
-  if (members.has(v.id)) return true;
-  const e = r.defs.get(v.id);
-  if (e?.kind !== "op" || e.op === "ppermute" || r.plan.clusterOf.has(v.id)) return false;
-  const view = r.plan.views.get(v.id);
-  return view ? isInside(r, view, members) : true;
 }

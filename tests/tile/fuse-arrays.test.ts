@@ -10,7 +10,7 @@ const whole = (rank: number) => spec(...Array.from({ length: rank }, () => []));
 const on = (
   shapes: readonly (readonly number[])[],
   ranks: readonly number[],
-  body: (b: Builder, ...xs: Var[]) => Atom[],
+  body: (b: Builder, ...xs: Var[]) => readonly Atom[],
 ): Program =>
   program(
     one,
@@ -237,4 +237,41 @@ describe("loops of array code", () => {
       });
       expectSame(p);
     });
+});
+
+describe("limits", () => {
+  const total = (b: Builder, x: Atom): Var => emit(b, "reduce", { kind: "sum", dims: [0, 1], keep: false }, x);
+  test("a sum of very many elements is a sum of partial sums", () => {
+    const p = on([[64, 96]], [0], (b, x) => [total(b, emit(b, "mul", {}, x!, x!))]);
+    const { kernels } = expectSame(p);
+    expect(kernels.length).toBe(2);
+    expect(kernels[0]!.grid.map((a) => a.extent)).toEqual([48]);
+  });
+  test("and so is a product with few results", () => {
+    const p = on([[2, 4096], [4096]], [1], (b, x, y) => [
+      emit(b, "einsum", { ins: [["m", "k"], ["k"]], out: ["m"] }, x!, y!),
+    ]);
+    expect(expectSame(p).kernels.map((k) => k.grid.length)).toEqual([2, 1]);
+  });
+  test("a kernel that would read too many arrays is cut in two", () => {
+    const shapes = Array.from({ length: 10 }, () => [5]);
+    const p = on(shapes, [1], (b, ...xs) => [
+      xs.reduce((x, y) => emit(b, "add", {}, emit(b, "mul", {}, x, lit(0.5)), y)),
+    ]);
+    for (const maxBuffers of [4, 8, 11]) {
+      const { kernels } = expectSame(p, { maxBuffers });
+      expect(Math.max(...kernels.map((k) => k.buffers.length))).toBeLessThanOrEqual(maxBuffers);
+      if (maxBuffers === 11) expect(kernels.length).toBe(1);
+    }
+  });
+  test("initial values of one size are filled by one kernel", () => {
+    const zero = (b: Builder): Var => emit(b, "full", { shape: [4] }, lit(0));
+    const p = on([[4]], [1, 1], (b, x) =>
+      fold(b, 2, [zero(b), emit(b, "full", { shape: [4] }, lit(-1))], (c, _, [u, v]) => [
+        emit(c, "add", {}, u!, x!),
+        emit(c, "max", {}, v!, u!),
+      ]),
+    );
+    expect(expectSame(p).steps.filter((s) => s.kind === "launch").length).toBe(1);
+  });
 });

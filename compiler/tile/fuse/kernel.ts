@@ -28,6 +28,7 @@ export function emitKernel(spec: KernelSpec): EmittedKernel {
   const reads: { array: number; param: BufferParam }[] = [];
   const local = new Map<number, Source>();
   const axes = new Map<string, Axis>();
+  let inner = 0;
   const size = (d: Dim, span: Span | undefined): number => numericSize(indices, d, span ?? spec.span);
   const bufferOf = (c: Extract<Captured, { kind: "array" }>, dtype: DType): number => {
     const k = reads.findIndex((r) => r.array === c.array && String(r.param.shape) === String(c.shape));
@@ -63,7 +64,7 @@ export function emitKernel(spec: KernelSpec): EmittedKernel {
     if (!axis) {
       invariant(!key.startsWith("index "), "a block's axis is used inside its loop");
       axis = newAxis(b, {
-        name: innerName(axes.size),
+        name: innerName(inner++),
         role: "inner",
         extent: size(d, spec.span),
         block: size(d, spec.span),

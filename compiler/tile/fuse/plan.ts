@@ -49,10 +49,22 @@ type Region = {
   readonly consumers: ReadonlyMap<number, readonly Eqn[]>;
 };
 
-export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer: Outer): Plan {
+/** `maxBuffers`: the most arrays that a kernel may read and write. */
+export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer: Outer, maxBuffers: number): Plan {
   const r = regionOf(eqns, results, outer);
+  const forced = new Set<number>();
+  for (;;) {
+    const plan = planWith(r, forced);
+    mergeFills(r, plan, maxBuffers);
+    const more = [...new Set(plan.clusterOf.values())].flatMap((c) => partOfTooMuch(r, plan, c, maxBuffers) ?? []);
+    if (more.length === 0) return plan;
+    for (const v of more) forced.add(v);
+  }
+}
+/** A plan in which the values of `forced` are stored by kernels of their own. */
+function planWith(r: Region, forced: ReadonlySet<number>): Plan & { readonly clusterOf: Map<number, Cluster> } {
   const inline = inlineValues(r);
-  const { stored, views, updates, alone } = storedValues(r, inline);
+  const { stored, views, updates, alone } = storedValues(r, inline, forced);
   const anchors = anchorsOf(r, stored, views);
   const clusterOf = new Map<number, Cluster>();
   const clusters: Cluster[] = [];
@@ -65,6 +77,84 @@ export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer
     if (!joined) stored.add(v.id);
   }
   return { clusterOf, stored, views, updates, inline };
+}
+
+/** Whether a kernel with these members computes a value, rather than read it. */
+export function isInside(
+  p: Pick<Plan, "clusterOf" | "views">,
+  defs: ReadonlyMap<number, Eqn>,
+  v: Var,
+  members: ReadonlySet<number>,
+): boolean {
+  if (members.has(v.id)) return true;
+  const e = defs.get(v.id);
+  if (e?.kind !== "op" || e.op === "ppermute" || p.clusterOf.has(v.id)) return false;
+  const view = p.views.get(v.id);
+  return view ? isInside(p, defs, view, members) : true;
+}
+/** What a kernel computes, operands first, and the variables that it reads. */
+export function coneOf(
+  p: Pick<Plan, "clusterOf" | "views" | "updates">,
+  defs: ReadonlyMap<number, Eqn>,
+  roots: Iterable<number>,
+  members: ReadonlySet<number>,
+): { readonly eqns: readonly OpEqn[]; readonly reads: ReadonlySet<number> } {
+  const eqns: OpEqn[] = [];
+  const reads = new Set<number>();
+  const seen = new Set<number>();
+  const visit = (v: Var): void => {
+    if (seen.has(v.id)) return;
+    seen.add(v.id);
+    const e = defs.get(v.id);
+    if (!isInside(p, defs, v, members) || e?.kind !== "op") {
+      reads.add(v.id);
+      return;
+    }
+    const args = p.updates.has(v.id) ? e.args.slice(1) : e.args;
+    for (const a of args) if (a.kind === "var") visit(a);
+    eqns.push(e);
+  };
+  for (const id of roots) visit((defs.get(id) as OpEqn).out);
+  return { eqns, reads };
+}
+
+/** A value inside a kernel that binds too many arrays: stored by a kernel of its own, it takes some of them away. */
+function partOfTooMuch(r: Region, p: Plan, c: Cluster, maxBuffers: number): number | undefined {
+  const { eqns, reads } = coneOf(p, r.defs, c.members, c.members);
+  const writes = [...c.members].filter((v) => p.stored.has(v)).length;
+  if (reads.size + writes <= maxBuffers) return undefined;
+  let best: { readonly v: number; readonly reads: number } | undefined;
+  for (const e of eqns) {
+    const v = e.out.id;
+    if (p.stored.has(v) || p.views.has(v)) continue;
+    const part = coneOf(p, r.defs, [v], c.members).reads.size;
+    if (part >= 2 && part < maxBuffers && part < reads.size + writes - 1 && part > (best?.reads ?? 0))
+      best = { v, reads: part };
+  }
+  return best?.v;
+}
+/** Kernels that read nothing and run over the same sizes are one. */
+function mergeFills(r: Region, p: Plan & { readonly clusterOf: Map<number, Cluster> }, maxBuffers: number): void {
+  const bySizes = new Map<string, Cluster>();
+  for (const c of new Set(p.clusterOf.values())) {
+    const [only] = c.members;
+    if (c.heavy || c.members.size > 1 || p.updates.has(only!)) continue;
+    if (coneOf(p, r.defs, c.members, c.members).reads.size > 0) continue;
+    const sizes = [...c.extents.values()].join();
+    const first = bySizes.get(sizes);
+    if (!first || first.members.size >= maxBuffers) {
+      bySizes.set(sizes, c);
+      continue;
+    }
+    const axes = [...first.grid];
+    let next = 0;
+    first.axes.set(
+      only!,
+      c.axes.get(only!)!.map((a) => (a === undefined ? undefined : axes[next++])),
+    );
+    first.members.add(only!);
+    p.clusterOf.set(only!, first);
+  }
 }
 
 function regionOf(eqns: readonly Eqn[], results: readonly Atom[], outer: Outer): Region {
@@ -116,9 +206,9 @@ type Stored = {
   readonly alone: Set<number>;
 };
 /** What must be in memory, from the last equation to the first. */
-function storedValues(r: Region, inline: ReadonlySet<number>): Stored {
-  const stored = new Set<number>();
-  const found: Stored = { stored, views: new Map(), updates: new Set(), alone: new Set() };
+function storedValues(r: Region, inline: ReadonlySet<number>, forced: ReadonlySet<number>): Stored {
+  const stored = new Set(forced);
+  const found: Stored = { stored, views: new Map(), updates: new Set(), alone: new Set(forced) };
   const must = (a: Atom): void => {
     if (a.kind === "var" && opOf(r, a)) stored.add(a.id);
   };

@@ -3,19 +3,21 @@
  * literals where an array is asked for, nothing that nobody reads.
  *
  *   if c { a } else { b }          both branches, then select c a b
+ *   sum of very many elements      the sum of partial sums (split.ts)
  *   fold … collect { (next, e) }   a carry more: the stacked array, of which each step updates its row
  */
 import { type Dim, dimMul } from "../../base/dim.ts";
 import { invariant } from "../../base/invariant.ts";
 import type { Atom, Block, Eqn, FoldEqn, IfEqn, OpEqn, Program, Type, Var } from "../../core/ir.ts";
 import { freeVars, mapEqn, nextId, operandsOf, outsOf } from "../../core/walk.ts";
+import { splitReduction } from "./split.ts";
 import { NotSupported } from "./unsupported.ts";
 
-type State = { readonly names: Map<number, Atom>; nextId: number };
+type State = { readonly names: Map<number, Atom>; nextId: number; inTiles: boolean };
 
 /** The same program in the form that kernels are cut from. Throws {@link NotSupported}. */
 export function prepare(p: Program): Program {
-  const state: State = { names: new Map(), nextId: nextId(p) };
+  const state: State = { names: new Map(), nextId: nextId(p), inTiles: false };
   const body = plain(state, p.body);
   const results: Atom[] = [];
   const eqns = [...body.eqns];
@@ -60,8 +62,12 @@ function plainEqn(s: State, original: Eqn): readonly Eqn[] {
       return plainIf(s, e);
     case "fold":
       return plainFold(s, e);
-    case "tiles":
-      return [{ ...e, body: plain(s, e.body) }];
+    case "tiles": {
+      s.inTiles = true;
+      const body = plain(s, e.body);
+      s.inTiles = false;
+      return [{ ...e, body }];
+    }
   }
 }
 function plainOp(s: State, e: OpEqn): readonly Eqn[] {
@@ -70,6 +76,8 @@ function plainOp(s: State, e: OpEqn): readonly Eqn[] {
     return [];
   }
   if (e.op === "concat") return concat(s, e);
+  const split = s.inTiles ? undefined : splitReduction(e, (type, name) => fresh(s, type, name));
+  if (split) return split;
   if (e.op !== "ppermute") return [e];
   const eqns: Eqn[] = [];
   const args = [asVar(s, e.args[0]!, eqns)];
