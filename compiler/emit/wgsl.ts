@@ -301,10 +301,20 @@ function operation(ctx: Emit, e: OpExpr, rank: number): string {
     case "pow":
       return power(ctx, e, arg, wide);
     case "random_uniform":
-      return unreachable(e.op as never, "op without a spelling in WGSL");
+      return randomUniform(ctx, e);
     default:
       return unreachable(e.op as never, "op without a spelling in WGSL");
   }
+}
+
+/** The upper 24 of the bits that come of a key and counters, absorbed two at a time. */
+function randomUniform(ctx: Emit, e: OpExpr): string {
+  ctx.used.add("threefry");
+  const [key, ...counters] = e.args.map((a) => (a.type === "u32" ? expr(ctx, a) : `u32(${expr(ctx, a)})`));
+  let state = `vec2<u32>(${key}, ${counters.length}u)`;
+  for (let i = 0; i < Math.max(1, counters.length); i += 2)
+    state = `threefry(${state}, vec2<u32>(${counters[i] ?? "0u"}, ${counters[i + 1] ?? "0u"}))`;
+  return `(f32(${state}.x >> 8u) * 5.9604644775390625e-8)`;
 }
 
 function power(ctx: Emit, e: OpExpr, arg: (k: number, r?: number) => string, wide: boolean): string {

@@ -53,7 +53,25 @@ const sine = (name: string, wide: boolean, quarter: number): string => {
 }`;
 };
 
+/** Threefry-2x32, 20 rounds (Salmon et al., SC'11), as core/threefry.ts has it. */
+const threefry = `fn threefry(key: vec2<u32>, counter: vec2<u32>) -> vec2<u32> {
+  var keys = array<u32, 3>(key.x, key.y, 0x1bd11bdau ^ key.x ^ key.y);
+  var turns = array<u32, 8>(13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u);
+  var x = counter + key;
+  for (var round = 0u; round < 20u; round++) {
+    let turn = turns[round & 7u];
+    x.x += x.y;
+    x.y = ((x.y << turn) | (x.y >> (32u - turn))) ^ x.x;
+    if ((round & 3u) == 3u) {
+      let s = (round + 1u) / 4u;
+      x += vec2<u32>(keys[s % 3u], keys[(s + 1u) % 3u] + s);
+    }
+  }
+  return x;
+}`;
+
 export const helpers = {
+  threefry,
   sine: sine("sine", false, 0),
   sine4: sine("sine4", true, 0),
   cosine: sine("cosine", false, 1),

@@ -57,6 +57,8 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
       return load(ctx, v, d, c, along);
     case "map":
       if (d.op === "stop_gradient") return ctx.evaluate(d.args[0]!, c, along);
+      // A cipher has no 4-wide form.
+      if (d.op === "random_uniform" && along) return vec(neighbours(c, along).map((n) => ctx.evaluate(v, n, null)));
       if (d.op === "select" && ctx.full.has(v.id))
         return group(ctx, v, c, along, (native) => maskedSelect(ctx, v, native));
       return bind(ctx, v, c, along, () =>
