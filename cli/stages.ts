@@ -7,7 +7,7 @@ import { printSchedule } from "../compiler/schedule/print.ts";
 export const stages = ["core", "grad", "device", "kernels", "schedule"] as const;
 export type Stage = (typeof stages)[number];
 
-/** A stage for people; the schedule is JSON in both. */
+/** A stage for people. */
 export async function stageText(c: Compiled, stage: Stage): Promise<string> {
   switch (stage) {
     case "core":
@@ -38,13 +38,10 @@ export function stageJson(c: Compiled, stage: Stage | undefined): object {
   }
 }
 
-/** Each kernel as a Tile program, how it was mapped and what is known of its masks, and its text. */
+/** Each kernel as a Tile program, and as text, which says how it was mapped and what is known of its masks. */
 async function kernelsText(c: Compiled): Promise<string> {
   const { printKernel } = await import("../compiler/tile/print.ts");
   return c.tile.kernels
-    .map((kernel, i) => {
-      const notes = c.lanes[i]!.notes.map((note) => `// ${note}`);
-      return [printKernel(kernel).trimEnd(), ...notes, "", c.kernels[i]!.text.trimEnd()].join("\n");
-    })
+    .map((kernel, i) => `${printKernel(kernel).trimEnd()}\n\n${c.kernels[i]!.text.trimEnd()}`)
     .join("\n\n");
 }
