@@ -229,7 +229,12 @@ function storedValues(r: Region, inline: ReadonlySet<number>, forced: ReadonlySe
         .forEach(capture);
       for (const v of freeVars(e.body)) capture(v);
     } else if (e.kind === "op" && e.op === "ppermute") e.args.forEach(must);
-    else if (e.kind === "op" && stored.has(e.out.id)) storeOp(r, e, inline, found);
+    else if (e.kind === "op") {
+      // A kernel reads a formula as tiles and loops do.
+      if (!inline.has(e.out.id) || stored.has(e.out.id))
+        for (const x of e.args) if (x.kind === "var" && inline.has(x.id)) capture(x);
+      if (stored.has(e.out.id)) storeOp(r, e, inline, found);
+    }
   }
   return found;
 }
