@@ -25,6 +25,7 @@ import { deriveBounds } from "./tile/bounds.ts";
 import { check as checkTile } from "./tile/check.ts";
 import { costOf } from "./tile/cost.ts";
 import { fuse } from "./tile/fuse.ts";
+import { initialContents } from "./tile/initials.ts";
 import type { DeviceProgram } from "./tile/ir.ts";
 
 export type CompileOptions = EntryOptions & {
@@ -98,7 +99,7 @@ export function compileProgram(
   );
   const diagnostics = [...before, ...fused.diagnostics];
   if (diagnostics.some(isError)) return { diagnostics };
-  const tile = runPass(times, "bounds", () => ({ ...fused.program, kernels: fused.program.kernels.map(deriveBounds) }));
+  const tile = runPass(times, "bounds", () => ({ ...fused.program, kernels: withBounds(fused.program) }));
   const mappings = runPass(times, "map", () => tile.kernels.map((k) => chooseMapping(k, target)));
   const lanes = runPass(times, "lower", () => tile.kernels.map((k, i) => lowerKernel(k, mappings[i]!)));
   const texts = runPass(times, "emit", () => lanes.map(emitWgsl));
@@ -121,7 +122,22 @@ export function compileProgram(
     uniformWords: lanes[i]!.scalars.length,
   }));
   return {
-    compiled: { program, device, tile, mappings, lanes, kernels, schedule, replan: planned, times },
+    compiled: {
+      program,
+      device,
+      tile,
+      mappings,
+      lanes,
+      kernels,
+      schedule,
+      replan: (donate) => runPass([], "plan", () => planned(donate), checkSchedule),
+      times,
+    },
     diagnostics,
   };
+}
+
+function withBounds(program: DeviceProgram): DeviceProgram["kernels"] {
+  const initials = initialContents(program);
+  return program.kernels.map((k, i) => deriveBounds(k, initials[i]));
 }

@@ -9,14 +9,14 @@ import { both, known, type Maker, truth, truthOf } from "./intervals.ts";
 import type { Axis, Bounds, Fold, Kernel, Stmt, Value } from "./ir.ts";
 import { printScalar } from "./printScalar.ts";
 
-/** The kernel with what is known of its masks written on its folds. */
-export function deriveBounds(kernel: Kernel): Kernel {
+/** The kernel with what is known of its masks written on its folds. `initials`: numbers that buffers hold at first. */
+export function deriveBounds(kernel: Kernel, initials: ReadonlyMap<number, number> = new Map()): Kernel {
   const counter = { next: largestId(kernel.body) + 1000 };
-  return { ...kernel, body: kernel.body.map((s) => (s.kind === "fold" ? boundFold(s, kernel, counter) : s)) };
+  return { ...kernel, body: kernel.body.map((s) => (s.kind === "fold" ? boundFold(s, kernel, counter, initials) : s)) };
 }
 
-function boundFold(fold: Fold, kernel: Kernel, counter: { next: number }): Fold {
-  const body = fold.body.map((s) => (s.kind === "fold" ? boundFold(s, kernel, counter) : s));
+function boundFold(fold: Fold, kernel: Kernel, counter: { next: number }, initials: ReadonlyMap<number, number>): Fold {
+  const body = fold.body.map((s) => (s.kind === "fold" ? boundFold(s, kernel, counter, initials) : s));
   const inner: Fold = { ...fold, body };
   if (fold.over.kind !== "blocks") return inner;
   const axis = fold.over.axis;
@@ -25,10 +25,11 @@ function boundFold(fold: Fold, kernel: Kernel, counter: { next: number }): Fold 
   const conditions = outermost(here).filter((v) => v.axes.some((a) => a.id === axis.id));
   const notes: string[] = [];
 
+  const initial = (v: Value): number | undefined => (v.def.kind === "load" ? initials.get(v.def.buffer) : undefined);
   let run: Value = truth(maker, true);
   for (const c of conditions) {
     const { may } = truthOf(maker, c);
-    if (known(may) === 1 || !idleWithout(inner, c)) continue;
+    if (known(may) === 1 || !idleWithout(inner, c, initial)) continue;
     run = both(maker, run, may);
   }
   if (known(run) !== 1) notes.push(`blocks of ${axis.name} run only where ${printScalar(run, kernel)}`);

@@ -25,24 +25,53 @@ const same = (a: Known, b: Known): boolean =>
   (a.kind === "number" && b.kind === "number" && Object.is(a.value + 0, b.value + 0)) ||
   (a.kind === "carry" && b.kind === "carry" && a.place === b.place);
 
-/** Whether the fold's body leaves every carry as it is when `condition` is false throughout. */
-export function idleWithout(fold: Fold, condition: Value): boolean {
+/**
+ * Whether the fold's body leaves every carry as it is when `condition` is false throughout. `initial`: the number that a
+ * carry's first value is known to be.
+ *
+ * Where all first values are known, an element is in one of two states: as it began, or (once the condition has held
+ * somewhere) with every extreme finite; the second is proven too. Else every mixture of infinite extremes is tried.
+ */
+export function idleWithout(
+  fold: Fold,
+  condition: Value,
+  initial: (v: Value) => number | undefined = () => undefined,
+): boolean {
   const extremes = fold.carry.flatMap((c, k) => (isExtreme(fold.body, c) ? [k] : []));
+  const start = fold.init.map((v) => (v.def.kind === "const" ? v.def.value : initial(v)));
+  const symbolic: readonly Known[] = fold.carry.map((_, place) => ({ kind: "carry", place }));
+  if (!keeps(fold, condition, symbolic)) return false;
+  const fromFinite = extremes.every((k) => start[k] !== undefined && Number.isFinite(start[k]));
+  if (fromFinite) return true;
+  if (start.every((x) => x !== undefined)) {
+    const began = start.map((x) => number(x!));
+    const becomesFinite = (from: readonly Known[]): boolean => {
+      const known = stateOf(fold, condition, 1, from);
+      return extremes.every((k) => isFiniteKnown(knownOf(known, fold.next[k]!)));
+    };
+    if (keeps(fold, condition, began) && becomesFinite(began) && becomesFinite(symbolic)) return true;
+  }
   if (extremes.length > 3) return false;
-  for (let cases = 0; cases < 2 ** extremes.length; cases++) {
-    const known = new Map<number, Known>([[condition.id, number(0)]]);
-    fold.carry.forEach((c, k) => {
+  for (let cases = 1; cases < 2 ** extremes.length; cases++) {
+    const mixed = symbolic.map((s, k) => {
       const bit = extremes.indexOf(k);
-      const infinite = bit >= 0 && ((cases >> bit) & 1) === 1;
-      known.set(c.id, infinite ? number(infinityOf(fold.body, c)) : { kind: "carry", place: k });
+      return bit >= 0 && ((cases >> bit) & 1) === 1 ? number(infinityOf(fold.body, fold.carry[k]!)) : s;
     });
-    const kept = fold.next.every((n, k) => {
-      const after = knownOf(known, n);
-      return same(after, known.get(fold.carry[k]!.id)!) || isNaNumber(after);
-    });
-    if (!kept) return false;
+    if (!keeps(fold, condition, mixed)) return false;
   }
   return true;
+}
+
+const stateOf = (fold: Fold, condition: Value, holds: 0 | 1, carries: readonly Known[]): Map<number, Known> =>
+  new Map<number, Known>([[condition.id, number(holds)], ...fold.carry.map((c, k) => [c.id, carries[k]!] as const)]);
+
+/** From these carries, without the condition, to the same carries; or to what is no number, which nobody can want. */
+function keeps(fold: Fold, condition: Value, carries: readonly Known[]): boolean {
+  const known = stateOf(fold, condition, 0, carries);
+  return fold.next.every((n, k) => {
+    const after = knownOf(known, n);
+    return same(after, carries[k]!) || isNaNumber(after);
+  });
 }
 
 function* valuesIn(body: readonly Stmt[]): Iterable<Value> {
@@ -147,7 +176,9 @@ function mapped(op: string, args: readonly Known[]): Known {
       if ((isNumber(a, 0) && isFiniteKnown(b)) || (isNumber(b, 0) && isFiniteKnown(a))) return number(0);
       return isFiniteKnown(a) && isFiniteKnown(b) ? finite : unknown;
     case "div":
-      return isNumber(b, 1) ? a : isNumber(a, 0) && b.kind === "number" && b.value !== 0 ? number(0) : unknown;
+      if (isNumber(b, 1)) return a;
+      if (b.kind !== "number" || b.value === 0 || !Number.isFinite(b.value)) return unknown;
+      return isNumber(a, 0) ? a : isFiniteKnown(a) ? finite : unknown;
     case "max":
     case "min": {
       const least = op === "max" ? -Infinity : Infinity;

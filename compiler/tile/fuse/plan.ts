@@ -361,12 +361,13 @@ function sinkCluster(
   r: Region,
   e: OpEqn,
   anchors: ReadonlySet<number>,
-  clusterOf: ReadonlyMap<number, Cluster>,
+  clusterOf: Map<number, Cluster>,
   updates: ReadonlySet<number>,
 ): Cluster | undefined {
   const sinks = sinksOf(r, e.out, (id) => anchors.has(id), updates);
-  const [cluster, ...others] = new Set(sinks.map((s) => clusterOf.get(s.v)!));
-  if (!cluster || others.length > 0 || updates.has(e.out.id) || sinks.some((s) => s.apart)) return undefined;
+  if (sinks.length === 0 || updates.has(e.out.id) || sinks.some((s) => s.apart)) return undefined;
+  const cluster = oneCluster(r, e, sinks, clusterOf, updates);
+  if (!cluster) return undefined;
   const shape = e.out.type.shape as readonly number[];
   const uses: (string | undefined)[][] = [];
   for (const s of sinks) {
@@ -390,6 +391,61 @@ function sinkCluster(
     shape.map((n, d) => memberAxis(cluster, e.out.id, d, n, uses)),
   );
   return cluster;
+}
+/**
+ * The cluster of all sinks. Clusters that run over the same elements of a shared value, and do not wait for each other,
+ * become one.
+ */
+function oneCluster(
+  r: Region,
+  e: OpEqn,
+  sinks: readonly Sink[],
+  clusterOf: Map<number, Cluster>,
+  updates: ReadonlySet<number>,
+): Cluster | undefined {
+  const [first, ...others] = new Set(sinks.map((s) => clusterOf.get(s.v)!));
+  if (others.length === 0) return first;
+  const all = [first!, ...others];
+  if (all.some((c) => [...c.members].some((v) => updates.has(v)))) return undefined;
+  // Each dim of the shared value is one axis of each grid.
+  const axesIn = all.map((c) => {
+    const s = sinks.find((x) => clusterOf.get(x.v) === c)!;
+    return s.map.map((to, d) =>
+      e.out.type.shape[d] === 1 || typeof to !== "number" ? undefined : c.axes.get(s.v)![to],
+    );
+  });
+  const onGrid = (k: number): string => axesIn[k]!.map((a) => a !== undefined && all[k]!.grid.has(a)).join();
+  if (all.some((c, k) => !coversOnce(axesIn[k]!, c.grid) || onGrid(k) !== onGrid(0))) return undefined;
+  if (all.some((c) => all.some((d) => c !== d && leads(r, c, d, clusterOf)))) return undefined;
+  others.forEach((c, k) => {
+    const renamed = new Map(
+      axesIn[k + 1]!.flatMap((a, d) => (a !== undefined && c.grid.has(a) ? [[a, axesIn[0]![d]!] as const] : [])),
+    );
+    for (const [v, axes] of c.axes)
+      first!.axes.set(
+        v,
+        axes.map((a) => (a === undefined ? a : (renamed.get(a) ?? a))),
+      );
+    for (const [a, n] of c.extents) if (!renamed.has(a)) first!.extents.set(a, n);
+    for (const v of c.members) {
+      first!.members.add(v);
+      clusterOf.set(v, first!);
+    }
+    first!.heavy ||= c.heavy;
+  });
+  return first;
+}
+/** Whether anything that a cluster computes leads to another; clusters on the way are walked whole. */
+function leads(r: Region, from: Cluster, to: Cluster, clusterOf: ReadonlyMap<number, Cluster>): boolean {
+  const seen = new Set<number>();
+  const walk = (id: number): boolean => {
+    if (to.members.has(id)) return true;
+    if (seen.has(id)) return false;
+    seen.add(id);
+    const others = clusterOf.get(id)?.members ?? [];
+    return (r.consumers.get(id) ?? []).some((e) => outsOf(e).some((v) => walk(v.id))) || [...others].some(walk);
+  };
+  return [...from.members].some(walk);
 }
 /** The grid that a cluster gets if work is done once for each element along `axes`; undefined where that does not pay. */
 function gridFor(c: Cluster, axes: readonly (string | undefined)[]): ReadonlySet<string> | undefined {
@@ -420,7 +476,7 @@ function worthLooping(c: Cluster, kept: ReadonlySet<string>, lost: readonly stri
   const size = (axes: Iterable<string>): number => [...axes].reduce((n, a) => n * c.extents.get(a)!, 1);
   return size(kept) >= 256 || size(kept) * size(lost) <= 65536;
 }
-/** Whether some path from v to a cluster leads through what cannot be in one kernel with both. */
+/** Whether some path from v to a cluster leads through what cannot be in one kernel with both; clusters are walked whole. */
 function leavesAndReturns(
   r: Region,
   v: Var,
@@ -430,16 +486,17 @@ function leavesAndReturns(
 ): boolean {
   const seen = new Set<string>();
   const walk = (id: number, left: boolean): boolean => {
+    const key = `${id} ${left}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
     for (const e of r.consumers.get(id) ?? [])
       for (const out of outsOf(e)) {
         const cluster = anchors.has(out.id) ? clusterOf.get(out.id) : undefined;
         if (cluster === c && left) return true;
         const barrier = e.kind !== "op" || e.op === "ppermute";
         const next = left || barrier || (cluster !== undefined && cluster !== c);
-        const key = `${out.id} ${next}`;
-        if (seen.has(key)) continue;
-        seen.add(key);
-        if (walk(out.id, next)) return true;
+        const beyond = cluster && cluster !== c ? cluster.members : [out.id];
+        for (const member of beyond) if (walk(member, next)) return true;
       }
     return false;
   };
