@@ -88,8 +88,10 @@ function knownOf(known: Map<number, Known>, v: Value): Known {
   const old = known.get(v.id);
   if (old) return old;
   const found = derive(known, v);
-  known.set(v.id, found);
-  return found;
+  // Whole numbers are never infinite.
+  const sure = found.kind === "unknown" && (v.dtype === "i32" || v.dtype === "u32") ? finite : found;
+  known.set(v.id, sure);
+  return sure;
 }
 
 function derive(known: Map<number, Known>, v: Value): Known {
