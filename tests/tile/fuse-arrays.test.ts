@@ -104,6 +104,13 @@ describe("kernels of array code", () => {
     });
     expect(counts(expectSame(p)).kernels).toBe(2);
   });
+  test("what two results share is computed once, in the kernel of both", () => {
+    const p = on([[6, 5]], [2, 2], (b, x) => {
+      const e = emit(b, "exp", {}, x!);
+      return [emit(b, "add", {}, e, x!), emit(b, "mul", {}, e, e)];
+    });
+    expect(expectSame(p).kernels.map((k) => k.stores.length)).toEqual([2]);
+  });
   test("a reshape is no kernel", () => {
     const p = on([[6, 5]], [1], (b, x) => [emit(b, "reshape", { shape: [30] }, x!)]);
     expect(counts(expectSame(p)).kernels).toBe(0);
