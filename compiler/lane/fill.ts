@@ -40,7 +40,9 @@ export function storeValue(ctx: Context, v: Value): void {
     looped(ctx, v.axes).map((a) => a.id),
     depth,
   );
-  if (v.def.kind !== "scan" && loopsAre(home, region, looped(ctx, v.axes))) {
+  // Filled as the loop goes, it is whole only after it: too late where other elements than the loop's own are read.
+  const byElement = v.def.kind !== "scan" && !ctx.facts.addressed.has(v.id);
+  if (byElement && loopsAre(home, region, looped(ctx, v.axes))) {
     within(ctx, home, () => {
       for (const c of registersOf(ctx, v.axes, target.vector)) {
         const value = ctx.evaluate(v, c, target.vector);
@@ -128,10 +130,11 @@ function addRound(ctx: Context, target: Stored, sum: Value): void {
   });
 }
 
-/** Writes every element of `v` to `target`. An element is written after the last read of it, so `v` may read the target's old elements in place. */
-export function fill(ctx: Context, target: Stored, v: Value): void {
+/** Writes every element of `v` to `target`. An element is written after the last read of it, so `v` may read the target's old elements in place. `axes`: the target's, where `v` does not depend on all of them. */
+export function fill(ctx: Context, target: Stored, v: Value, axes: readonly Axis[] = v.axes): void {
   const split = sumOverRounds(ctx, v);
-  if (v.def.kind === "scan" && looped(ctx, v.axes).length > 0) fillScan(ctx, target, v, v.def.axis, v.def.arg);
+  if (!axes.every((a) => dependsOn(v, a))) fillEach(ctx, target, axes, v);
+  else if (v.def.kind === "scan" && looped(ctx, v.axes).length > 0) fillScan(ctx, target, v, v.def.axis, v.def.arg);
   else if (split) fillByRounds(ctx, target, v, split);
   else fillEach(ctx, target, v.axes, v);
 }

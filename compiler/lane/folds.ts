@@ -83,7 +83,7 @@ function openPlace(ctx: Context, carry: Value, init: Value, result: Value): Plac
     looped(ctx, carry.axes).length > 0 || ctx.facts.addressed.has(carry.id) || ctx.facts.addressed.has(result.id);
   if (array) {
     const stored = allocate(ctx, carry, nameOf(carry));
-    fill(ctx, stored, { ...init, axes: carry.axes });
+    fill(ctx, stored, init, carry.axes);
     return { kind: "array", stored };
   }
   const along = vectorAxis(ctx, carry);
@@ -147,13 +147,13 @@ function update(ctx: Context, f: Fold, places: readonly Place[]): void {
   );
   const copies: (() => void)[] = [];
   for (const { k, stored, ownTemp } of arrayOrder(ctx, f, arrays)) {
-    const next = { ...f.next[k]!, axes: f.carry[k]!.axes };
+    const [next, { axes }] = [f.next[k]!, f.carry[k]!];
     if (!ownTemp) {
-      fill(ctx, stored, next);
+      fill(ctx, stored, next, axes);
       continue;
     }
     const temp = allocate(ctx, f.carry[k]!, `next_${stored.array}`);
-    fill(ctx, temp, next);
+    fill(ctx, temp, next, axes);
     const done: Value = { ...f.carry[k]!, id: -1 - k - 1000 * f.id, def: { kind: "const", value: 0 } };
     copies.push(() => copyArray(ctx, temp, stored, done));
   }
