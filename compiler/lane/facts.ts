@@ -132,7 +132,7 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
       natural.set(fold.results[k]!.id, all);
     });
 
-  const shared = sharedLoops(values, folds, depth, uses, consumers, looped);
+  const shared = sharedLoops(values, folds, placesOf(values, folds), uses, consumers, looped);
   const cost = new Map<number, number>();
   const stored = new Set<number>();
   for (const v of values) {
@@ -184,18 +184,61 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
   return { uses, depth, stored, natural, inlined, addressed, loops, loopOf, accumulated, firstReader };
 }
 
+/** Where a value is computed: in the body of which fold (undefined: the kernel's), and after how many of the folds in it. */
+type Place = { readonly depth: number; readonly fold: number | undefined; readonly after: number };
+
+function placesOf(
+  values: readonly Value[],
+  folds: readonly { readonly fold: Fold; readonly depth: number }[],
+): ReadonlyMap<number, Place> {
+  const parent = new Map(
+    folds.flatMap(({ fold }) => fold.body.flatMap((s) => (s.kind === "fold" ? [[s.id, fold.id] as const] : []))),
+  );
+  const depthOf = new Map(folds.map(({ fold, depth }) => [fold.id, depth]));
+  const number = new Map(folds.map(({ fold }, k) => [fold.id, k + 1]));
+  const byAxis = new Map(
+    folds.flatMap(({ fold }) => (fold.over.kind === "blocks" ? [[fold.over.axis.id, fold.id] as const] : [])),
+  );
+  const inside = (fold: number | undefined): Place => ({
+    depth: fold === undefined ? 0 : (depthOf.get(fold) ?? 0),
+    fold,
+    after: 0,
+  });
+  const places = new Map<number, Place>();
+  for (const v of values) {
+    const d = v.def;
+    const own: Place =
+      d.kind === "result"
+        ? { ...inside(parent.get(d.fold)), after: number.get(d.fold) ?? 0 }
+        : d.kind === "carry" || d.kind === "step"
+          ? inside(d.fold)
+          : inside(d.kind === "pos" || d.kind === "edge" ? byAxis.get(d.axis.id) : undefined);
+    // The innermost of what it is made of; what is known from further out has no order in there.
+    places.set(
+      v.id,
+      operandsOf(d)
+        .map((a) => places.get(a.id) ?? own)
+        .reduce(
+          (p, q) => (q.depth > p.depth ? q : q.depth < p.depth ? p : { ...p, after: Math.max(p.after, q.after) }),
+          own,
+        ),
+    );
+  }
+  return places;
+}
+
 type Reduction = Value & { readonly def: Extract<Value["def"], { kind: "reduce" }> };
 const isReduction = (v: Value): v is Reduction => v.def.kind === "reduce";
 
 /**
  * Reductions over the same rounds share a loop when none needs another's result. A reduction's stage is the number of
- * reductions over the same axis that it waits for; those of one stage in one region share. `once`: values of those rounds
- * that are needed in one loop only, so that they never leave the registers.
+ * reductions over the same axis that it waits for; those of one stage share that are in one fold's body and wait for the
+ * same folds in it. `once`: values of those rounds that are needed in one loop only, so that they never leave the registers.
  */
 function sharedLoops(
   values: readonly Value[],
   folds: readonly { readonly fold: Fold }[],
-  depth: ReadonlyMap<number, number>,
+  places: ReadonlyMap<number, Place>,
   uses: ReadonlyMap<number, number>,
   consumers: ReadonlyMap<number, readonly Value[]>,
   looped: (axes: readonly Axis[]) => readonly Axis[],
@@ -209,7 +252,10 @@ function sharedLoops(
     if (isReduction(v)) own.set(v.def.axis.id, (own.get(v.def.axis.id) ?? 0) + 1);
     stages.set(v.id, own);
   }
-  const loopName = (v: Reduction): string => `${v.def.axis.id} in ${depth.get(v.id) ?? 0}, ${stageOf(v, v.def.axis)}`;
+  const regionOf = (v: Value): number => places.get(v.id)?.fold ?? -1;
+  const afterOf = (v: Value): number => places.get(v.id)?.after ?? 0;
+  const loopName = (v: Reduction): string =>
+    `${v.def.axis.id} in ${regionOf(v)}, ${stageOf(v, v.def.axis)} after ${afterOf(v)}`;
   const loopOf = new Map<number, string>();
   const loops = new Map<string, Value[]>();
   for (const v of values) {
@@ -252,7 +298,7 @@ function sharedLoops(
       mine.size === 1 &&
       only !== "elsewhere" &&
       axes.length === 1 &&
-      only?.startsWith(`${axes[0]!.id} in ${depth.get(v.id) ?? 0},`)
+      only?.startsWith(`${axes[0]!.id} in ${regionOf(v)},`)
     )
       once.add(v.id);
   }
@@ -267,7 +313,9 @@ function sharedLoops(
       if (!isReduction(u)) for (const r of readers.get(u.id) ?? []) mine.add(r);
       else if (!inPlace.has(u.id)) mine.add(u);
     readers.set(v.id, [...mine]);
-    const same = [...mine].filter((r) => axes.some((a) => a.id === r.def.axis.id) && depth.get(r.id) === depth.get(v.id));
+    const same = [...mine].filter(
+      (r) => loopOf.has(r.id) && axes.some((a) => a.id === r.def.axis.id) && depth.get(r.id) === depth.get(v.id),
+    );
     const first = same.reduce<Reduction | undefined>(
       (best, r) => (best && stageOf(best, best.def.axis) <= stageOf(r, r.def.axis) ? best : r),
       undefined,

@@ -64,7 +64,7 @@ export function storeValue(ctx: Context, v: Value): void {
 function loopsAre(scope: Scope, region: Scope, axes: readonly Axis[]): boolean {
   const open: number[] = [];
   for (let s: Scope | null = scope; s && s !== region; s = s.parent) {
-    if (s.barrier) return false;
+    if (s.barrier || s.region !== region.region) return false;
     if (s.loop) open.push(s.loop.axis);
   }
   return open.length === axes.length && axes.length > 0 && axes.every((a) => open.includes(a.id));
