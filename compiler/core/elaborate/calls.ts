@@ -1,5 +1,5 @@
 /** Calls: arguments find their parameters, parameters their dims, and the body is put in the place of the call. */
-import { dimVar } from "../../base/dim.ts";
+import { type Dim, dimAtoms, dimVar, evalDim, printDim } from "../../base/dim.ts";
 import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import { inClass } from "../dtype.ts";
@@ -304,8 +304,16 @@ function bindParams(
         ? scope.names.get(g.name.name)?.kind === "unbound"
         : !bindings.has(key) || hasHoles(bindings.get(key)!);
     if (open) fail(outer, "GY3021", span, { name: g.name.name, of: decl.name.name });
+    else if (key !== undefined) checkWhole(outer, g.name.name, bindings.get(key)!, span);
   }
   return outer.diagnostics.length > before ? undefined : true;
+}
+/** A dim found by division, as R is where an argument is f32[R*G], may turn out not to be a whole number. */
+function checkWhole(c: Context, name: string, d: Dim, span: Span): void {
+  const v = c.compile ? evalDim(d, (atom) => c.sizes.get(atom.key)) : undefined;
+  if (v?.kind !== "inexact") return;
+  const sizes = dimAtoms(d).map((a) => `${a.name} = ${c.sizes.get(a.key)}`);
+  fail(c, "GY6004", span, { dim: `${name} = ${printDim(d)}`, sizes });
 }
 /** Functions and values of open type take dims that later arguments fix. */
 const hangsOnOthers = (v: Value): boolean => leaves(v).some((x) => x.kind === "fn" || x.kind === "unknown");
