@@ -314,7 +314,11 @@ function sharedLoops(
       else if (!inPlace.has(u.id)) mine.add(u);
     readers.set(v.id, [...mine]);
     const same = [...mine].filter(
-      (r) => loopOf.has(r.id) && axes.some((a) => a.id === r.def.axis.id) && depth.get(r.id) === depth.get(v.id),
+      (r) =>
+        loopOf.has(r.id) &&
+        axes.some((a) => a.id === r.def.axis.id) &&
+        regionOf(r) === regionOf(v) &&
+        afterOf(r) === afterOf(v),
     );
     const first = same.reduce<Reduction | undefined>(
       (best, r) => (best && stageOf(best, best.def.axis) <= stageOf(r, r.def.axis) ? best : r),
