@@ -29,7 +29,7 @@ import {
 } from "./context.ts";
 import { add, and, component, identity, joinOp, laneType, less, lit, min, mul, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
-import { childScope, find, homeOf } from "./scope.ts";
+import { childScope, find, homeOf, openLoop } from "./scope.ts";
 import { elementOf, rawLocal } from "./storage.ts";
 
 export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null): Expr {
@@ -75,6 +75,7 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
       return arg.type === type ? arg : bind(ctx, v, c, along, () => ({ kind: "cast", arg, type, width: arg.width }));
     }
     case "reduce":
+      if (insideRounds(ctx, v, d.axis)) return fromStore(ctx, v, c, along);
       ctx.begun.add(v.id);
       return group(ctx, v, c, along, (native) =>
         d.op === "argmax" ? reduceArg(ctx, v, d.axis, d.arg) : reduce(ctx, v, d, native),
@@ -95,6 +96,19 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
         `compiler bug: ${d.kind} ${v.name ?? v.id} of kernel ${ctx.kernel.name} is used outside its loop`,
       );
   }
+}
+
+/** Whether the loop over `axis` is open where `v`, made of all its elements, would be computed. */
+function insideRounds(ctx: Context, v: Value, axis: Axis): boolean {
+  const axes = looped(ctx, v.axes).map((a) => a.id);
+  return openLoop(homeOf(ctx.scope, axes, ctx.facts.depth.get(v.id) ?? 0), axis.id) !== undefined;
+}
+/** Keeps a value in an array, all of it, and reads one element. */
+function fromStore(ctx: Context, v: Value, c: Coords, along: Axis | null): Expr {
+  ctx.store(v);
+  const kept = ctx.stored.get(v.id);
+  invariant(kept, `${nameOf(v)} of kernel ${ctx.kernel.name} is kept in an array`);
+  return recast(ctx, c, kept.vector, along, (cc, a) => bind(ctx, v, cc, a, () => elementOf(ctx, kept, cc, a)));
 }
 
 /** A scalar out of four that are known, or four out of known scalars' group. */
@@ -282,7 +296,8 @@ function maskedSelect(ctx: Context, v: Value, native: Axis | null): void {
   const all = registersOf(ctx, v.axes, native);
   const names = all.map((c) => {
     const name = registerName(ctx, nameOf(v), v, c);
-    const value = ctx.evaluate(a!, c, native);
+    const known = ctx.evaluate(a!, c, native);
+    const value = native && known.width === 1 ? vec([known, known, known, known]) : known;
     push(ctx, { kind: "var", name, type: laneType(v.dtype), width: native ? 4 : 1, value });
     return name;
   });

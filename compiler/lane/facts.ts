@@ -159,8 +159,9 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
     const wider = used.some(
       (u) => looped(u.def.kind === "reduce" ? [...u.axes, u.def.axis] : u.axes).length > loops.length,
     );
-    if (shared.once.has(v.id) && !addressed.has(v.id)) continue;
-    if (d.kind === "scan" && loops.length > 0) stored.add(v.id);
+    const scanned = d.kind === "scan" && loops.length > 0;
+    if (shared.once.has(v.id) && !addressed.has(v.id) && !scanned) continue;
+    if (scanned) stored.add(v.id);
     else if (addressed.has(v.id)) stored.add(v.id);
     else if (loops.length === 0) continue;
     else if (deeper && total >= 1 && size <= storedLimit / 4) stored.add(v.id);
@@ -214,15 +215,12 @@ function placesOf(
           ? inside(d.fold)
           : inside(d.kind === "pos" || d.kind === "edge" ? byAxis.get(d.axis.id) : undefined);
     // The innermost of what it is made of; what is known from further out has no order in there.
-    places.set(
-      v.id,
-      operandsOf(d)
-        .map((a) => places.get(a.id) ?? own)
-        .reduce(
-          (p, q) => (q.depth > p.depth ? q : q.depth < p.depth ? p : { ...p, after: Math.max(p.after, q.after) }),
-          own,
-        ),
-    );
+    let place = own;
+    for (const a of operandsOf(d)) {
+      const p = places.get(a.id) ?? own;
+      if (p.depth > place.depth || (p.depth === place.depth && p.after > place.after)) place = p;
+    }
+    places.set(v.id, place);
   }
   return places;
 }
