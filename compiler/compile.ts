@@ -14,6 +14,7 @@ import { type EntryOptions, elaborateEntry } from "./core/elaborate.ts";
 import type { Program } from "./core/ir.ts";
 import { simplify } from "./core/simplify.ts";
 import { emitWgsl } from "./emit/wgsl.ts";
+import { check as checkLane } from "./lane/check.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { lowerKernel } from "./lane/lower.ts";
 import { chooseMapping, gpuTarget, type Mapping, type MapTarget, softwareTarget } from "./lane/map.ts";
@@ -101,7 +102,12 @@ export function compileProgram(
   if (diagnostics.some(isError)) return { diagnostics };
   const tile = runPass(times, "bounds", () => ({ ...fused.program, kernels: withBounds(fused.program) }));
   const mappings = runPass(times, "map", () => tile.kernels.map((k) => chooseMapping(k, target)));
-  const lanes = runPass(times, "lower", () => tile.kernels.map((k, i) => lowerKernel(k, mappings[i]!)));
+  const lanes = runPass(
+    times,
+    "lower",
+    () => tile.kernels.map((k, i) => lowerKernel(k, mappings[i]!)),
+    (all) => all.flatMap(checkLane),
+  );
   const texts = runPass(times, "emit", () => lanes.map(emitWgsl));
   const meta = tile.kernels.map(
     (k, i): ScheduledKernel => ({
