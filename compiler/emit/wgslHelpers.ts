@@ -1,14 +1,17 @@
-/** Functions that kernels bring along when they use them. */
+/**
+ * Functions that kernels bring along when they use them. They stand in unrolled code many times over, so they choose with
+ * `select` and `&`: a `&&` is a branch, and drivers take minutes (and gigabytes) over hundreds of branches.
+ */
 
 const floorDiv = (name: string, t: string, zero: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {
   let q = a / b;
-  return select(q, q - 1, (a % b != ${zero}) ${t === "i32" ? "&&" : "&"} ((a < ${zero}) != (b < ${zero})));
+  return select(q, q - 1, (a % b != ${zero}) & ((a < ${zero}) != (b < ${zero})));
 }`;
 const floorMod = (name: string, t: string, zero: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {
   let r = a % b;
-  return select(r, r + b, (r != ${zero}) ${t === "i32" ? "&&" : "&"} ((r < ${zero}) != (b < ${zero})));
+  return select(r, r + b, (r != ${zero}) & ((r < ${zero}) != (b < ${zero})));
 }`;
 const floatMod = (name: string, t: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {\n  return a - b * floor(a / b);\n}`;
@@ -17,7 +20,7 @@ const floatPow = (name: string, t: string, one: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {
   let size = pow(abs(a), b);
   let odd = floor(b * 0.5) * 2.0 != b;
-  return select(size, -size, (a < ${one.replace("1.0", "0.0")}) ${t === "f32" ? "&&" : "&"} odd);
+  return select(size, -size, (a < ${one.replace("1.0", "0.0")}) & odd);
 }`;
 const intPow = (name: string, t: string, suffix: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {

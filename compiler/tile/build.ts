@@ -205,7 +205,8 @@ export function at(
   bind: readonly { readonly axis: Axis; readonly index: Value }[],
 ): Value {
   const real = bind.filter(({ axis, index }) => {
-    const same = index.def.kind === "pos" && index.def.axis.id === axis.id;
+    // An axis of extent 1 has no elsewhere.
+    const same = axis.extent === 1 || (index.def.kind === "pos" && index.def.axis.id === axis.id);
     return !same && arg.axes.some((a) => a.id === axis.id);
   });
   return real.length === 0 ? arg : make(b, arg.dtype, { kind: "at", arg, bind: real });

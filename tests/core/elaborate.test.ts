@@ -57,6 +57,10 @@ describe("Core of small programs", () => {
       } -> (f32[8] @ P(sp))"
     `);
   });
+  test("counters that begin as plain numbers and meet no array are i32 and f32", () => {
+    const body = "let (n, y) = fold i in 3 with (n, y) = (0, 0.5) { (n + 1, y * 2) }\nx * cast(n, f32) + y";
+    expect(core(onRing(body), N(8))).toContain("(n_2: i32, y_2: f32) = fold i < 3");
+  });
   test("a shift that moves with the step", () => {
     const body = "fold step in 3 with acc = zeros { acc + ppermute(x, sp, shift = 2 * step + 1) }";
     expect(core(onRing(body), N(8))).toMatchInlineSnapshot(`

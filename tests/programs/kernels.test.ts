@@ -109,3 +109,31 @@ for (const entry of ["around", "alone"])
     inputs: { q: undefined, k: undefined, v: undefined },
     expect: ({ q, k, v }) => ({ "": array([1, 64, 2, 8], attention(q, k, v, blind)) }),
   });
+
+for (const rows of [1, 50])
+  trial(`an online softmax over ${rows} rows, in blocks left to the compiler`, {
+    program: "programs/one-block",
+    dims: { Q: rows, D: 4 },
+    inputs: { q: undefined, k: undefined, v: undefined },
+    expect: ({ q, k, v }) => {
+      const e = once((i, j) => Math.exp(sum(4, (d) => q(i!, d) * k(j!, d)) / 2));
+      const total = once((i) => sum(i! + 1, (j) => e(i!, j)));
+      return {
+        0: array([rows], (i) => Math.log(total(i!))),
+        1: array([rows, 4], (i, d) => sum(i! + 1, (j) => e(i!, j) * v(j, d!)) / total(i!)),
+      };
+    },
+  });
+
+const strided = (q: number, k: number): boolean => (Math.floor(q / 4) - Math.floor(k / 4)) % 3 === 0 || q === k;
+trial("a mask of quotients and remainders, dealt out like cards", {
+  program: "programs/strided-mask",
+  dims: { B: 1, S: 96, H: 2, D: 8 },
+  inputs: { q: undefined, k: undefined, v: undefined, prefix: () => 9 },
+  expect: ({ q, k, v }) => ({
+    "": array(
+      [1, 96, 2, 8],
+      attention(q, k, v, { keys: 96, width: 8, mask: (i, j) => (i >= j || j < 9) && strided(i, j) }),
+    ),
+  }),
+});

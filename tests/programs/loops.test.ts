@@ -1,7 +1,10 @@
 /** Programs whose loops carry state: training, decoding, pipelines, games. */
 import { argmax, array, attention, largest, mod, once, range, scalar, sigmoid, sum, trial } from "./harness.ts";
 
-for (const mesh of [{ y: 2, x: 2 }, { y: 1, x: 4 }] as const)
+for (const mesh of [
+  { y: 2, x: 2 },
+  { y: 1, x: 4 },
+] as const)
   trial(`the game of life on a torus, ${JSON.stringify(mesh)}`, {
     program: "programs/life",
     dims: { M: 8, N: 12 },
@@ -40,7 +43,7 @@ for (const dp of [1, 3])
     program: "programs/training",
     dims: { N: 18, D: 4 },
     mesh: { dp },
-    inputs: { x: undefined, y: (n) => (n! * 7) % 3 % 2 },
+    inputs: { x: undefined, y: (n) => ((n! * 7) % 3) % 2 },
     expect: ({ x, y }) => {
       let w = [0, 0, 0, 0];
       let b = 0;
@@ -117,10 +120,13 @@ trial("a convolution in two dimensions", {
     const pixel = (b: number, m: number, n: number, c: number) =>
       m >= 0 && m < 5 && n >= 0 && n < 11 ? image(b, m, n, c) : 0;
     const y = once((b, m, n, f) =>
-      Math.max(0, sum(27, (t) => {
-        const [r, s, c] = [Math.floor(t / 9), Math.floor(t / 3) % 3, t % 3];
-        return pixel(b!, m! + r - 1, n! + s - 1, c) * taps(r, s, c, f!);
-      })),
+      Math.max(
+        0,
+        sum(27, (t) => {
+          const [r, s, c] = [Math.floor(t / 9), Math.floor(t / 3) % 3, t % 3];
+          return pixel(b!, m! + r - 1, n! + s - 1, c) * taps(r, s, c, f!);
+        }),
+      ),
     );
     return {
       0: array([2, 5, 11, 2], y),

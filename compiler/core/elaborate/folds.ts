@@ -74,6 +74,11 @@ export function foldExpr(c: Context, env: Scope, e: Ast.Fold): Value {
       guesses = refined;
       continue;
     }
+    const plain = guesses.map((g, i): Guess => (g.type ? g : { ...g, type: numberType(inits[i]!) }));
+    if (plain.some((g, i) => g.type && !guesses[i]!.type)) {
+      guesses = plain;
+      continue;
+    }
     c.diagnostics.push(...t.inner.diagnostics);
     if (t.next && t.next.kind !== "error" && !next)
       return fail(c, "GY5002", e.body.result.span, { before: describe(init), after: describe(t.next) });
@@ -215,7 +220,10 @@ function refine(c: Context, g: Guess, next: Value): Guess {
 }
 function leafType(c: Context, value: Value): Type | undefined {
   const v = operand(c, value);
-  if (v.kind === "array") return v.atom.type;
+  return v.kind === "array" ? v.atom.type : numberType(v);
+}
+/** The type of a plain number whose uses ask for none: a counter that begins at 0 and grows by 1 is an i32. */
+function numberType(v: Value): Type | undefined {
   if (v.kind === "int") return scalarType("i32");
   if (v.kind === "float") return scalarType("f32");
   return v.kind === "bool" ? scalarType("bool") : undefined;
