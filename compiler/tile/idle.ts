@@ -118,7 +118,8 @@ function derive(known: Map<number, Known>, v: Value): Known {
     case "scan":
       return isNumber(of(d.arg), 0) ? number(0) : isFiniteKnown(of(d.arg)) ? finite : unknown;
     case "map":
-      return mapped(d.op, operandsOf(d).map(of));
+      // Known quotients of integers are not made here: they would have to be whole.
+      return d.op === "div" && (v.dtype === "i32" || v.dtype === "u32") ? finite : mapped(d.op, operandsOf(d).map(of));
     case "carry":
     case "result":
       return unknown;

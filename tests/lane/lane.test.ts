@@ -32,3 +32,17 @@ test("random kernels on random machines", () => {
     { numRuns: Number(process.env.LANE_RUNS ?? 60), seed: Number(process.env.LANE_SEED ?? 3), endOnFailure: true },
   );
 }, 120_000);
+
+/** Of the law's own finds: re-indexing, reductions in their own loops and beside other folds', scans, masks over fewer axes. */
+test.each([
+  [32, 6],
+  [1101, 10],
+  [1228, 10],
+  [80084, 8],
+  [140036, 14],
+  [140194, 14],
+  [200066, 20],
+  [200306, 20],
+])("kernel %i of about %i values", (seed, size) => {
+  expectKept(randomKernel(seed, size), [softwareTarget, gpuTarget]);
+});
