@@ -25,7 +25,13 @@ const conversions = (wants: string): string | undefined =>
 
 export const checkMessages = {
   // --- GY20xx: names and imports -----------------------------------------------------------------------------------
-  GY2001: say((a: { name: string } & Near) => `nothing is called ${q(a.name)} here`, didYouMean),
+  GY2001: say(
+    (a: { name: string; mesh?: string } & Near) => `nothing is called ${q(a.name)} here`,
+    (a) =>
+      a.mesh === undefined
+        ? didYouMean(a)
+        : `${q(a.name)} is an axis of the mesh ${q(a.mesh)}; a function takes it as a parameter, \`${a.name}: axis\``,
+  ),
   GY2002: say((a: { name: string; path: string } & Near) => `"${a.path}" has nothing called ${q(a.name)}`, didYouMean),
   GY2003: say(
     (a: { name: string; path: string }) => `${q(a.name)} is not exported by "${a.path}"`,
@@ -44,7 +50,10 @@ export const checkMessages = {
   GY2008: say(
     (a: { name: string; is: string; wants: string }) => `${q(a.name)} is ${a.is}, but ${a.wants} is needed here`,
   ),
-  GY2009: say((a: { name: string } & Near) => `there is no field ${q(a.name)}`, didYouMean),
+  GY2009: say(
+    (a: { name: string; fields: readonly string[] } & Near) => `there is no field ${q(a.name)}`,
+    (a) => didYouMean(a) ?? (a.fields.length > 0 ? `the fields are ${codeList(a.fields)}` : undefined),
+  ),
   GY2010: say(
     (a: { what: string; help: string }) => a.what,
     (a) => a.help,

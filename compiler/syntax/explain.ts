@@ -158,6 +158,10 @@ const hints: readonly { readonly when: (s: Stumble) => boolean; readonly help: s
     when: (s) => is(s.found, t.Fn) && s.found.startColumn !== 1,
     help: "a `fn` stands at the top of a file; a local function is a lambda, `let f = |x| e`",
   },
+  {
+    when: (s) => is(s.found, t.Const) && s.found.startColumn !== 1,
+    help: "a `const` stands at the top of a file; a local value is bound with `let`",
+  },
   { when: (s) => is(s.found, t.Eq) && s.rule === "ifElse", help: "`==` compares" },
   {
     when: (s) => is(s.found, t.Eq) && s.before !== undefined && tokenMatcher(s.before, t.BinaryOp),

@@ -25,6 +25,7 @@ const entry = (body: string, result = "f32[N] @ P(sp)"): string =>
 export const cases: readonly Case[] = [
   // --- names and imports
   check("GY2001", "fn f(query: f32) = qurey + 1"),
+  check("GY2001", "mesh ring(sp: 4)\nfn f<N>(x: f32[N]) = psum(x, sp)"),
   check("GY2002", 'import { causl } from "./masks.gyre"', { "masks.gyre": "export fn causal(x: f32) = x" }),
   check("GY2003", 'import { helper } from "./other.gyre"', { "other.gyre": "fn helper(x: f32) = x" }),
   check("GY2004", 'import { a } from "./missing.gyre"'),
@@ -37,6 +38,7 @@ export const cases: readonly Case[] = [
   check("GY2008", "mesh ring(sp: 2)\nfn f(x: f32) = x + ring"),
   check("GY2008", "const N = 4\nfn f(x: N[2]) = x"),
   check("GY2009", "fn f(r: { mean: f32, var: f32 }) = r.maen"),
+  check("GY2009", "fn f(r: { a: f32, bee: f32 }) = r.be"),
   check("GY2010", `${ring}shard_map main(x) -> f32 on ring { 1.0 }`),
   check("GY2011", "fn f<N, T: floats>(x: T[N]) = x"),
   check("GY2012", "fn f(x: f32) -> f32 { f(x) }"),

@@ -9,7 +9,7 @@ import { fitValue } from "./fit.ts";
 import { foldExpr } from "./folds.ts";
 import { indexExpr } from "./indexing.ts";
 import { matmul } from "./products.ts";
-import { bindPattern, frame, lookup, near, unknownName } from "./scope.ts";
+import { bindPattern, frame, lookup, noField, unknownName } from "./scope.ts";
 import { tilesExpr } from "./tiles.ts";
 import { isDType, scalar, typeNode, whatIs } from "./types.ts";
 import { describe, errorValue, type Scope, tupleOf, type Value } from "./value.ts";
@@ -135,8 +135,7 @@ function fieldExpr(c: Context, env: Scope, e: Ast.Field): Value {
   const v = expr(c, env, e.target);
   const name = e.name.name;
   if (v.kind === "error" || v.kind === "unknown") return v;
-  if (v.kind === "record")
-    return v.fields.get(name) ?? fail(c, "GY2009", e.name.span, { name, ...near(name, [...v.fields.keys()]) });
+  if (v.kind === "record") return v.fields.get(name) ?? noField(c, name, [...v.fields.keys()], e.name.span);
   if (v.kind === "array" && name === "T") {
     const rank = v.atom.type.shape.length;
     if (rank < 2) return fail(c, "GY3004", e.span, { op: ".T", type: describe(v), wants: "at least 2 dimensions" });

@@ -60,8 +60,15 @@ export const near = (name: string, candidates: readonly string[]): { readonly ne
   return hit === undefined ? {} : { near: hit };
 };
 export function unknownName(c: Context, s: Scope, name: string, span: Span, others: readonly string[]): Value {
-  return fail(c, "GY2001", span, { name, ...near(name, [...visible(s), ...others]) });
+  const names = visible(s);
+  const mesh = names.find((n) => {
+    const binding = lookup(s, n);
+    return binding?.kind === "meshDecl" && binding.decl.axes.some((a) => a.name.name === name);
+  });
+  return fail(c, "GY2001", span, { name, ...(mesh === undefined ? near(name, [...names, ...others]) : { mesh }) });
 }
+export const noField = (c: Context, name: string, fields: readonly string[], span: Span): Value =>
+  fail(c, "GY2009", span, { name, fields, ...near(name, fields) });
 
 /**
  * Binds a pattern. A tuple pattern takes a tuple of as many items, a record pattern a record that has the fields.
@@ -86,8 +93,7 @@ export function bindPattern(c: Context, s: Scope, p: Ast.Pattern, v: Value, seen
     case "recordPattern":
       for (const f of p.fields) {
         const field = v.kind === "record" ? v.fields.get(f.name.name) : undefined;
-        if (v.kind === "record" && !field)
-          fail(c, "GY2009", f.name.span, { name: f.name.name, ...near(f.name.name, [...v.fields.keys()]) });
+        if (v.kind === "record" && !field) noField(c, f.name.name, [...v.fields.keys()], f.name.span);
         bindPattern(c, s, f.pattern, field ?? (v.kind === "unknown" ? v : errorValue), seen);
       }
       if (v.kind !== "record" && v.kind !== "error" && v.kind !== "unknown")
