@@ -55,7 +55,7 @@ function positions(k: Call): Value {
   if (!split) {
     if (hasBlock(size)) return fail(k.c, "GY3036", arg(k, 0).span, { dim });
     const lost = typeof size === "number" ? undefined : dimAtoms(size).find((a) => a.key.startsWith("@"));
-    if (lost) return fail(k.c, "GY3035", k.span, { dim, size: describe(arrayOf(x)), axis: lost.name });
+    if (lost && !k.c.alone) return fail(k.c, "GY3035", k.span, { dim, size: describe(arrayOf(x)), axis: lost.name });
     return asValue(emit(k.c, "iota", { size }, [], k.span, k.name));
   }
   const n = axisSize(k.c, split.axes);

@@ -36,6 +36,8 @@ import {
 export type Context = {
   /** Sizes are given and Core is wanted; else only errors are. */
   readonly compile: boolean;
+  /** A function by itself: its axes are parameters, and how its arrays were split is its callers' to know. */
+  readonly alone: boolean;
   readonly typing: TypingContext;
   /** Sizes by the key of their atom: mesh axes where known and, when compiling, dimension variables. */
   readonly sizes: ReadonlyMap<string, number>;
@@ -81,6 +83,7 @@ export function makeContext(from: {
   readonly axes: readonly MeshAxis[];
   readonly sizes?: ReadonlyMap<string, number>;
   readonly compile?: boolean;
+  readonly alone?: boolean;
 }): Context {
   const axisSizes = new Map(
     from.axes.flatMap((a) => (a.size === undefined ? [] : [[axisKey(a.name), a.size] as const])),
@@ -94,6 +97,7 @@ export function makeContext(from: {
   };
   return {
     compile: from.compile ?? false,
+    alone: from.alone ?? false,
     typing: { axes: from.axes.map((a) => ({ name: a.name, size: dimVar(a.name, axisKey(a.name)) })), same },
     sizes: new Map([...axisSizes, ...(from.sizes ?? [])]),
     knot: from.knot,

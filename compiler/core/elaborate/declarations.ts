@@ -59,6 +59,7 @@ function checkFn(knot: Knot, diagnostics: Diagnostic[], decl: Ast.FnDecl, env: S
   const c = makeContext({
     knot,
     diagnostics,
+    alone: true,
     axes: decl.params.flatMap((p) => (isNamed(p.type, "axis") ? [{ name: p.name.name }] : [])),
   });
   // A parameter without a type takes anything, of any rank: such a function is checked where it is called.
