@@ -70,9 +70,12 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
         ),
       );
     case "cast": {
-      const arg = ctx.evaluate(d.arg, c, along);
       const type = laneType(v.dtype);
-      return arg.type === type ? arg : bind(ctx, v, c, along, () => ({ kind: "cast", arg, type, width: arg.width }));
+      if (laneType(d.arg.dtype) === type) return ctx.evaluate(d.arg, c, along);
+      return bind(ctx, v, c, along, () => {
+        const arg = ctx.evaluate(d.arg, c, along);
+        return { kind: "cast", arg, type, width: arg.width };
+      });
     }
     case "reduce":
       if (insideRounds(ctx, v, d.axis)) return fromStore(ctx, v, c, along);
@@ -245,7 +248,7 @@ function spread(ctx: Context, v: Value, d: Load, c: Coords, side: Axis | null): 
   );
   const first = groupOf(c, rows);
   const four = neighbours(first, rows);
-  const offsets = four.map((n) => offsetOf(ctx, d.index, shape, n));
+  const offsets = within(ctx, home, () => four.map((n) => offsetOf(ctx, d.index, shape, n)));
   const step = evenStep(offsets);
   if (step === undefined) return undefined;
   const type = laneType(ctx.kernel.buffers[d.buffer]!.dtype);

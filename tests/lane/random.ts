@@ -1,6 +1,8 @@
 /**
  * Random kernels. All numbers in them are whole and small, so sums come out the same in whatever order they are made.
  */
+
+import type { DType } from "../../compiler/core/ir.ts";
 import { type NDArray, tabulate } from "../../compiler/core/ndarray.ts";
 import type { MapTarget } from "../../compiler/lane/map.ts";
 import {
@@ -52,6 +54,8 @@ type State = {
   readonly buffers: BufferParam[];
   readonly data: NDArray[];
   readonly axesOf: (readonly Axis[])[];
+  /** For a device: arrays of all dtypes, and nothing that it computes only nearly. */
+  readonly device: boolean;
   nested: number;
   foldsMade: number;
 };
@@ -62,8 +66,8 @@ const elements = (axes: readonly Axis[]): number =>
 const small = (axes: readonly Axis[]): boolean => elements(axes) <= 130 && axes.length <= 4;
 const floats = (vs: readonly Value[]): readonly Value[] => vs.filter((v) => v.dtype === "f32");
 
-/** A kernel of about `size` values. */
-export function randomKernel(seed: number, size = 12): Case {
+/** A kernel of about `size` values; with `device` one whose results a device computes exactly, on arrays of all dtypes. */
+export function randomKernel(seed: number, size = 12, device = false): Case {
   const d = dice(seed);
   const b = kernelBuilder(() => [0, 3]);
   const axis = (name: string, role: Axis["role"]): Axis => {
@@ -74,7 +78,7 @@ export function randomKernel(seed: number, size = 12): Case {
   };
   const grid = ["a", "b", "c"].slice(0, 1 + d.below(3)).map((n) => axis(n, "grid"));
   const inner = ["x", "y"].slice(0, d.below(3)).map((n) => axis(n, "inner"));
-  const s: State = { b, d, inner, grid, folds: [], buffers: [], data: [], axesOf: [], nested: 0, foldsMade: 0 };
+  const s: State = { b, d, inner, grid, folds: [], buffers: [], data: [], axesOf: [], device, nested: 0, foldsMade: 0 };
   const known = grow(s, [], size);
   const stores: Store[] = [];
   const outs = 1 + d.below(2);
@@ -82,15 +86,16 @@ export function randomKernel(seed: number, size = 12): Case {
   for (let k = 0; k < outs; k++) {
     const value = d.pick(floats(known.slice(-4)).length > 0 ? floats(known.slice(-4)) : [constant(b, 3, "f32")]);
     const axes = shuffled(d, unionOf(value.axes, grid));
-    s.buffers.push({ name: `out${k}`, dtype: "f32", shape: axes.map((a) => a.extent), access: "write" });
+    const dtype: DType = device ? d.pick(["f32", "f16", "bf16", "bf16", "i32", "u32", "bool"] as const) : "f32";
+    s.buffers.push({ name: `out${k}`, dtype, shape: axes.map((a) => a.extent), access: "write" });
     s.data.push(
       tabulate(
-        "f32",
+        dtype,
         axes.map((a) => a.extent),
         () => Number.NaN,
       ),
     );
-    stores.push({ buffer: inputs + k, index: axes.map((a) => pos(b, a)), value });
+    stores.push({ buffer: inputs + k, index: axes.map((a) => pos(b, a)), value: storedAs(b, value, dtype) });
   }
   const live = stores.flatMap((x) => [...x.index, x.value]);
   const kernel: Kernel = {
@@ -102,6 +107,12 @@ export function randomKernel(seed: number, size = 12): Case {
     stores,
   };
   return { kernel, buffers: s.data, scalars: [d.below(4)] };
+}
+/** A value as an array's elements: none too large or, where they are unsigned, negative. */
+function storedAs(b: KernelBuilder, v: Value, dtype: DType): Value {
+  if (dtype === "f32") return v;
+  if (dtype === "bool") return rawMap(b, "gt", [v, constant(b, 2, "f32")], "bool");
+  return cast(b, tame(b, v), dtype);
 }
 const shuffled = <T>(d: Dice, xs: readonly T[]): readonly T[] => {
   const left = [...xs];
@@ -122,7 +133,12 @@ function grow(s: State, start: readonly Value[], steps: number): readonly Value[
 const whole = (d: Dice) => () => d.below(9) - 4;
 
 /** An element of an input, old or new, at the positions at hand or near them. */
-function freshLoad(s: State, dtype: "f32" | "i32" | "bool"): Value {
+function freshLoad(s: State, kind: "f32" | "i32" | "bool"): Value {
+  const { b, d } = s;
+  const stored = kind === "f32" && s.device ? d.pick(["f32", "f16", "bf16", "bf16", "u32"] as const) : kind;
+  return cast(b, loadOf(s, stored), kind);
+}
+function loadOf(s: State, dtype: DType): Value {
   const { b, d } = s;
   const here = available(s);
   const usable = s.buffers.flatMap((x, k) =>
@@ -140,7 +156,17 @@ function freshLoad(s: State, dtype: "f32" | "i32" | "bool"): Value {
     s.buffers.push({ name: `in${k}`, dtype, shape, access: "read" });
     s.axesOf.push(fits);
     s.data.push(
-      tabulate(dtype, shape, dtype === "bool" ? () => d.below(2) : dtype === "i32" ? () => d.below(40) - 10 : whole(d)),
+      tabulate(
+        dtype,
+        shape,
+        dtype === "bool"
+          ? () => d.below(2)
+          : dtype === "u32"
+            ? () => d.below(9)
+            : dtype === "i32"
+              ? () => d.below(40) - 10
+              : whole(d),
+      ),
     );
   }
   const { shape } = s.buffers[k]!;
@@ -202,6 +228,7 @@ function step(s: State, known: readonly Value[], size: number): Value | readonly
     case 3:
       return rawMap(b, "mul", [tame(b, x), tame(b, y)], "f32");
     case 4:
+      if (s.device) return rawMap(b, "abs", [x], "f32");
       return rawMap(b, "exp2", [rawMap(b, "mod", [x, constant(b, 3, "f32")], "f32")], "f32");
     case 5:
     case 6:
