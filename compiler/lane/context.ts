@@ -17,6 +17,8 @@ export type Stored = {
   readonly axes: readonly { readonly axis: Axis; readonly stride: number }[];
   /** The axis whose elements are kept in groups of four. */
   readonly vector: Axis | null;
+  /** The loop that fills it as it goes: until its end the array is of use only inside. */
+  readonly filledIn?: Scope;
 };
 
 export type Context = {
@@ -27,6 +29,8 @@ export type Context = {
   scope: Scope;
   /** The scope of the kernel's body, of the fold being written in it, and so on inwards. */
   readonly regions: Scope[];
+  /** Loops over rounds that are being written. */
+  readonly open: Set<Scope>;
   /** Arrays are declared once, at the top. */
   readonly arrays: LaneStmt[];
   readonly stored: Map<number, Stored>;
@@ -89,6 +93,13 @@ export function bindIn(ctx: Context, scope: Scope, key: string, name: () => stri
   return show(ctx, scope, key, ref(fresh, value.type, value.width), multiple);
 }
 
+/** Whether an array holds what it should where statements are being written. */
+export function isWhole(ctx: Context, s: Stored): boolean {
+  if (!s.filledIn || !ctx.open.has(s.filledIn)) return true;
+  for (let at: Scope | null = ctx.scope; at; at = at.parent) if (at === s.filledIn) return true;
+  return false;
+}
+
 /** Opens the loops of `axes` (those of more than one round, outermost first) around `write`. */
 export function nest(ctx: Context, axes: readonly Axis[], write: () => void): void {
   const [axis, ...rest] = axes.filter((a) => mapOf(ctx, a).loop > 1 && !openLoop(ctx.scope, a.id));
@@ -100,7 +111,9 @@ export function nest(ctx: Context, axes: readonly Axis[], write: () => void): vo
   const name = ctx.fresh(axis.name);
   const scope = childScope(ctx.scope, ctx.scope.region, { axis: axis.id, name });
   ctx.names.set(name, { level: scope.level, multiple: m.unroll });
+  ctx.open.add(scope);
   within(ctx, scope, () => nest(ctx, rest, write));
+  ctx.open.delete(scope);
   push(ctx, { kind: "for", name, from: lit(0), below: roundsEnd(ctx, m), step: m.unroll, body: scope.stmts });
 }
 /** A partial block ends early. */

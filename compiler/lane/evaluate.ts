@@ -11,6 +11,7 @@ import {
   type Coords,
   dependsOn,
   groupOf,
+  isWhole,
   keyOf,
   looped,
   mapOf,
@@ -44,7 +45,7 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
     if (written) return written;
   }
   const kept = ctx.stored.get(v.id);
-  if (kept)
+  if (kept && isWhole(ctx, kept))
     return recast(ctx, c, kept.vector, along, (cc, a) => bind(ctx, v, cc, a, () => elementOf(ctx, kept, cc, a)));
   switch (d.kind) {
     case "scalar":

@@ -41,8 +41,9 @@ export function storeValue(ctx: Context, v: Value): void {
     depth,
   );
   // Filled as the loop goes, it is whole only after it: too late where other elements than the loop's own are read.
-  const byElement = v.def.kind !== "scan" && !ctx.facts.addressed.has(v.id);
-  if (byElement && loopsAre(home, region, looped(ctx, v.axes))) {
+  const elsewhere = v.def.kind === "scan" || ctx.facts.addressed.has(v.id);
+  const alongLoop = !elsewhere && loopsAre(home, region, looped(ctx, v.axes));
+  if (alongLoop) {
     within(ctx, home, () => {
       for (const c of registersOf(ctx, v.axes, target.vector)) {
         const value = ctx.evaluate(v, c, target.vector);
@@ -58,7 +59,7 @@ export function storeValue(ctx: Context, v: Value): void {
     });
   } else within(ctx, region, () => fill(ctx, target, v));
   ctx.filling.delete(v.id);
-  ctx.stored.set(v.id, target);
+  ctx.stored.set(v.id, alongLoop ? { ...target, filledIn: home } : target);
 }
 /** Whether just these loops are open between a region and a scope in it that always runs. */
 function loopsAre(scope: Scope, region: Scope, axes: readonly Axis[]): boolean {

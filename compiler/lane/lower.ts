@@ -29,6 +29,7 @@ export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
     fresh,
     scope: top,
     regions: [top],
+    open: new Set(),
     arrays: [],
     stored: new Map(),
     begun: new Set(),

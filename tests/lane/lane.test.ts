@@ -43,6 +43,8 @@ test.each([
   [140194, 14],
   [200066, 20],
   [200306, 20],
+  [300534, 30],
+  [300557, 30],
 ])("kernel %i of about %i values", (seed, size) => {
   expectKept(randomKernel(seed, size), [softwareTarget, gpuTarget]);
 });
