@@ -370,10 +370,6 @@ export const checkMessages = {
 
   // --- GY70xx: not supported yet -----------------------------------------------------------------------------------
   GY7001: say((a: { name: string }) => `derivatives are not supported yet: ${q(a.name)}`),
-  GY7003: say(
-    "outside `tiles`, a `fold` over blocks of a size that does not divide the dimension is not supported yet",
-    "choose a block size that divides it, or put the loop inside `tiles`",
-  ),
   GY7004: say(
     "`collect` in a `fold` over blocks is not supported yet",
     "fold over steps: `fold t in N / c with … collect { … }`",

@@ -162,7 +162,6 @@ export const cases: readonly Case[] = [
 
   // --- not supported yet
   check("GY7001", "fn g(x: f32) = x * x\nfn f(x: f32) = grad(g)(x)"),
-  check("GY7003", "fn f<N>(x: f32[N]) = fold j in N by auto with a = zeros { a + sum(x[j]) }"),
   check(
     "GY7004",
     "fn f<N>(x: f32[N]) = tiles b in 2 into [b] {\n  let (a, s) = fold j in N by 8 with a = 0.0 collect { (a + sum(x[j]), a) }\n  a\n}",

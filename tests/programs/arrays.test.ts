@@ -85,3 +85,15 @@ trial("a softmax over a growing prefix", {
     }),
   }),
 });
+
+for (const rows of [3, 8, 13])
+  trial(`blocks of rows outside tiles, ${rows} rows by 4`, {
+    program: "programs/blocks-of-rows",
+    dims: { N: rows, D: 4 },
+    inputs: { x: undefined },
+    expect: ({ x }) => ({
+      0: array([4], (d) => sum(rows, (n) => n * x(n, d!))),
+      1: array([4], (d) => Math.log(sum(rows, (n) => Math.exp(x(n, d!))))),
+      2: scalar(sum(rows * 4, (i) => x(Math.floor(i / 4), i % 4))),
+    }),
+  });

@@ -5,7 +5,7 @@
  * of the body's next value, and the axes over which the carry varies grow until they hold. The body is elaborated until
  * nothing changes; what a trial made and said is dropped, all but the last.
  */
-import { type Dim, dimAtoms, dimDiv, evalDim } from "../../base/dim.ts";
+import { type Dim, dimAtoms, dimDiv } from "../../base/dim.ts";
 import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import type { Atom, FoldEqn, Index, Type, Var } from "../ir.ts";
@@ -44,7 +44,9 @@ import {
 
 /** What is thought of one leaf of the carry: a type, once there is one. `fixed`: the initial value has it. */
 type Guess = { readonly type: Type | undefined; readonly fixed: boolean };
-type Over = { readonly over: FoldEqn["over"]; readonly count: Dim; readonly bind: (c: Context, s: Scope) => void };
+type Bind = (c: Context, s: Scope) => void;
+/** `rest`: binds the name to what is left when the steps are done. */
+type Over = { readonly over: FoldEqn["over"]; readonly count: Dim; readonly bind: Bind; readonly rest?: Bind };
 const maxTrials = 12;
 
 export function foldExpr(c: Context, env: Scope, e: Ast.Fold): Value {
@@ -85,15 +87,13 @@ export function foldExpr(c: Context, env: Scope, e: Ast.Fold): Value {
     if (!next || next.some((v) => v.kind === "error")) return errorValue;
     const open = guesses.findIndex((g) => !g.type);
     if (open >= 0) return fail(c, "GY3019", e.init.span, {});
-    return finish(
-      c,
-      e,
-      over,
-      init,
-      next,
-      t,
-      guesses.map((g) => g.type!),
-    );
+    const types = guesses.map((g) => g.type!);
+    const last = finish(c, e, over, init, next, t, types);
+    if (!over.rest) return last;
+    const scope = frame(env);
+    over.rest(c, scope);
+    bindPattern(c, scope, e.pattern, last);
+    return c.knot.expr(c, scope, e.body);
   }
 }
 
@@ -124,24 +124,30 @@ function overOf(c: Context, env: Scope, e: Ast.Fold): Over | undefined {
     };
   return blocksAsSteps(c, e, index);
 }
-/** Outside `tiles`, blocks of equal size are steps that slice. */
-function blocksAsSteps(c: Context, e: Ast.Fold, index: Index): Over | undefined {
-  const count = index.block === "auto" || index.block === null ? undefined : dimDiv(index.extent, index.block);
-  const ragged = count === undefined || (c.compile && evalDim(count, (a) => c.sizes.get(a.key)).kind !== "value");
-  if (ragged) {
-    fail(c, "GY7003", e.by!.span, {});
-    return undefined;
-  }
-  const size = index.block as Dim;
+/**
+ * Outside `tiles`, blocks are steps that slice; a smaller last block is one more time the body. Left to the compiler, and
+ * where it is larger than the dimension, a block is all of it.
+ */
+function blocksAsSteps(c: Context, e: Ast.Fold, index: Index): Over {
+  const n = c.compile ? known(c, index.extent) : undefined;
+  const by =
+    typeof index.block === "object" || typeof index.block === "number" ? known(c, index.block ?? 1) : undefined;
+  const whole = index.block === "auto" || index.block === null || (n !== undefined && by !== undefined && n <= by);
+  const size: Dim = whole ? index.extent : (index.block as Dim);
+  const full = n === undefined || by === undefined || n % by === 0 ? undefined : Math.floor(n / by);
+  const count = whole ? 1 : (full ?? dimDiv(index.extent, size));
   const step = freshVar(c, scalarType("i32"), { from: [], span: e.index.span }, e.index.name);
-  return {
-    over: { kind: "steps", count, step },
-    count,
-    bind: (inner, s) => {
-      const start = emit(inner, "mul", {}, [step, dimAtom(inner, size, "i32", e.span)], e.index.span);
-      define(s, e.index.name, { kind: "index", index: { ...index, size }, start });
-    },
-  };
+  const block =
+    (size: Dim, startOf: (inner: Context) => Atom): Bind =>
+    (inner, s) =>
+      define(s, e.index.name, { kind: "index", index: { ...index, size }, start: startOf(inner) });
+  const bind = block(size, (inner) =>
+    emit(inner, "mul", {}, [step, dimAtom(inner, size, "i32", e.span)], e.index.span),
+  );
+  const over: Over = { over: { kind: "steps", count, step }, count, bind };
+  if (whole || full === undefined) return over;
+  const done = full * by!;
+  return { ...over, rest: block(n! - done, (inner) => dimAtom(inner, done, "i32", e.span)) };
 }
 export function staticExtent(c: Context, env: Scope, e: Ast.Expr, what: string): Dim | undefined {
   const v = operand(c, c.knot.expr(c, env, e));
