@@ -15,7 +15,6 @@ import {
   vectorAxis,
   within,
 } from "./context.ts";
-import { nameOf } from "./evaluate.ts";
 import { laneType, lit, op, ref, vec } from "./expr.ts";
 import { fill } from "./fill.ts";
 import type { Expr } from "./ir.ts";
@@ -77,18 +76,25 @@ function loopHeader(
   return { name, below: axis.extent, step: m.block };
 }
 
+/** What a reader would call a carry: its own name, or that of the result it ends in. */
+function hintOf(ctx: Context, carry: Value, result: Value): string {
+  const store = ctx.kernel.stores.find((s) => s.value.id === result.id);
+  return carry.name ?? result.name ?? (store ? ctx.kernel.buffers[store.buffer]!.name : "carry");
+}
+
 /** Declares a carry and gives it its first value. */
 function openPlace(ctx: Context, carry: Value, init: Value, result: Value): Place {
+  const hint = hintOf(ctx, carry, result);
   const array =
     looped(ctx, carry.axes).length > 0 || ctx.facts.addressed.has(carry.id) || ctx.facts.addressed.has(result.id);
   if (array) {
-    const stored = allocate(ctx, carry, nameOf(carry));
+    const stored = allocate(ctx, carry, hint);
     fill(ctx, stored, init, carry.axes);
     return { kind: "array", stored };
   }
   const along = vectorAxis(ctx, carry);
   const all = registersOf(ctx, carry.axes, along).map((c) => {
-    const name = registerName(ctx, nameOf(carry), carry, c);
+    const name = registerName(ctx, hint, carry, c);
     push(ctx, {
       kind: "var",
       name,

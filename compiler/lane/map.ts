@@ -43,13 +43,31 @@ export type MapTarget = {
   readonly columns: number;
   /** The most multiply-adds unrolled in one loop body. */
   readonly body: number;
+  /** The most elements of an array that a thread keeps, as far as fewer registers along the grid can help. */
+  readonly array: number;
   /** Whether handing a value round four threads is cheaper than loading it in each. */
   readonly spread: boolean;
 };
 /** A CPU behind a WebGPU driver: loads are dear, threads are SIMD lanes, and long bodies compile slowly. */
-export const softwareTarget: MapTarget = { threads: 8, maxThreads: 256, rows: 4, columns: 8, body: 512, spread: true };
+export const softwareTarget: MapTarget = {
+  threads: 8,
+  maxThreads: 256,
+  rows: 4,
+  columns: 8,
+  body: 512,
+  array: 1024,
+  spread: true,
+};
 /** A GPU: many threads, few registers each. */
-export const gpuTarget: MapTarget = { threads: 64, maxThreads: 256, rows: 2, columns: 8, body: 256, spread: false };
+export const gpuTarget: MapTarget = {
+  threads: 64,
+  maxThreads: 256,
+  rows: 2,
+  columns: 8,
+  body: 256,
+  array: 512,
+  spread: false,
+};
 
 /** Every value a kernel computes, in order, those inside folds included. */
 export function valuesOf(kernel: Kernel): readonly Value[] {
@@ -217,21 +235,39 @@ const otherRows = (products: readonly Product[], grid: readonly Axis[], a: Axis)
     grid.some((g) => g !== a && g.block !== 1 && p.axes.some((x) => x.id === g.id) && onOneSide(p, g)),
   );
 
-/** Halves the registers along the grid until no loop body is longer than the target allows. */
+/**
+ * Halves the registers along the grid until no loop body is longer than the target allows, and no array of a thread
+ * larger than drivers compile quickly; then other registers, for the body's sake.
+ */
 function shrink(values: readonly Value[], unroll: Map<number, number>, grid: readonly Axis[], target: MapTarget): void {
-  const size = (v: Value): number =>
-    axesSeen(v).reduce((n, a, i, all) => (all.indexOf(a) === i ? n * (unroll.get(a.id) ?? 1) : n), 1);
+  const free = (a: Axis): boolean => grid.some((g) => g.id === a.id);
+  const product = (axes: readonly Axis[], along: (a: Axis) => number): number =>
+    axes.reduce((n, a, i, all) => (all.indexOf(a) === i ? n * along(a) : n), 1);
+  const body = (v: Value): number => product(axesSeen(v), (a) => unroll.get(a.id) ?? 1);
+  const array = (v: Value): number =>
+    product(v.axes, (a) => (free(a) ? (unroll.get(a.id) ?? 1) : blockOf(a, target.columns)));
+  const kept = keptValues(values);
   for (;;) {
-    const longest = values.reduce((m, v) => Math.max(m, size(v)), 1);
-    if (longest <= target.body) return;
-    const widest = [...unroll.entries()]
-      .filter(([id, u]) => u > 1 && grid.some((g) => g.id === id))
-      .sort((a, b) => b[1] - a[1])[0];
-    const other = [...unroll.entries()].filter(([, u]) => u > 4 && u % 2 === 0).sort((a, b) => b[1] - a[1])[0];
-    const pick = widest ?? other;
+    const longBody = values.some((v) => body(v) > target.body);
+    const largeArray = kept.some((v) => array(v) > target.array);
+    if (!longBody && !largeArray) return;
+    const byRegisters = [...unroll.entries()].sort((a, b) => b[1] - a[1]);
+    const rows = byRegisters.find(([id, u]) => u > 1 && grid.some((g) => g.id === id));
+    const pick = rows ?? (longBody ? byRegisters.find(([, u]) => u > 4 && u % 2 === 0) : undefined);
     if (!pick) return;
     unroll.set(pick[0], pick[1] % 2 === 0 ? pick[1] / 2 : 1);
   }
+}
+/** Values that a thread may have to keep in an array: carries, and what several others are computed from. */
+function keptValues(values: readonly Value[]): readonly Value[] {
+  const uses = new Map<number, number>();
+  for (const v of values) for (const a of operandsOf(v.def)) uses.set(a.id, (uses.get(a.id) ?? 0) + 1);
+  return values.filter(
+    (v) =>
+      v.def.kind === "carry" ||
+      v.def.kind === "scan" ||
+      ((v.def.kind === "map" || v.def.kind === "reduce") && (uses.get(v.id) ?? 0) > 1),
+  );
 }
 
 /** Deals threads to grid axes, innermost first, up to the program's own blocks, then over single elements. */
