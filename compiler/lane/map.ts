@@ -174,7 +174,7 @@ function axesSeen(v: Value): readonly Axis[] {
   return v.axes;
 }
 const blockOf = (a: Axis, columns: number): number =>
-  a.role === "inner" ? a.extent : Math.min(a.extent, a.block === "auto" ? 2 * columns : a.block);
+  a.role === "inner" ? a.extent : Math.min(a.extent, a.block === "auto" ? 8 * columns : a.block);
 
 /** The largest divisor of `n` up to `most`, a multiple of four when `fours` and there is one. */
 function divisor(n: number, most: number, fours: boolean): number {
@@ -287,7 +287,8 @@ function dealLanes(
   const inner = [...grid].reverse();
   for (const a of inner) {
     const u = unroll.get(a.id) ?? 1;
-    if (a.block === "auto") deal(a, Math.ceil(a.extent / u));
+    // Threads along one axis load alike what does not depend on it, and can hand it round: worth more than the block asked for.
+    if (a.block === "auto" || (a.block > 1 && target.spread)) deal(a, Math.ceil(a.extent / u));
     else if (a.block > 1) deal(a, Math.ceil(Math.min(a.block, a.extent) / u));
   }
   for (const a of inner) if (a.block === 1 && left > 1) deal(a, a.extent);
