@@ -259,7 +259,8 @@ function operation(ctx: Emit, e: OpExpr, rank: number): string {
     const power = n > 0 && (n & (n - 1)) === 0 && !wide;
     if (power && e.op === "div") return n === 1 ? arg(0, rank) : `(${arg(0, 9)} >> ${Math.log2(n)}u)`;
     if (power) return `(${arg(0, 9)} & ${n - 1}${type === "u32" ? "u" : ""})`;
-    if (type === "u32") return `(${arg(0, 9)} ${e.op === "div" ? "/" : "%"} ${arg(1, 9)})`;
+    if (type === "u32" && (e.op === "mod" || n > 0)) return `(${arg(0, 9)} ${e.op === "div" ? "/" : "%"} ${arg(1, 9)})`;
+    if (type === "u32") return call(ctx, wide ? "uint_div4" : "uint_div", ...all());
     return call(
       ctx,
       wide ? (e.op === "div" ? "floor_div4" : "floor_mod4") : e.op === "div" ? "floor_div" : "floor_mod",

@@ -3,11 +3,15 @@
  * `select` and `&`: a `&&` is a branch, and drivers take minutes (and gigabytes) over hundreds of branches.
  */
 
+/** x/0 is 0, as in the reference; WGSL's own is x. */
 const floorDiv = (name: string, t: string, zero: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {
   let q = a / b;
-  return select(q, q - 1, (a % b != ${zero}) & ((a < ${zero}) != (b < ${zero})));
+  let down = select(q, q - 1, (a % b != ${zero}) & ((a < ${zero}) != (b < ${zero})));
+  return select(down, ${zero}, b == ${zero});
 }`;
+const uintDiv = (name: string, t: string, zero: string): string =>
+  `fn ${name}(a: ${t}, b: ${t}) -> ${t} {\n  return select(a / b, ${zero}, b == ${zero});\n}`;
 const floorMod = (name: string, t: string, zero: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {
   let r = a % b;
@@ -81,6 +85,8 @@ export const helpers = {
   cosine4: sine("cosine4", true, 1),
   floor_div: floorDiv("floor_div", "i32", "0"),
   floor_div4: floorDiv("floor_div4", "vec4<i32>", "vec4<i32>(0)"),
+  uint_div: uintDiv("uint_div", "u32", "0u"),
+  uint_div4: uintDiv("uint_div4", "vec4<u32>", "vec4<u32>(0u)"),
   floor_mod: floorMod("floor_mod", "i32", "0"),
   floor_mod4: floorMod("floor_mod4", "vec4<i32>", "vec4<i32>(0)"),
   float_mod: floatMod("float_mod", "f32"),
