@@ -33,7 +33,7 @@ export function tell(
 }
 
 /** A diagnostic for tools: places as line and column (from 1) and as offsets (from 0, UTF-16 units). */
-export function diagnosticJson(d: Diagnostic): object {
+function diagnosticJson(d: Diagnostic): object {
   return {
     code: d.code,
     severity: d.severity,

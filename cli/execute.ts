@@ -3,6 +3,7 @@
 import type { Compiled } from "../compiler/compile.ts";
 import { evaluate } from "../compiler/core/eval.ts";
 import type { Port, Program } from "../compiler/core/ir.ts";
+import { printSpec } from "../compiler/core/print.ts";
 import type { DeviceArray } from "../runtime/array.ts";
 import { elementCount, roundTo, type Tensor } from "../runtime/dtype.ts";
 import { defaultInput } from "../runtime/random.ts";
@@ -11,7 +12,6 @@ import type { TraceEvent } from "../runtime/trace.ts";
 import type { Progress } from "./progress.ts";
 import type { Result } from "./results.ts";
 import { plural } from "./text.ts";
-import { printSpec } from "./timeline.ts";
 
 /** Results, the milliseconds of each run, and where it ran: `on 4 devices (SwiftShader)`. */
 export type Ran = { readonly outputs: readonly Result[]; readonly times: readonly number[]; readonly where: string };

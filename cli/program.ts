@@ -89,7 +89,7 @@ function entryOptions(path: string, flags: ProgramFlags, io: Io, shapes: Shapes)
 }
 
 /** How kernels are made for a backend: for the adapter that would run them, or where there is none, for a software one. */
-export async function targetOf(backend: string): Promise<Target> {
+async function targetOf(backend: string): Promise<Target> {
   if (backend === "reference") return {};
   const { listDevices } = await import("../runtime/open.ts");
   const device = (await listDevices()).find((b) => b.backend === "webgpu")?.devices[0];

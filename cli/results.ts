@@ -14,7 +14,7 @@ export type Result = {
 };
 
 /** `result`, `result.0`, `result.state.m`: what the command line and files call a result. */
-export const resultName = (path: string): string => (path === "" ? "result" : `result.${path}`);
+const resultName = (path: string): string => (path === "" ? "result" : `result.${path}`);
 
 /** Writes each result as `NAME.npy` into a folder; gives the paths. */
 export function writeResults(results: readonly Result[], folder: string): readonly string[] {
@@ -35,7 +35,7 @@ export type Statistics = {
   readonly infinite: number;
 };
 
-export function statistics(data: ArrayLike<number>): Statistics {
+function statistics(data: ArrayLike<number>): Statistics {
   let n = 0,
     sum = 0,
     min = Number.POSITIVE_INFINITY,
@@ -93,7 +93,7 @@ const shown = ({ dtype, data }: Tensor, i: number): string =>
       ? String(data[i])
       : short(data[i]!);
 /** Six digits, without trailing zeros. */
-export const short = (x: number): string => (Number.isFinite(x) ? String(Number(x.toPrecision(6))) : String(x));
+const short = (x: number): string => (Number.isFinite(x) ? String(Number(x.toPrecision(6))) : String(x));
 
 /** For `--json`: no NaN in JSON, so those become strings. */
 export function resultJson({ path, tensor, spec }: Result): object {

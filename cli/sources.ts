@@ -1,5 +1,5 @@
 /** The compiler's eyes: it asks for a module by path, and gets text. Standard library: the folder stdlib/ of the package. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const stdlib = fileURLToPath(new URL("../stdlib/", import.meta.url));
@@ -17,12 +17,3 @@ export function readSource(path: string): string | undefined {
     return undefined;
   }
 }
-
-/** The modules of the standard library: `gyre/attention`, `gyre/masks`, … */
-export const libraryModules = (): readonly string[] =>
-  existsSync(stdlib)
-    ? readdirSync(stdlib)
-        .filter((name) => name.endsWith(".gyre"))
-        .map((name) => `gyre/${name.slice(0, -5)}`)
-        .sort()
-    : [];

@@ -4,7 +4,7 @@ import { print as printCore } from "../compiler/core/print.ts";
 import { printSchedule } from "../compiler/schedule/print.ts";
 
 /** Stages that come after the Ast. */
-export const stages = ["core", "grad", "device", "kernels", "schedule"] as const;
+const stages = ["core", "grad", "device", "kernels", "schedule"] as const;
 export type Stage = (typeof stages)[number];
 
 /** A stage for people. */

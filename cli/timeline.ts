@@ -1,4 +1,5 @@
 /** A schedule as a picture: time runs down, one column for each stream, and what is in flight is drawn as a bar. */
+import { printSpec } from "../compiler/core/print.ts";
 import type { Launch, Loop, Route, Schedule, Step, Transfer } from "../compiler/schedule/schedule.ts";
 import { printTimeline } from "../compiler/schedule/timeline.ts";
 import type { Colors } from "./io.ts";
@@ -46,17 +47,6 @@ function ports(s: Schedule, c: Colors): readonly string[] {
     ];
   };
   return columns([...s.inputs.map((p) => row(p, "in")), ...s.outputs.map((p) => row(p, "out"))]);
-}
-
-/** `P((dp, fsdp), zigzag(sp), _)`. */
-export function printSpec(spec: Schedule["inputs"][number]["spec"]): string {
-  const entries = spec.map(({ axes, layout }) => {
-    if (axes.length === 0) return "_";
-    const inner = axes.length === 1 ? axes[0]! : `(${axes.join(", ")})`;
-    if (layout === "contiguous") return inner;
-    return axes.length === 1 ? `${layout}(${inner})` : `${layout}${inner}`;
-  });
-  return `P(${entries.join(", ")})`;
 }
 
 function kernels(s: Schedule, c: Colors): readonly string[] {

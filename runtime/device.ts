@@ -102,20 +102,3 @@ export type HostBytes = ArrayBuffer | ArrayBufferView;
 
 /** Times are microseconds on the clock of `performance.now()`. */
 export type LaunchSink = (kernel: string, start: number, end: number) => void;
-
-/**
- * Moves `bytes` bytes from one device's memory to another's; resolves when the bytes have been handed to the receiver
- * (later work there sees them). Between devices that share a queue it is a copy on the device.
- */
-export async function transfer(
-  from: Device,
-  source: DeviceBuffer,
-  sourceOffset: number,
-  to: Device,
-  target: DeviceBuffer,
-  targetOffset: number,
-  bytes: number,
-): Promise<void> {
-  if (from.memory === to.memory) from.copy(source, sourceOffset, target, targetOffset, bytes);
-  else await from.readInto(source, sourceOffset, bytes, (mapped) => to.write(target, targetOffset, mapped));
-}

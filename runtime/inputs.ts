@@ -75,7 +75,7 @@ function mismatch(port: Port, is: string): never {
 }
 
 /** `f32[B, S, H, D] = f32[1, 1024, 8, 64]`: as written, and in numbers where they say more. */
-export function typeOf(port: Port): string {
+function typeOf(port: Port): string {
   const written = `${port.dtype}[${port.written.join(", ")}]`;
   const numbers = `${port.dtype}[${port.shape.join(", ")}]`;
   if (port.shape.length === 0) return port.dtype;

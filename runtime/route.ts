@@ -15,7 +15,7 @@ export function ringPlace(mesh: Mesh, axes: readonly string[], position: number)
 }
 
 /** The device at `place` of the ring that `position` is on. */
-export function onRing(mesh: Mesh, axes: readonly string[], position: number, place: number): number {
+function onRing(mesh: Mesh, axes: readonly string[], position: number, place: number): number {
   const at = [...coordinates(mesh.axes, position)];
   let rest = place;
   for (const i of axisNumbers(mesh, axes).reverse()) {

@@ -21,7 +21,7 @@ const DRIVER = "libvk_swiftshader.so";
 const ICD = "gyre_icd.json";
 
 /** Why this machine cannot have the bundled software adapter, or `undefined` where it can. */
-export function softwareAdapterMissing(): string | undefined {
+function softwareAdapterMissing(): string | undefined {
   if (process.platform === "linux" && process.arch === "x64") return undefined;
   return `the bundled software adapter is built for Linux x64, not for ${process.platform} ${process.arch}`;
 }

@@ -48,7 +48,7 @@ export const renderDiagnostics = (ds: readonly Diagnostic[], options?: RenderOpt
   ds.map((d) => renderDiagnostic(d, options)).join("\n\n");
 
 /** `file:line:column`. */
-export function placeOf(span: Span): string {
+function placeOf(span: Span): string {
   const { line, column } = positionAt(span.source, span.start);
   return `${span.source.path}:${line}:${column}`;
 }

@@ -127,11 +127,6 @@ export const dimMax = (a: Dim, b: Dim): Dim =>
 
 /** Equal for every value of the names in them. */
 export const dimEqual = (a: Dim, b: Dim): boolean => a === b || dimKey(a) === dimKey(b);
-/** Unequal for every value of the names in them: they differ by a number other than 0. */
-export const dimDiffer = (a: Dim, b: Dim): boolean => {
-  const d = dimSub(a, b);
-  return typeof d === "number" && d !== 0;
-};
 /** Equal for equal dims; a number that carries a split has the number's key. */
 export const dimKey = (d: Dim): string =>
   termsOf(d)

@@ -5,23 +5,7 @@
 import { type Dim, dimEqual, dimMul, dimNumber, dimVar } from "../base/dim.ts";
 import { invariant } from "../base/invariant.ts";
 import type { Span } from "../base/span.ts";
-import type {
-  Atom,
-  Block,
-  DType,
-  Eqn,
-  Index,
-  Lit,
-  Mesh,
-  Op,
-  OpEqn,
-  Ops,
-  Port,
-  Program,
-  Spec,
-  Type,
-  Var,
-} from "./ir.ts";
+import type { Atom, DType, Eqn, Index, Lit, Mesh, Op, OpEqn, Ops, Port, Program, Spec, Type, Var } from "./ir.ts";
 import { ringSize } from "./mesh-layout.ts";
 import { isProblem, type TypingContext, typeOf, unionAxes } from "./typing.ts";
 
@@ -69,7 +53,7 @@ export function emit<P extends Op>(b: Builder, op: P, params: Ops[P], ...args: A
 }
 
 /** The atom, widened where it does not vary over all of `axes` yet. */
-export function widen(b: Builder, atom: Atom, axes: readonly string[]): Atom {
+function widen(b: Builder, atom: Atom, axes: readonly string[]): Atom {
   const missing = axes.filter((a) => !atom.type.varying.includes(a));
   return missing.length > 0 ? emit(b, "pvary", { axes: missing }, atom) : atom;
 }
@@ -150,7 +134,7 @@ export function branch(
 
 export type IndexShape = { readonly name: string; readonly extent: Dim; readonly block: Dim | "auto" | null };
 /** A new tile index; one without a block comes with the scalar that stands for it. */
-export function newIndex(ids: Ids, { name, extent, block }: IndexShape): Index {
+function newIndex(ids: Ids, { name, extent, block }: IndexShape): Index {
   const id = ids.next++;
   const element = block === null ? { element: fresh(ids, typed("i32"), name) } : {};
   return { id, name, extent, block, size: block === null ? 1 : dimVar(name, `block ${id}`), ...element };
@@ -193,7 +177,7 @@ export type PortShape = {
   readonly shape: readonly number[];
   readonly spec: Spec;
 };
-export const port = ({ path = "", dtype = "f32", shape, spec }: PortShape): Port => ({
+const port = ({ path = "", dtype = "f32", shape, spec }: PortShape): Port => ({
   path,
   dtype,
   shape,
@@ -202,7 +186,7 @@ export const port = ({ path = "", dtype = "f32", shape, spec }: PortShape): Port
 });
 
 /** The type on one device of an array at the edge of a program. */
-export const localType = (mesh: Mesh, { dtype, shape, spec }: Port): Type => ({
+const localType = (mesh: Mesh, { dtype, shape, spec }: Port): Type => ({
   dtype,
   shape: shape.map((n, d) => n / ringSize(mesh, spec[d]!.axes)),
   varying: mesh.axes.map((a) => a.name).filter((name) => spec.some((e) => e.axes.includes(name))),
@@ -243,11 +227,7 @@ export function program(
 
 export const sameType = (a: Type, b: Type): boolean =>
   a.dtype === b.dtype && a.shape.length === b.shape.length && a.shape.every((d, i) => dimEqual(d, b.shape[i]!));
-export const sameAxes = (a: readonly string[], b: readonly string[]): boolean =>
-  a.length === b.length && a.every((axis, i) => axis === b[i]);
 export const mesh = (axes: Readonly<Record<string, number>>): Mesh => ({
   name: "pod",
   axes: Object.entries(axes).map(([name, size]) => ({ name, size })),
 });
-/** A block that gives what it is given: the end of a region. */
-export const block = (eqns: readonly Eqn[], results: readonly Atom[]): Block => ({ eqns, results });

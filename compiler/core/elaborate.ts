@@ -79,7 +79,7 @@ export function checkFiles(paths: readonly string[], read: Read): readonly Diagn
 }
 
 /** The names of the entry points of a module: its exported `shard_map`s, or all where none is exported. */
-export function entryNames(module: Ast.Module): readonly string[] {
+function entryNames(module: Ast.Module): readonly string[] {
   const all = module.items.filter((i): i is Ast.ShardMapDecl => i.kind === "shard_map");
   const exported = all.filter((i) => i.exported);
   return (exported.length > 0 ? exported : all).map((i) => i.name.name);

@@ -226,7 +226,7 @@ function neutral(kind: ReduceKind, dtype: NDArray["dtype"]): number {
   return kind === "max" ? -Infinity : Infinity;
 }
 
-export function reduce(x: NDArray, kind: ReduceKind, dims: readonly number[], keep: boolean): NDArray {
+function reduce(x: NDArray, kind: ReduceKind, dims: readonly number[], keep: boolean): NDArray {
   const gone = x.shape.map((_, d) => dims.includes(d));
   const kept = x.shape.map((n, d) => (gone[d] ? 1 : n));
   const data = new Float64Array(elements(kept)).fill(neutral(kind, x.dtype));

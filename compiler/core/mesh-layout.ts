@@ -28,7 +28,6 @@ export function coordinatesOf(mesh: Mesh, device: number): Coordinates {
   }
   return at;
 }
-export const deviceAt = (mesh: Mesh, at: Coordinates): number => mesh.axes.reduce((n, a, i) => n * a.size + at[i]!, 0);
 
 /** The place along `axes` of a device: 0 … ringSize-1. */
 export const placeAlong = (mesh: Mesh, axes: readonly string[], at: Coordinates): number =>
@@ -45,7 +44,7 @@ export const placeAlong = (mesh: Mesh, axes: readonly string[], at: Coordinates)
  *   striped:    row*n + place
  *   zigzag:     of 2n pieces of size/2 rows, pieces `place` and `2n-1-place`
  */
-export function globalRow(layout: Layout, n: number, size: number, place: number, row: number): number {
+function globalRow(layout: Layout, n: number, size: number, place: number, row: number): number {
   switch (layout) {
     case "contiguous":
       return place * size + row;

@@ -19,7 +19,7 @@ export const printSpec = (spec: Spec): string =>
         : `${layout}${axes.length === 1 ? `(${names})` : names}`;
     })
     .join(", ")})`;
-export const printPort = (p: Port): string =>
+const printPort = (p: Port): string =>
   p.shape.length === 0 ? p.dtype : `${p.dtype}[${p.shape.join(", ")}] @ ${printSpec(p.spec)}`;
 /** `pod(dp: 1, sp: 4)` */
 export const printMesh = (m: Mesh): string => `${m.name}(${m.axes.map((a) => `${a.name}: ${a.size}`).join(", ")})`;
@@ -35,10 +35,6 @@ export function print(p: Program): string {
     `} -> (${p.outputs.map(printPort).join(", ")})`,
   ].join("\n");
 }
-/** A block on its own; what it closes over is named as it is met. */
-export const printBlock = (b: Block): string => blockLines(b, namer(b)).join("\n");
-/** One equation on its own, for messages. */
-export const printEqn = (e: Eqn): string => eqnLines(e, namer({ eqns: [e], results: [] })).join("\n");
 
 type Names = {
   readonly name: (a: Atom) => string;

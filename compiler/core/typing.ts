@@ -37,7 +37,7 @@ type Rule<P extends Op> = (args: readonly Type[], params: Ops[P], c: TypingConte
 
 const same = (c: TypingContext, a: Dim, b: Dim): boolean => (c.same ?? dimEqual)(a, b);
 /** Of two equal dims, the one that says where it came from; else the one that is a number. */
-export const preferDim = (a: Dim, b: Dim): Dim => (splitOf(a) ? a : splitOf(b) ? b : typeof b === "number" ? b : a);
+const preferDim = (a: Dim, b: Dim): Dim => (splitOf(a) ? a : splitOf(b) ? b : typeof b === "number" ? b : a);
 
 /** Sets of axes are kept in mesh order, axes that the mesh does not have last. */
 export function unionAxes(c: TypingContext, ...sets: readonly (readonly string[])[]): readonly string[] {

@@ -24,7 +24,7 @@ function term(e: Expr): Affine {
 }
 
 /** An index value as a sum. What is not a sum becomes one name. */
-export function affineOf(ctx: Context, v: Value, c: Coords): Affine {
+function affineOf(ctx: Context, v: Value, c: Coords): Affine {
   const d = v.def;
   if (d.kind === "const") return constant(d.value);
   if (d.kind === "pos" && !mapOf(ctx, d.axis).ragged) {

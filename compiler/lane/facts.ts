@@ -362,7 +362,7 @@ export const registers = (mapping: Mapping, a: Axis): number => {
   return m ? m.unroll * m.loop : 1;
 };
 
-export function collectFolds(
+function collectFolds(
   body: readonly Stmt[],
   depth: number,
 ): readonly { readonly fold: Fold; readonly depth: number }[] {

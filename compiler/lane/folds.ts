@@ -34,7 +34,7 @@ export function lowerBody(ctx: Context, body: readonly Stmt[]): void {
   for (const s of body) if (s.kind === "fold") lowerFold(ctx, s);
 }
 
-export function lowerFold(ctx: Context, f: Fold): void {
+function lowerFold(ctx: Context, f: Fold): void {
   const places = f.carry.map((carry, k) => openPlace(ctx, carry, f.init[k]!, f.results[k]!));
   const depth = ctx.regions.length;
   const body = childScope(ctx.scope, depth);

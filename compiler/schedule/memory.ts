@@ -360,7 +360,7 @@ function memoryOf(buffers: readonly Buffer[], holds: readonly ReadonlySet<number
 }
 
 /** `sp+1`, `dp,sp-1`, `sp+1+step`, `sp pairs`: a ring and the way round it. */
-export function streamName(axes: readonly string[], route: Route): string {
+function streamName(axes: readonly string[], route: Route): string {
   const ring = axes.join(",");
   if (route.kind === "pairs") return `${ring} pairs`;
   const signed = (n: number) => (n < 0 ? `${n}` : `+${n}`);

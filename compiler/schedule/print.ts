@@ -1,5 +1,6 @@
 /** A schedule as a listing for people: the steps as they stand, then what makes up the memory. Plain text. */
-import type { Mesh, Schedule, Step, When } from "./schedule.ts";
+import { printMesh } from "../core/print.ts";
+import type { Schedule, Step, When } from "./schedule.ts";
 
 /**
  * The listing. An operand is written `value` when it is in the buffer of that name, else `value[buffer]`.
@@ -89,7 +90,7 @@ const WHEN: { readonly [W in When]: string } = {
 };
 
 /** What makes up the memory of a device, the largest buffers first; the small ones in one line. */
-export function printMemory(s: Schedule, most = 12): string {
+function printMemory(s: Schedule, most = 12): string {
   const line = (bytes: number, text: string) => `  ${formatBytes(bytes).padStart(10)}  ${text}`;
   const shown = s.memory.parts.slice(0, most).map((part) => {
     const { name, role } = s.buffers[part.buffer]!;
@@ -108,11 +109,8 @@ export function printMemory(s: Schedule, most = 12): string {
   ].join("\n");
 }
 
-export const printMesh = (mesh: Mesh): string =>
-  `${mesh.name}(${mesh.axes.map((a) => `${a.name}: ${a.size}`).join(", ")})`;
-
 /** `1536` → `1.5 KiB`. */
-export function formatBytes(bytes: number): string {
+function formatBytes(bytes: number): string {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   let value = bytes;
   let unit = 0;

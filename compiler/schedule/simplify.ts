@@ -57,7 +57,7 @@ export function simplify(program: DeviceProgram, donated: ReadonlySet<number>): 
 }
 
 /** The number of devices on the ring of `axes`. */
-export function ringSize(mesh: Mesh, axes: readonly string[]): number {
+function ringSize(mesh: Mesh, axes: readonly string[]): number {
   return axes.reduce((n, name) => {
     const axis = mesh.axes.find((a) => a.name === name);
     invariant(axis, `a permute over axis '${name}', which mesh ${mesh.name} does not have`);

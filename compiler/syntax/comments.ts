@@ -30,7 +30,7 @@ export function takeTrailing(c: Comments, end: number, limit: number): Ast.Comme
 }
 
 /** Is the line after the one where `end` lies empty? `next` is where the next thing begins. */
-export const blankAfter = (c: Comments, end: number, next: number): boolean =>
+const blankAfter = (c: Comments, end: number, next: number): boolean =>
   /^[^\n]*\n[ \t\r]*\n/.test(c.source.slice(end, next));
 
 /** A line break between two offsets, as the author had it. */

@@ -22,7 +22,7 @@ export function documented(
 }
 
 /** Nothing but space stands before it on its line. */
-export function ownLine({ span }: Ast.Comment): boolean {
+function ownLine({ span }: Ast.Comment): boolean {
   const { text } = span.source;
   return text.slice(text.lastIndexOf("\n", span.start - 1) + 1, span.start).trim() === "";
 }

@@ -31,7 +31,7 @@ let lexer: Lexer | undefined;
 const lexerOnce = (): Lexer =>
   (lexer ??= new Lexer(tokenTypes, { positionTracking: "full", ensureOptimizations: false, skipValidations: true }));
 
-export const spanOfToken = (source: Source, token: IToken): Span => ({
+const spanOfToken = (source: Source, token: IToken): Span => ({
   source,
   start: token.startOffset,
   end: token.startOffset + token.image.length,

@@ -81,7 +81,7 @@ export function braced(c: Comments, rows: readonly Row[], span: Span): Doc {
   return group(["{", indent([line, join([",", line], docs)]), ifBroken(",", ""), line, "}"]);
 }
 
-export const specDoc = (spec: Ast.Spec): Doc => ["P(", spec.entries.map(entryText).join(", "), ")"];
+const specDoc = (spec: Ast.Spec): Doc => ["P(", spec.entries.map(entryText).join(", "), ")"];
 
 function entryText(entry: Ast.SpecEntry): string {
   const names = entry.axes.map((a) => a.name);

@@ -18,7 +18,7 @@ import {
 } from "./comments.ts";
 import { type Doc, hardline, indent, join, layout } from "./pretty.ts";
 import { blockDoc, choice, dimDoc, endsInBrace, exprDoc, quoted, type Style } from "./print-expr.ts";
-import { braced, specDoc, typeDoc } from "./print-type.ts";
+import { braced, typeDoc } from "./print-type.ts";
 
 const columns = 100;
 
@@ -30,10 +30,9 @@ export function print(module: Ast.Module): string {
   return text === "" ? "" : `${text}\n`;
 }
 
-/** An expression, type or spec as one would write it on a line, for messages. */
+/** An expression or a type as one would write it on a line, for messages. */
 export const printExpr = (e: Ast.Expr): string => onOneLine(exprDoc({ comments: noComments(), dim: false }, e));
 export const printType = (t: Ast.Type): string => onOneLine(typeDoc(noComments(), t, dimDoc(noComments())));
-export const printSpec = (s: Ast.Spec): string => onOneLine(specDoc(s));
 
 const onOneLine = (doc: Doc): string => layout(doc, Number.POSITIVE_INFINITY).replace(/\s*\n\s*/g, " ");
 

@@ -39,7 +39,7 @@ function rangeOfAffine(b: KernelBuilder, x: Affine): Range | undefined {
   return low >= -limit && high < limit ? [low, high] : undefined;
 }
 /** What is known of where an i32 value lies. */
-export const rangeOf = (b: KernelBuilder, v: Value): Range | undefined =>
+const rangeOf = (b: KernelBuilder, v: Value): Range | undefined =>
   v.def.kind === "const" ? [v.def.value, v.def.value] : (b.range.get(v.id) ?? rangeOfAffine(b, affineOf(b, v)));
 
 const i32 = (b: KernelBuilder, n: number): Value => constant(b, n, "i32");

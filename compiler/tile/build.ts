@@ -59,7 +59,7 @@ export const unionOf = (...sets: readonly (readonly Axis[])[]): readonly Axis[] 
   return [...all.values()].sort((x, y) => x.id - y.id);
 };
 /** The axes without some. */
-export const withoutAxes = (axes: readonly Axis[], gone: readonly Axis[]): readonly Axis[] =>
+const withoutAxes = (axes: readonly Axis[], gone: readonly Axis[]): readonly Axis[] =>
   axes.filter((a) => !gone.some((g) => g.id === a.id));
 
 /** The values that a definition is computed from. */

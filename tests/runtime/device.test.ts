@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Device, type KernelSource, transfer } from "../../runtime/device.ts";
+import type { Device, DeviceBuffer, KernelSource } from "../../runtime/device.ts";
 import { GyreRuntimeError } from "../../runtime/errors.ts";
 import { listDevices, openDevices, parseSpec } from "../../runtime/open.ts";
 import { driverError } from "../../runtime/refusals.ts";
@@ -250,3 +250,20 @@ test("devices are listed with what was found", async () => {
   expect(listed[0]!.devices.map((device) => device.name)).toEqual([expect.stringMatching(/SwiftShader/)]);
   expect(listed.find((one) => one.backend === "cuda")!.why).not.toHaveLength(0);
 });
+
+/**
+ * Moves `bytes` bytes from one device's memory to another's; resolves when the bytes have been handed to the receiver
+ * (later work there sees them). Between devices that share a queue it is a copy on the device.
+ */
+async function transfer(
+  from: Device,
+  source: DeviceBuffer,
+  sourceOffset: number,
+  to: Device,
+  target: DeviceBuffer,
+  targetOffset: number,
+  bytes: number,
+): Promise<void> {
+  if (from.memory === to.memory) from.copy(source, sourceOffset, target, targetOffset, bytes);
+  else await from.readInto(source, sourceOffset, bytes, (mapped) => to.write(target, targetOffset, mapped));
+}

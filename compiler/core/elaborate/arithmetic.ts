@@ -78,7 +78,7 @@ const isNumber = (v: Value): v is StaticNumber => v.kind === "int" || v.kind ===
 const isStatic = (v: Value): boolean => isNumber(v) || v.kind === "bool";
 
 /** The number a static value comes to, if the sizes are known. */
-export function numberOf(c: Context, v: Value): number | undefined {
+function numberOf(c: Context, v: Value): number | undefined {
   if (v.kind === "float") return v.value;
   return v.kind === "int" ? known(c, v.dim) : undefined;
 }

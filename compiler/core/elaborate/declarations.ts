@@ -189,8 +189,7 @@ export function checkItem(c: Context, item: Ast.Item, scope: Scope): void {
       return;
   }
 }
-export const shapeText = (t: TypeNode): string =>
-  t.kind === "array" ? `${t.dtype}[${t.shape.length} dimensions]` : t.kind;
+const shapeText = (t: TypeNode): string => (t.kind === "array" ? `${t.dtype}[${t.shape.length} dimensions]` : t.kind);
 
 /** The axes of a mesh with the sizes that the source gives. */
 export function meshAxes(

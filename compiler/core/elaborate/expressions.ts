@@ -164,7 +164,7 @@ function recordExpr(c: Context, env: Scope, e: Ast.RecordLit): Value {
   return spread?.kind === "error" ? errorValue : { kind: "record", fields };
 }
 
-export function blockExpr(c: Context, env: Scope, e: Ast.Block): Value {
+function blockExpr(c: Context, env: Scope, e: Ast.Block): Value {
   let scope = env;
   for (const l of e.lets) {
     const raw = expr(c, scope, l.value);

@@ -2,7 +2,7 @@
 import { type Dim, dimAtoms, printDim, solveDim, substituteDim } from "../../base/dim.ts";
 import type { Span } from "../../base/span.ts";
 import { isFloat } from "../dtype.ts";
-import type { Atom, DType } from "../ir.ts";
+import type { Atom } from "../ir.ts";
 import { operand, toAtom } from "./arithmetic.ts";
 import { asValue, type Context, emit, fail, lit, sameDim } from "./context.ts";
 import { hasHoles } from "./types.ts";
@@ -32,7 +32,7 @@ type Fit = {
 /** A value of the type, or undefined where it does not fit. */
 type Fitted = Value | undefined;
 
-export const substitute = (b: Bindings, d: Dim): Dim =>
+const substitute = (b: Bindings, d: Dim): Dim =>
   substituteDim(d, (atom) => (isHoleKey(atom.key) ? b.get(atom.key) : undefined));
 export function substituteType(b: Bindings, t: TypeNode): TypeNode {
   if (b.size === 0) return t;
@@ -223,6 +223,3 @@ function dimFits(f: Fit, pattern: Dim, actual: Dim): boolean {
   else f.later.push({ pattern, actual });
   return true;
 }
-
-/** What a value must be to be chosen beside others: the dtype of leaves that have one. */
-export const dtypeOfValue = (v: Value): DType | undefined => (v.kind === "array" ? v.atom.type.dtype : undefined);

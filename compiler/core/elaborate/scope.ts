@@ -33,7 +33,7 @@ export function isElementwise(s: Scope): boolean {
 }
 
 /** The candidate that differs least from `name` (Levenshtein), if it differs little. */
-export function nearest(name: string, candidates: readonly string[]): string | undefined {
+function nearest(name: string, candidates: readonly string[]): string | undefined {
   const limit = name.length <= 2 ? 0 : name.length === 3 ? 1 : name.length <= 7 ? 2 : 3;
   let best: string | undefined;
   let least = limit + 1;

@@ -1,16 +1,5 @@
 /** From written types and dims to what they stand for. */
-import {
-  type Dim,
-  dimAdd,
-  dimAtoms,
-  dimDiv,
-  dimMod,
-  dimMul,
-  dimNeg,
-  dimSub,
-  evalDim,
-  printDim,
-} from "../../base/dim.ts";
+import { type Dim, dimAdd, dimAtoms, dimDiv, dimMod, dimMul, dimNeg, dimSub, evalDim } from "../../base/dim.ts";
 import { type Span, textOf } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import { dtypesOf } from "../dtype.ts";
@@ -171,7 +160,7 @@ function namedType(
   return dtype ? scalar(dtype) : errorType;
 }
 /** `State<B, H>`: the alias's type with its dims and dtypes put in. */
-export function alias(
+function alias(
   c: Context,
   env: Scope,
   decl: Ast.TypeDecl,
@@ -202,4 +191,3 @@ export function alias(
 
 /** Whether a dim still has names that no argument has fixed. */
 export const hasHoles = (d: Dim): boolean => typeof d !== "number" && dimAtoms(d).some((a) => isHoleKey(a.key));
-export const printDims = (ds: readonly Dim[]): string => ds.map(printDim).join(", ");

@@ -88,7 +88,7 @@ export const arrayOf = (atom: Atom): ArrayValue => ({ kind: "array", atom });
 export const tupleOf = (items: readonly Value[]): TupleValue => ({ kind: "tuple", items });
 
 /** `f32[B, S/sp]`, as the user would write it. */
-export const printShape = (dtype: DType, shape: readonly Dim[]): string =>
+const printShape = (dtype: DType, shape: readonly Dim[]): string =>
   shape.length === 0 ? dtype : `${dtype}[${shape.map(printDim).join(", ")}]`;
 export const printCoreType = (t: Type): string => printShape(t.dtype, t.shape);
 
@@ -199,7 +199,6 @@ export function sameStructure(a: Value, b: Value): boolean {
     );
   return b.kind !== "tuple" && b.kind !== "record";
 }
-export const hasError = (v: Value): boolean => leaves(v).some((x) => x.kind === "error");
 
 /** Keys of dim atoms tell what kind of size they are. */
 export const axisKey = (axis: string): string => `@${axis}`;

@@ -187,7 +187,7 @@ function firstMatch(a: readonly Dim[], b: readonly Dim[]): readonly [number, num
   return [a.length, b.length];
 }
 /** The dims that pass a reshape as they are. */
-export const passing = (from: readonly Dim[], to: readonly Dim[]): readonly (readonly [number, number])[] =>
+const passing = (from: readonly Dim[], to: readonly Dim[]): readonly (readonly [number, number])[] =>
   groupsOf(from, to).flatMap((g) =>
     g.from.length === 1 && g.to.length === 1 ? [[g.from[0]!, g.to[0]!] as const] : [],
   );

@@ -10,7 +10,7 @@ export function uniqueName(taken: Set<string>, hint: string): string {
   return name;
 }
 /** Letters, digits and single underscores, beginning with a letter. */
-export function cleanName(hint: string): string {
+function cleanName(hint: string): string {
   const clean = hint.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_+|_+$/g, "");
   return clean === "" ? "value" : /^[0-9]/.test(clean) ? `x${clean}` : clean;
 }
@@ -32,7 +32,7 @@ const words: Partial<Record<OpEqn["op"], string>> = {
   random_uniform: "random",
 };
 /** What an equation does, in a word. */
-export const wordFor = (e: OpEqn): string => (e.op === "reduce" ? e.params.kind : (words[e.op] ?? e.op));
+const wordFor = (e: OpEqn): string => (e.op === "reduce" ? e.params.kind : (words[e.op] ?? e.op));
 
 /** The name of a kernel that computes `out`: its variable's, else that of the work in it. */
 export function kernelName(out: OpEqn, members: readonly OpEqn[], body: readonly Eqn[]): string {

@@ -168,7 +168,7 @@ function stepOf(e: FoldEqn): Var {
 }
 
 /** The block without what nobody reads: equations, carries, results of tiles. `wanted`: which of its results count. */
-export function living(b: Block, wanted: readonly boolean[] | undefined): Block {
+function living(b: Block, wanted: readonly boolean[] | undefined): Block {
   const live = new Set<number>();
   const see = (a: Atom): void => {
     if (a.kind === "var") live.add(a.id);

@@ -14,7 +14,7 @@ import { invariant } from "../../base/invariant.ts";
 import type { Span } from "../../base/span.ts";
 import { accumulates } from "../../core/dtype.ts";
 import type { Atom, Index, OpEqn, Ops, Selector, Var } from "../../core/ir.ts";
-import { add, and, clamp, compare, div, map, mod, plus, select, sub, times } from "../arithmetic.ts";
+import { add, and, clamp, compare, div, map, max, min, mod, plus, select, sub, times } from "../arithmetic.ts";
 import { at, cast, constant, edge, type KernelBuilder, load, named, pos, reduce, scan } from "../build.ts";
 import type { Axis, MapOp, Scalar, Value } from "../ir.ts";
 import { groupsOf, isElementwise, isHeavy, placesOf, reducedOf } from "./links.ts";
@@ -64,6 +64,16 @@ const toElement = (p: Puller, d: Dim, offset: Value): Value => {
   const base = first(p, d);
   return base ? add(p.b, base, offset) : offset;
 };
+
+/** The element that a run-time index means, moved into range: of a block, which may be partial, into what it has. */
+function elementInRange(p: Puller, d: Dim, v: Value, span: Span | undefined): Value {
+  const index = p.indexOf(d);
+  if (!index) return clamp(p.b, v, p.size(d, span) - 1);
+  const axis = p.axisOfIndex(index);
+  const begin = edge(p.b, axis, "first");
+  const last = sub(p.b, edge(p.b, axis, "last"), begin);
+  return add(p.b, begin, min(p.b, max(p.b, v, zero(p)), last));
+}
 
 /** The element of an atom at an index, one value for each dimension. */
 export function pull(p: Puller, a: Atom, index: readonly Value[]): Value {
@@ -278,8 +288,7 @@ function indexed(p: Puller, e: Extract<OpEqn, { op: "index" }>, index: readonly 
   }
   const out = (d: number): Dim => e.out.type.shape[places.findIndex((q) => q.kind === "x" && q.dim === d)]!;
   /** A run-time index, moved into range. */
-  const data = (v: Value, d: number): Value =>
-    toElement(p, x.shape[d]!, clamp(p.b, cast(p.b, v, "i32"), p.size(x.shape[d]!, e.span) - 1));
+  const data = (v: Value, d: number): Value => elementInRange(p, x.shape[d]!, cast(p.b, v, "i32"), e.span);
   const chosen = (s: Selector, d: number): Value => {
     switch (s.kind) {
       case "new":
