@@ -69,8 +69,8 @@ export const gpuTarget: MapTarget = {
   spread: false,
 };
 
-/** Every value a kernel computes, in order, those inside folds included. */
-export function valuesOf(kernel: Kernel): readonly Value[] {
+/** Every value a kernel computes, in order, those inside folds (and what their bounds are made of) included. */
+export function valuesOf(kernel: Kernel, withBounds = true): readonly Value[] {
   const found = new Map<number, Value>();
   const visit = (v: Value): void => {
     if (found.has(v.id)) return;
@@ -87,7 +87,7 @@ export function valuesOf(kernel: Kernel): readonly Value[] {
         walk(s.body);
         s.next.forEach(visit);
         s.results.forEach(visit);
-        s.bounds?.prelude.forEach(visit);
+        if (withBounds) s.bounds?.prelude.forEach(visit);
       }
     }
   };
@@ -111,7 +111,7 @@ export function chooseMapping(kernel: Kernel, target: MapTarget): Mapping {
   for (const f of foldsOf(kernel.body)) if (f.over.kind === "blocks") axes.set(f.over.axis.id, f.over.axis);
   for (const v of values) for (const a of axesSeen(v)) axes.set(a.id, a);
 
-  const meeting = meetingAxes(values, kernel);
+  const meeting = meetingAxes(kernel);
   const adjacent = adjacentAxes(values, kernel);
   const products = productReductions(values);
   const unroll = new Map<number, number>();
@@ -187,12 +187,15 @@ function divisor(n: number, most: number, fours: boolean): number {
   return best;
 }
 
-/** Grid axes along which elements meet: reduced, scanned or re-indexed. All of such a block belongs to one thread. */
-function meetingAxes(values: readonly Value[], kernel: Kernel): ReadonlySet<number> {
+/**
+ * Grid axes along which elements meet (reduced, scanned or re-indexed), or whose elements are counted from the first of
+ * their block: the program's blocks are then what they are, and each belongs to one thread.
+ */
+function meetingAxes(kernel: Kernel): ReadonlySet<number> {
   const met = new Set<number>();
-  for (const v of values) {
-    if (v.def.kind === "reduce" || v.def.kind === "scan") met.add(v.def.axis.id);
-    if (v.def.kind === "at") for (const b of v.def.bind) met.add(b.axis.id);
+  for (const { def } of valuesOf(kernel, false)) {
+    if (def.kind === "reduce" || def.kind === "scan" || def.kind === "edge") met.add(def.axis.id);
+    if (def.kind === "at") for (const b of def.bind) met.add(b.axis.id);
   }
   return new Set(kernel.grid.filter((a) => met.has(a.id)).map((a) => a.id));
 }

@@ -137,3 +137,23 @@ trial("a mask of quotients and remainders, dealt out like cards", {
     ),
   }),
 });
+
+trial("an element of a partial block, picked by a computed index", {
+  program: "programs/within-blocks",
+  entry: "nearest",
+  dims: { N: 29, K: 37, D: 5 },
+  inputs: { x: undefined, codes: undefined },
+  expect: ({ x, codes }) => {
+    const far = (i: number, k: number) => sum(5, (d) => (x(i, d) - codes(k, d)) ** 2);
+    const best = once((i) => range(37).reduce((a, k) => (far(i!, k) < far(i!, a) ? k : a), 0));
+    return { 0: array([29], best), 1: array([29], (i) => far(i!, best(i!))) };
+  },
+});
+
+trial("places counted from the first element of a block", {
+  program: "programs/within-blocks",
+  entry: "places",
+  dims: { N: 21 },
+  inputs: { x: undefined },
+  expect: ({ x }) => ({ "": array([21], (i) => x(i!) + (i! % 8)) }),
+});
