@@ -1,0 +1,126 @@
+/** Which values of a region are in memory, which are computed wherever they are used, and which for their own sake. */
+import type { Atom, OpEqn, Var } from "../../core/ir.ts";
+import { freeVars } from "../../core/walk.ts";
+import { type Cost, costOf, isCheap, isInline } from "./cost.ts";
+import { isHeavy, linksOf } from "./links.ts";
+import { sizeOf } from "./prepare.ts";
+import { opOf, type Region, readsOf } from "./region.ts";
+
+/** Values that tiles and loops compute for themselves rather than capture as arrays. */
+export function inlineValues(r: Region): Set<number> {
+  const inline = new Set<number>();
+  const costs = new Map<number, Cost>();
+  const cost = (a: Atom): Cost => (a.kind === "var" ? costs.get(a.id) : undefined) ?? { ops: 0, slow: false };
+  const isIn = (v: Var): boolean => inline.has(v.id) || (!r.defs.has(v.id) && r.outer.isInline(v));
+  for (const e of r.eqns) {
+    if (e.kind !== "op" || e.op === "ppermute") continue;
+    costs.set(e.out.id, costOf(e, cost));
+    if (isInline(e, isIn, (v) => v.type.shape.length === 0 && !isIn(v), cost(e.out))) inline.add(e.out.id);
+  }
+  return inline;
+}
+
+type Stored = {
+  readonly stored: Set<number>;
+  readonly views: Map<number, Var>;
+  readonly updates: Set<number>;
+  /** Values whose kernel must hold nothing else. */
+  readonly alone: Set<number>;
+};
+/** What must be in memory, from the last equation to the first. */
+export function storedValues(r: Region, inline: ReadonlySet<number>, forced: ReadonlySet<number>): Stored {
+  const stored = new Set(forced);
+  const found: Stored = { stored, views: new Map(), updates: new Set(), alone: new Set(forced) };
+  const must = (a: Atom): void => {
+    if (a.kind === "var" && opOf(r, a)) stored.add(a.id);
+  };
+  /** Captured by tiles or a loop: an array, unless they compute it; then what that reads. */
+  const capture = (v: Var): void => {
+    const e = opOf(r, v);
+    if (!e) return;
+    if (!inline.has(v.id)) stored.add(v.id);
+    else for (const a of e.args) if (a.kind === "var") capture(a);
+  };
+  r.results.forEach(must);
+  for (const e of [...r.eqns].reverse()) {
+    if (e.kind === "tiles") freeVars(e.body).forEach(capture);
+    else if (e.kind === "fold") {
+      e.init.forEach(must);
+      readsOf(e)
+        .filter((v) => !e.init.includes(v))
+        .forEach(capture);
+      for (const v of freeVars(e.body)) capture(v);
+    } else if (e.kind === "op" && e.op === "ppermute") e.args.forEach(must);
+    else if (e.kind === "op") {
+      // A kernel reads a formula as tiles and loops do.
+      if (!inline.has(e.out.id) || stored.has(e.out.id))
+        for (const x of e.args) if (x.kind === "var" && inline.has(x.id)) capture(x);
+      if (stored.has(e.out.id)) storeOp(r, e, inline, found);
+    }
+  }
+  return found;
+}
+function storeOp(r: Region, e: OpEqn, inline: ReadonlySet<number>, { stored, views, updates, alone }: Stored): void {
+  const x = e.args[0];
+  const inMemory = (v: Var): boolean => stored.has(v.id) || (r.defs.has(v.id) ? !opOf(r, v) : r.outer.isArray(v));
+  if (x?.kind === "var" && isView(e) && (inMemory(x) || (opOf(r, x) && !inline.has(x.id)))) {
+    stored.delete(e.out.id);
+    views.set(e.out.id, x);
+    if (opOf(r, x)) stored.add(x.id);
+    return;
+  }
+  if (e.op !== "dynamic_update" || x?.kind !== "var") return;
+  const value = e.args[1]!;
+  if (2 * sizeOf(value.type.shape) > sizeOf(x.type.shape)) return;
+  const source = opOf(r, x);
+  if (source?.op === "dynamic_update" && r.consumers.get(x.id)!.length === 1 && !inline.has(x.id)) stored.add(x.id);
+  if (!inMemory(x)) return;
+  updates.add(e.out.id);
+  // Rows computed from the array that they go into are computed first.
+  if (value.kind === "var" && opOf(r, value) && reads(r, value, x)) {
+    stored.add(value.id);
+    alone.add(value.id);
+  }
+}
+/** Whether a value is computed from x with no array in between that must be. */
+function reads(r: Region, v: Var, x: Var): boolean {
+  if (v.id === x.id) return true;
+  const e = opOf(r, v);
+  return e?.args.some((a) => a.kind === "var" && reads(r, a, x)) ?? false;
+}
+/** The same numbers in the same order: only the shape differs. */
+function isView(e: OpEqn): boolean {
+  if (e.op === "reshape") return true;
+  if (e.op !== "transpose" && e.op !== "broadcast" && e.op !== "index") return false;
+  const from = e.args[0]!.type.shape;
+  if (e.args.length > 1 || sizeOf(from) !== sizeOf(e.out.type.shape)) return false;
+  if (e.op === "index" && e.params.selectors.some((s) => s.kind !== "all" && s.kind !== "new")) return false;
+  const moved = linksOf(e)
+    .filter((l) => from[l.dim] !== 1)
+    .sort((l, m) => l.dim - m.dim)
+    .map((l) => l.to as number);
+  return moved.length === from.filter((n) => n !== 1).length && moved.every((to, k) => k === 0 || to > moved[k - 1]!);
+}
+
+/** Anchors in program order. */
+export function anchorsOf(r: Region, stored: ReadonlySet<number>, views: ReadonlyMap<number, Var>): readonly Var[] {
+  const costs = new Map<number, Cost>();
+  const cost = (a: Atom): Cost => (a.kind === "var" ? costs.get(a.id) : undefined) ?? { ops: 0, slow: false };
+  const anchors: Var[] = [];
+  for (const e of r.eqns) {
+    if (e.kind !== "op" || e.op === "ppermute" || views.has(e.out.id)) continue;
+    const used = r.consumers.get(e.out.id) ?? [];
+    const own = costOf(e, cost);
+    const shared = !isCheap(own) && (used.length > 1 || used.some((c) => c.kind === "op" && repeats(c, e.out)));
+    if (stored.has(e.out.id) || isHeavy(e.op) || shared) anchors.push(e.out);
+    else costs.set(e.out.id, own);
+  }
+  return anchors;
+}
+/** Whether an op needs each element of x many times over. */
+function repeats(e: OpEqn, x: Var): boolean {
+  if (e.op !== "einsum") return false;
+  const mine = e.args.findIndex((a) => a === x || (a.kind === "var" && a.id === x.id));
+  const others = e.params.out.filter((label) => !e.params.ins[mine]!.includes(label));
+  return sizeOf(others.map((label) => e.out.type.shape[e.params.out.indexOf(label)]!)) >= 4;
+}
