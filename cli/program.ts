@@ -10,7 +10,7 @@ import {
   inferDims,
 } from "../compiler/core/elaborate.ts";
 import type { Program } from "../compiler/core/ir.ts";
-import type { DeviceLimits } from "../runtime/device.ts";
+import type { DeviceInfo } from "../runtime/device.ts";
 import { tell } from "./diagnostics.ts";
 import type { ExitCode } from "./exit.ts";
 import { readText } from "./files.ts";
@@ -37,7 +37,7 @@ export function check(paths: readonly string[], flags: ProgramFlags): readonly D
 export const anyError = (all: readonly Diagnostic[]): boolean => all.some(isError);
 
 /** What the compiler is told of the machine: how kernels are mapped, and how many buffers one may bind. */
-export type Target = Pick<CompileOptions, "target" | "maxBuffers">;
+export type Target = Pick<CompileOptions, "target" | "subgroups" | "maxBuffers">;
 
 /**
  * The program at the sizes of the flags and of the given inputs' shapes, compiled; or the exit code, after telling what
@@ -97,8 +97,9 @@ async function targetOf(backend: string): Promise<Target> {
 }
 
 /** How kernels are made for a device. */
-export const targetFor = (device: { readonly software: boolean; readonly limits: DeviceLimits }): Target => ({
+export const targetFor = (device: Pick<DeviceInfo, "software" | "limits" | "features">): Target => ({
   target: device.software ? "software" : "gpu",
+  subgroups: device.features.subgroups !== false && device.features.subgroups.min >= 4,
   maxBuffers: device.limits.maxStorageBuffers,
 });
 

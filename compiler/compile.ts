@@ -32,6 +32,8 @@ import type { DeviceProgram } from "./tile/ir.ts";
 export type CompileOptions = EntryOptions & {
   /** What kernels are mapped for: `software` (a CPU behind WebGPU, the default) or `gpu`. */
   readonly target?: "software" | "gpu";
+  /** Whether threads may hand values to each other in subgroups of at least four (default: yes on `software`, unused on `gpu`). */
+  readonly subgroups?: boolean;
   /** Inputs whose memory the program may overwrite. */
   readonly donate?: readonly string[];
   /** The most storage buffers a kernel may bind (default 8, what every WebGPU adapter has). */
@@ -88,7 +90,8 @@ export function compileProgram(
   times: PassTimes = [],
   before: readonly Diagnostic[] = [],
 ): CompileResult {
-  const target: MapTarget = options.target === "gpu" ? gpuTarget : softwareTarget;
+  const kind = options.target === "gpu" ? gpuTarget : softwareTarget;
+  const target: MapTarget = { ...kind, spread: kind.spread && options.subgroups !== false };
   const simple = runPass(times, "simplify", () => simplify(program), checkCore);
   const rings = runPass(times, "decompose", () => decompose(simple), checkCore);
   const device = runPass(times, "simplify", () => simplify(rings), checkCore);
