@@ -232,6 +232,10 @@ function expr(ctx: Emit, e: Expr, rank = 0): string {
       return `vec4<${e.type}>(${(same ? [e.args[0]!] : e.args).map((a) => expr(ctx, a)).join(", ")})`;
     }
     case "cast":
+      if (e.arg.type === "f32" && (e.type === "i32" || e.type === "u32")) {
+        const helper = e.type === "i32" ? "to_int" : "to_uint";
+        return call(ctx, e.width === 4 ? `${helper}4` : helper, expr(ctx, e.arg));
+      }
       return `${typeName(e.type, e.width)}(${expr(ctx, e.arg)})`;
     case "op":
       return operation(ctx, e, rank);

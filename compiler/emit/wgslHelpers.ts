@@ -19,6 +19,18 @@ const floorMod = (name: string, t: string, zero: string): string =>
 }`;
 const floatMod = (name: string, t: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {\n  return a - b * floor(a / b);\n}`;
+/** Saturates, and NaN gives 0, as in the reference; WGSL stops at the last f32 before 2^31 or 2^32, and NaN gives anything. */
+const toInteger = (name: string, type: "i32" | "u32", wide: boolean): string => {
+  const t = (of: string): string => (wide ? `vec4<${of}>` : of);
+  const v = (of: string, value: string): string => (wide ? `vec4<${of}>(${value})` : value);
+  const [limit, last, zero] =
+    type === "i32" ? ["2147483648.0", "2147483647", "0"] : ["4294967296.0", "4294967295u", "0u"];
+  return `fn ${name}(x: ${t("f32")}) -> ${t(type)} {
+  let whole = select(${t(type)}(x), ${v(type, last)}, x >= ${v("f32", limit)});
+  let bits = bitcast<${t("u32")}>(x) & ${v("u32", "0x7fffffffu")};
+  return select(whole, ${v(type, zero)}, bits > ${v("u32", "0x7f800000u")});
+}`;
+};
 /** A negative base has a power when the exponent is whole. */
 const floatPow = (name: string, t: string, one: string): string =>
   `fn ${name}(a: ${t}, b: ${t}) -> ${t} {
@@ -83,6 +95,10 @@ export const helpers = {
   sine4: sine("sine4", true, 0),
   cosine: sine("cosine", false, 1),
   cosine4: sine("cosine4", true, 1),
+  to_int: toInteger("to_int", "i32", false),
+  to_int4: toInteger("to_int4", "i32", true),
+  to_uint: toInteger("to_uint", "u32", false),
+  to_uint4: toInteger("to_uint4", "u32", true),
   floor_div: floorDiv("floor_div", "i32", "0"),
   floor_div4: floorDiv("floor_div4", "vec4<i32>", "vec4<i32>(0)"),
   uint_div: uintDiv("uint_div", "u32", "0u"),

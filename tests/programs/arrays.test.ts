@@ -34,6 +34,20 @@ trial("whole numbers and truth", {
   },
 });
 
+trial("casts to whole numbers", {
+  program: "programs/casts",
+  dims: { N: 32 },
+  // Sixteen powers of ten of either sign.
+  inputs: { x: (n) => (n! % 2 ? -1.75 : 1.75) * 10 ** (n! >> 1), n: (n) => n! - 9 },
+  expect: ({ x, n }) => ({
+    signed: array([32], (i) => Math.min(Math.max(Math.trunc(x(i!)), -(2 ** 31)), 2 ** 31 - 1)),
+    unsigned: array([32], (i) => Math.min(Math.max(Math.trunc(x(i!)), 0), 2 ** 32 - 1)),
+    nothing: array([32], () => 0),
+    quotient: array([32], (i) => (mod(n(i!), 2) ? n(i!) : 0)),
+    remainder: array([32], () => 0),
+  }),
+});
+
 for (const at of [0, 5, 12])
   trial(`new keys and values in a cache, at ${at}`, {
     program: "programs/kv-cache",
