@@ -8,6 +8,7 @@
 import { type Dim, dimAdd, dimDiv, dimEqual, dimMul, dimProduct, type Split, splitOf, withSplit } from "../base/dim.ts";
 import { accumulates, type DTypeClass, inClass } from "./dtype.ts";
 import type { Binary, DType, Op, Ops, ReduceKind, Selector, Type, Unary } from "./ir.ts";
+import { isUnary } from "./ops.ts";
 
 /** What typing needs to know besides operands. A Core `Mesh` will do. */
 export type TypingContext = {
@@ -364,7 +365,7 @@ const rules: { readonly [P in Op]: Rule<P> } = {
 
 /** How many operands an op takes; undefined is any number from one on (`index`, `concat`, `einsum`, `random_uniform`). */
 export const arityOf = (op: Op): number | undefined =>
-  variadic.includes(op) ? undefined : (arities[op] ?? (op in unaries ? 1 : 2));
+  variadic.includes(op) ? undefined : (arities[op] ?? (isUnary(op) ? 1 : 2));
 const variadic: readonly Op[] = ["index", "concat", "einsum", "random_uniform"];
 const arities: { readonly [P in Op]?: number } = {
   cast: 1,
@@ -390,24 +391,6 @@ const arities: { readonly [P in Op]?: number } = {
   all_gather: 1,
   psum_scatter: 1,
   all_to_all: 1,
-};
-const unaries: Record<Unary, true> = {
-  neg: true,
-  not: true,
-  exp: true,
-  exp2: true,
-  log: true,
-  log2: true,
-  sqrt: true,
-  rsqrt: true,
-  tanh: true,
-  sigmoid: true,
-  sin: true,
-  cos: true,
-  abs: true,
-  floor: true,
-  sign: true,
-  stop_gradient: true,
 };
 
 /**

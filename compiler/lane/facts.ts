@@ -2,6 +2,7 @@
  * What lowering has to know of a kernel's values before it writes a line: how often each is used and where, which loops
  * it needs, in which region it can first be computed, and whether it is kept in an array.
  */
+import { isSlow } from "../core/ops.ts";
 import { operandsOf } from "../tile/build.ts";
 import type { Axis, Fold, Kernel, Stmt, Value } from "../tile/ir.ts";
 import { type Mapping, valuesOf } from "./map.ts";
@@ -30,18 +31,6 @@ export type Facts = {
 /** carry = base + Σ over rounds of `sum`'s axis. `base` reads the carry at the same elements only. */
 export type Accumulated = { readonly sum: Value; readonly base: Value; readonly loop: string };
 
-const transcendental = new Set([
-  "exp",
-  "exp2",
-  "log",
-  "log2",
-  "tanh",
-  "sigmoid",
-  "sin",
-  "cos",
-  "pow",
-  "random_uniform",
-]);
 const storedLimit = 4096;
 
 export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
@@ -137,8 +126,7 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
   const stored = new Set<number>();
   for (const v of values) {
     const d = v.def;
-    const own =
-      d.kind === "reduce" ? 8 : d.kind === "load" ? 1 : d.kind === "map" ? (transcendental.has(d.op) ? 4 : 0.25) : 0;
+    const own = d.kind === "reduce" ? 8 : d.kind === "load" ? 1 : d.kind === "map" ? (isSlow(d.op) ? 4 : 0.25) : 0;
     const total = operandsOf(v.def).reduce((c, a) => c + (stored.has(a.id) ? 0.5 : (cost.get(a.id) ?? 0)), own);
     cost.set(v.id, total);
     if (

@@ -1,22 +1,11 @@
 /** What it takes to compute an element of a value anew, where it is needed a second time. */
 import type { Atom, Op, OpEqn, Var } from "../../core/ir.ts";
+import { isSlow } from "../../core/ops.ts";
 import { isElementwise } from "./links.ts";
 
 /** `ops`: elementwise ops on the way from memory; `slow`: there is one among them that takes as long as many others. */
 export type Cost = { readonly ops: number; readonly slow: boolean };
 
-const slowOps: ReadonlySet<Op> = new Set<Op>([
-  "exp",
-  "exp2",
-  "log",
-  "log2",
-  "tanh",
-  "sigmoid",
-  "sin",
-  "cos",
-  "pow",
-  "random_uniform",
-]);
 /** Computing this again costs less than a trip through memory. */
 export const isCheap = (c: Cost): boolean => !c.slow && c.ops <= 8;
 
@@ -25,7 +14,7 @@ export function costOf(e: OpEqn, of: (a: Atom) => Cost): Cost {
   const own = isElementwise(e.op) && e.op !== "cast" ? 1 : 0;
   return e.args.map(of).reduce((x, y) => ({ ops: Math.min(x.ops + y.ops, 1000), slow: x.slow || y.slow }), {
     ops: own,
-    slow: slowOps.has(e.op),
+    slow: isSlow(e.op),
   });
 }
 

@@ -3,48 +3,15 @@
  * along with each other, element by element. What is not listed is re-indexed by the op (rules.ts says how).
  */
 import { type Dim, dimEqual, dimMul } from "../../base/dim.ts";
-import type { Binary, Op, OpEqn, Ops, Type, Unary } from "../../core/ir.ts";
+import type { Op, OpEqn, Ops, Type } from "../../core/ir.ts";
+import { isBinary, isUnary } from "../../core/ops.ts";
 
 /** Dimension `dim` of operand `arg` runs along with dimension `to` of the result, or with the reduced dimension named `to`. */
 export type Link = { readonly arg: number; readonly dim: number; readonly to: number | string };
 
-const elementwiseOps: Record<Unary | Binary, true> = {
-  neg: true,
-  not: true,
-  exp: true,
-  exp2: true,
-  log: true,
-  log2: true,
-  sqrt: true,
-  rsqrt: true,
-  tanh: true,
-  sigmoid: true,
-  sin: true,
-  cos: true,
-  abs: true,
-  floor: true,
-  sign: true,
-  stop_gradient: true,
-  add: true,
-  sub: true,
-  mul: true,
-  div: true,
-  mod: true,
-  pow: true,
-  min: true,
-  max: true,
-  eq: true,
-  ne: true,
-  lt: true,
-  le: true,
-  gt: true,
-  ge: true,
-  and: true,
-  or: true,
-};
 /** Ops that compute each element from elements at the same place. */
 export const isElementwise = (op: Op): boolean =>
-  op in elementwiseOps || op === "cast" || op === "select" || op === "random_uniform";
+  isUnary(op) || isBinary(op) || op === "cast" || op === "select" || op === "random_uniform";
 /** Ops whose elements each take work along a whole dimension. */
 export const isHeavy = (op: Op): boolean => op === "reduce" || op === "einsum" || op === "argmax" || op === "cumsum";
 

@@ -10,22 +10,17 @@ export type Region = {
   readonly results: readonly Atom[];
   readonly outer: Outer;
   readonly defs: ReadonlyMap<number, Eqn>;
-  readonly order: ReadonlyMap<number, number>;
   readonly consumers: ReadonlyMap<number, readonly Eqn[]>;
 };
 
 export function regionOf(eqns: readonly Eqn[], results: readonly Atom[], outer: Outer): Region {
   const defs = new Map<number, Eqn>();
-  const order = new Map<number, number>();
   const consumers = new Map<number, Eqn[]>();
-  eqns.forEach((e, k) => {
-    for (const v of outsOf(e)) {
-      defs.set(v.id, e);
-      order.set(v.id, k);
-    }
+  for (const e of eqns) {
+    for (const v of outsOf(e)) defs.set(v.id, e);
     for (const a of readsOf(e)) consumers.set(a.id, [...(consumers.get(a.id) ?? []), e]);
-  });
-  return { eqns, results, outer, defs, order, consumers };
+  }
+  return { eqns, results, outer, defs, consumers };
 }
 /** Every variable that an equation reads, inside its regions too, each once. */
 export function readsOf(e: Eqn): readonly Var[] {
