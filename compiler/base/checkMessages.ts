@@ -168,10 +168,10 @@ export const checkMessages = {
       `the constant ${q(a.name)} must be a static number or truth value, found ${a.found}`,
   ),
   GY3030: say(
-    (a: { index: number; size: number; dim: number }) =>
+    (a: { index: string; size: string; dim: number }) =>
       `index ${a.index} lies outside dimension ${a.dim}, whose size is ${a.size}`,
   ),
-  GY3031: say((a: { size: number }) => `this range does not lie within a dimension of size ${a.size}`),
+  GY3031: say((a: { size: string }) => `this range does not lie within a dimension of size ${a.size}`),
   GY3032: say(
     (a: { found: string }) => `the bounds of a range must be known at compile time, found ${a.found}`,
     "for a start known at run time: `dynamic_slice(x, start, size, dim = d)`",

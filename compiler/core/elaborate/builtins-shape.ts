@@ -219,7 +219,7 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
         const n = known(k.c, size),
           total = known(k.c, x.type.shape[dim]!);
         if (n !== undefined && total !== undefined && n > total)
-          return fail(k.c, "GY3031", arg(k, 2).span, { size: total });
+          return fail(k.c, "GY3031", arg(k, 2).span, { size: String(total) });
         return asValue(emit(k.c, "dynamic_slice", { dim, size }, [x, start], k.span, k.name));
       });
     },

@@ -110,8 +110,10 @@ function selector(c: Context, p: Part, args: Atom[], dim: number): Selector | un
   if (v.kind === "int") {
     const n = known(c, v.dim),
       total = known(c, size);
-    if (n !== undefined && total !== undefined && (n >= total || n < (typeof v.dim === "number" ? -total : 0))) {
-      fail(c, "GY3030", span, { index: n, size: total, dim });
+    const left = known(c, dimSub(size, v.dim));
+    const before = n !== undefined && n < 0 && (typeof v.dim !== "number" || (total !== undefined && n < -total));
+    if (before || (left !== undefined && left <= 0)) {
+      fail(c, "GY3030", span, { index: printDim(n ?? v.dim), size: printDim(total ?? size), dim });
       return undefined;
     }
     const from = typeof v.dim === "number" && v.dim < 0 ? dimAdd(size, v.dim) : v.dim;
@@ -145,7 +147,7 @@ function rangeSelector(c: Context, p: Part, size: Dim): Selector | undefined {
     n = known(c, length),
     s = known(c, start);
   if ((over !== undefined && over < 0) || (n !== undefined && n < 0) || (s !== undefined && s < 0)) {
-    fail(c, "GY3031", p.part.span, { size: known(c, size) ?? 0 });
+    fail(c, "GY3031", p.part.span, { size: printDim(known(c, size) ?? size) });
     return undefined;
   }
   return sameDim(c, length, size) && start === 0 ? { kind: "all" } : { kind: "slice", start, size: length };
