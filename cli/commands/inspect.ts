@@ -45,7 +45,7 @@ export const inspectCommand: Declare = (program, io, done) => {
       const [{ compileFile }, { stageJson, stageText }, { describeSchedule }] = await Promise.all([
         import("../program.ts"),
         import("../stages.ts"),
-        import("../timeline.ts"),
+        import("../schedule.ts"),
       ]);
       const compiled = await compileFile(file, options, io);
       if (typeof compiled === "number") done(compiled);
