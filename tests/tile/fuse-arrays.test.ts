@@ -2,10 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { type Builder, emit, fold, i32, lit, mesh, program, spec } from "../../compiler/core/build.ts";
 import type { Atom, Program, Var } from "../../compiler/core/ir.ts";
-import { counts, expectSame } from "./support.ts";
+import { counts, expectSame, matmul, one, whole } from "./support.ts";
 
-const one = mesh({ device: 1 });
-const whole = (rank: number) => spec(...Array.from({ length: rank }, () => []));
 /** A program on one device with inputs of the shapes. */
 const on = (
   shapes: readonly (readonly number[])[],
@@ -17,20 +15,6 @@ const on = (
     shapes.map((shape) => ({ shape, spec: whole(shape.length) })),
     ranks.map(whole),
     body,
-  );
-const matmul = (b: Builder, x: Atom, y: Atom): Var =>
-  emit(
-    b,
-    "einsum",
-    {
-      ins: [
-        ["m", "k"],
-        ["k", "n"],
-      ],
-      out: ["m", "n"],
-    },
-    x,
-    y,
   );
 const rowMax = (b: Builder, x: Atom): Var => emit(b, "reduce", { kind: "max", dims: [1], keep: true }, x);
 const rowSum = (b: Builder, x: Atom): Var => emit(b, "reduce", { kind: "sum", dims: [1], keep: true }, x);

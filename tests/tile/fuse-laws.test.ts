@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { test } from "vitest";
 import { type Builder, emit, fold, i32, lit, mesh, program, spec } from "../../compiler/core/build.ts";
 import type { Atom, Program, Var } from "../../compiler/core/ir.ts";
-import { expectSame } from "./support.ts";
+import { expectSame, matmul } from "./support.ts";
 
 /** A random program is a list of choices; each step takes from what there is by numbers modulo what there are. */
 type Choice = { readonly op: number; readonly a: number; readonly b: number; readonly n: number };
@@ -54,27 +54,7 @@ function step(b: Builder, known: readonly Var[], { op, a, b: k, n }: Choice, rin
       return rank(x) === 0 || elements(x) > 60 ? undefined : emit(b, "concat", { dim }, x, y);
     case 8: {
       const other = known.find((v) => rank(v) === 2 && rank(x) === 2 && size(v, 0) === size(x, 1));
-      return (
-        other &&
-        emit(
-          b,
-          "tanh",
-          {},
-          emit(
-            b,
-            "einsum",
-            {
-              ins: [
-                ["m", "k"],
-                ["k", "n"],
-              ],
-              out: ["m", "n"],
-            },
-            x,
-            other,
-          ),
-        )
-      );
+      return other && emit(b, "tanh", {}, matmul(b, x, other));
     }
     case 9: {
       const at = emit(b, "mod", {}, emit(b, "mul", {}, emit(b, "iota", { size: 3 }), i32(n)), i32(5));

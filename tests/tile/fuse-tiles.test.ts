@@ -1,23 +1,10 @@
 /** Bodies of tiles: one kernel each, whatever the blocks are. */
 import { describe, expect, test } from "vitest";
-import {
-  type Builder,
-  emit,
-  fold,
-  foldBlocks,
-  i32,
-  lit,
-  mesh,
-  program,
-  spec,
-  tiles,
-} from "../../compiler/core/build.ts";
+import { type Builder, emit, fold, foldBlocks, i32, lit, program, tiles } from "../../compiler/core/build.ts";
 import type { Atom, Index, Program, Selector, Type, Var } from "../../compiler/core/ir.ts";
 import { fuse } from "../../compiler/tile/fuse.ts";
-import { counts, expectSame } from "./support.ts";
+import { counts, expectSame, matmul, one, whole } from "./support.ts";
 
-const one = mesh({ device: 1 });
-const whole = (rank: number) => spec(...Array.from({ length: rank }, () => []));
 type Input = { readonly shape: readonly number[]; readonly dtype?: Type["dtype"] };
 const on = (
   inputs: readonly Input[],
@@ -45,20 +32,6 @@ function at(b: Builder, x: Atom, ...by: readonly (Index | ":" | "new")[]): Var {
 }
 const full = (b: Builder, value: number, ...shape: Type["shape"][number][]): Var =>
   emit(b, "full", { shape }, lit(value));
-const product = (b: Builder, x: Atom, y: Atom): Var =>
-  emit(
-    b,
-    "einsum",
-    {
-      ins: [
-        ["m", "k"],
-        ["k", "n"],
-      ],
-      out: ["m", "n"],
-    },
-    x,
-    y,
-  );
 const transposed = (b: Builder, x: Atom): Var => emit(b, "transpose", { perm: [1, 0] }, x);
 const reduce = (b: Builder, kind: "sum" | "max", dim: number, x: Atom): Var =>
   emit(b, "reduce", { kind, dims: [dim], keep: false }, x);
@@ -82,7 +55,7 @@ describe("kernels of tiles", () => {
           [[0, 1]],
           (c, i, j) =>
             foldBlocks(c, { name: "r", extent: 7, block: k }, [full(c, 0, i!.size, j!.size)], (d, r, [acc]) => [
-              emit(d, "add", {}, acc!, product(d, at(d, x!, i!, r), at(d, y!, r, j!))),
+              emit(d, "add", {}, acc!, matmul(d, at(d, x!, i!, r), at(d, y!, r, j!))),
             ]),
         ),
       );
@@ -112,7 +85,7 @@ describe("kernels of tiles", () => {
             const qi = emit(c, "mul", {}, at(c, q!, bb!, i!, ":"), lit(0.5));
             const start = [full(c, Number.NEGATIVE_INFINITY, i!.size), full(c, 0, i!.size), full(c, 0, i!.size, 3)];
             const [top, sum, o] = foldBlocks(c, { name: "j", extent: 7, block: keys }, start, (d, j, [m, l, acc]) => {
-              const s = product(d, qi, transposed(d, at(d, k!, bb!, j, ":")));
+              const s = matmul(d, qi, transposed(d, at(d, k!, bb!, j, ":")));
               const seen = emit(d, "ge", {}, column(d, emit(d, "pos", { index: i! })), emit(d, "pos", { index: j }));
               const masked = emit(d, "select", {}, seen, s, lit(Number.NEGATIVE_INFINITY));
               const next = emit(d, "max", {}, m!, reduce(d, "max", 1, masked));
@@ -121,7 +94,7 @@ describe("kernels of tiles", () => {
               return [
                 next,
                 emit(d, "add", {}, emit(d, "mul", {}, keep, l!), reduce(d, "sum", 1, p)),
-                emit(d, "add", {}, emit(d, "mul", {}, column(d, keep), acc!), product(d, p, at(d, v!, bb!, j, ":"))),
+                emit(d, "add", {}, emit(d, "mul", {}, column(d, keep), acc!), matmul(d, p, at(d, v!, bb!, j, ":"))),
               ];
             });
             return [emit(c, "div", {}, o!, column(c, sum!)), emit(c, "add", {}, top!, emit(c, "log", {}, sum!))];
@@ -142,7 +115,7 @@ describe("kernels of tiles", () => {
               "max",
               {},
               m!,
-              reduce(e, "max", 1, product(e, at(e, x!, i!, ":"), transposed(e, at(e, keys!, r, j, ":")))),
+              reduce(e, "max", 1, matmul(e, at(e, x!, i!, ":"), transposed(e, at(e, keys!, r, j, ":")))),
             ),
           ]);
           return [emit(d, "add", {}, total!, best!)];
@@ -167,7 +140,7 @@ describe("kernels of tiles", () => {
     const p = on([{ shape: [8, 3] }], [1], (b, x) =>
       tiles(b, [{ name: "i", extent: 8, block: 4 }], [[0]], (c, i) => {
         const xi = at(c, x!, i!, ":");
-        return [reduce(c, "max", 1, product(c, xi, transposed(c, xi)))];
+        return [reduce(c, "max", 1, matmul(c, xi, transposed(c, xi)))];
       }),
     );
     expectSame(p);
@@ -181,7 +154,7 @@ describe("kernels of tiles", () => {
           { name: "j", extent: 7, block: 3 },
         ],
         [[1, 0]],
-        (c, i, j) => [transposed(c, product(c, at(c, x!, i!, ":"), transposed(c, at(c, x!, j!, ":"))))],
+        (c, i, j) => [transposed(c, matmul(c, at(c, x!, i!, ":"), transposed(c, at(c, x!, j!, ":"))))],
       ),
     );
     expectSame(p);
@@ -227,7 +200,7 @@ describe("kernels of tiles", () => {
   test("one array at both sides of a product, twice", () => {
     const p = on([{ shape: [6, 4] }, { shape: [4, 4] }], [2], (b, x, w) =>
       tiles(b, [{ name: "i", extent: 6, block: 4 }], [[0, ":"]], (c, i) => [
-        product(c, product(c, at(c, x!, i!, ":"), w!), w!),
+        matmul(c, matmul(c, at(c, x!, i!, ":"), w!), w!),
       ]),
     );
     expectSame(p);
@@ -242,7 +215,7 @@ describe("kernels of tiles", () => {
           [0, ":"],
         ],
         (c, i) => {
-          const y = product(c, at(c, x!, i!, ":"), w!);
+          const y = matmul(c, at(c, x!, i!, ":"), w!);
           const back = emit(c, "sub", {}, i32(3), emit(c, "iota", { size: 4 }));
           const turned = emit(c, "index", { selectors: [{ kind: "all" }, { kind: "gather", arg: 1 }] }, y, back);
           return [emit(c, "cumsum", { dim: 1 }, y), emit(c, "mul", {}, turned, y)];
@@ -266,7 +239,7 @@ test("what cannot be done yet is said", () => {
   const p = on([{ shape: [7, 2] }], [1], (b, x) =>
     tiles(b, [{ name: "i", extent: 7, block: 3 }], [[0]], (c, i) => {
       const xi = at(c, x!, i!, ":");
-      return [reduce(c, "max", 1, product(c, xi, transposed(c, xi)))];
+      return [reduce(c, "max", 1, matmul(c, xi, transposed(c, xi)))];
     }),
   );
   expect(fuse(p).diagnostics.map((d) => d.message)).toEqual([

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { emit, fold, lit, mesh, program, spec } from "../../compiler/core/build.ts";
 import { print } from "../../compiler/tile/print.ts";
-import { fused } from "./support.ts";
+import { fused, matmul } from "./support.ts";
 
 test("a product, and a ring that adds it up", () => {
   const p = program(
@@ -13,19 +13,7 @@ test("a product, and a ring that adds it up", () => {
     ],
     [spec(["sp"], [])],
     (b, x, y) => {
-      const c = emit(
-        b,
-        "einsum",
-        {
-          ins: [
-            ["m", "k"],
-            ["k", "n"],
-          ],
-          out: ["m", "n"],
-        },
-        x!,
-        y!,
-      );
+      const c = matmul(b, x!, y!);
       const [sum] = fold(b, 2, [c, c], (d, _, [acc, now]) => {
         const next = emit(d, "ppermute", { axes: ["sp"], route: { kind: "shift", offset: 1 } }, now!);
         return [emit(d, "add", {}, acc!, emit(d, "mul", {}, next, lit(0.5))), next];

@@ -1,5 +1,6 @@
 /** Programs of Core, fused, against what they mean. */
 import { expect } from "vitest";
+import { type Builder, emit, mesh, spec } from "../../compiler/core/build.ts";
 import { decompose } from "../../compiler/core/decompose.ts";
 import { evaluate } from "../../compiler/core/eval.ts";
 import type * as Core from "../../compiler/core/ir.ts";
@@ -11,6 +12,18 @@ import { type FuseOptions, fuse } from "../../compiler/tile/fuse.ts";
 import type { DeviceProgram, HostStep } from "../../compiler/tile/ir.ts";
 import { print } from "../../compiler/tile/print.ts";
 import { random } from "../core/programs.ts";
+
+/** A mesh of one device, and the spec of an array that is not split. */
+export const one = mesh({ device: 1 });
+export const whole = (rank: number): Core.Spec => spec(...Array.from({ length: rank }, () => []));
+
+export function matmul(b: Builder, x: Core.Atom, y: Core.Atom): Core.Var {
+  const ins = [
+    ["m", "k"],
+    ["k", "n"],
+  ];
+  return emit(b, "einsum", { ins, out: ["m", "n"] }, x, y);
+}
 
 /** An array for each input: numbers in [-1, 1), or whole numbers from 0 to 9. */
 export function inputsFor(p: Core.Program, seed = 1): readonly NDArray[] {
