@@ -1,4 +1,5 @@
 /** From the name of a backend to devices, or to a sentence that says why there are none. */
+import { availableParallelism } from "node:os";
 import type { AdapterChoice } from "./adapters.ts";
 import { findAdapters } from "./adapters.ts";
 import type { Device, DeviceFeatures, DeviceLimits } from "./device.ts";
@@ -11,12 +12,17 @@ export type OpenOptions = {
   readonly adapter?: AdapterChoice;
   /**
    * Whether the devices of one adapter share a driver's device: kernels are compiled once instead of once for each, and
-   * transfers are copies on the device; but nothing overlaps, for there is one queue. When left out: no.
+   * transfers are copies on the device; but nothing overlaps, for there is one queue. When left out: on hardware no; on a
+   * software adapter there is a driver's device for each core, because more could not run beside each other, and its
+   * compiler takes one kernel at a time.
    */
   readonly share?: boolean;
 };
 
 const TIMEOUT_MS = 60_000;
+
+const driversFor = (software: boolean, share: boolean | undefined): number =>
+  share ? 1 : share === undefined && software ? availableParallelism() : Number.POSITIVE_INFINITY;
 
 /**
  * Opens `count` devices, one for each mesh position. `spec` is `auto`, `webgpu`, or with the adapters to use, numbered
@@ -44,9 +50,12 @@ export async function openDevices(spec: string, count: number, options: OpenOpti
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   // Position i is on adapter i mod n. Each group of positions below is one device of the driver.
   const positions = Array.from({ length: count }, (_, i) => i);
-  const groups = options.share
-    ? chosen.map((_, a) => positions.filter((i) => i % chosen.length === a)).filter((group) => group.length > 0)
-    : positions.map((i) => [i]);
+  const groups = chosen.flatMap((adapter, a) => {
+    const here = positions.filter((i) => i % chosen.length === a);
+    const drivers = Math.min(here.length, driversFor(adapter.software, options.share));
+    // Neighbours on a ring are on different ones, so that transfers stay transfers.
+    return Array.from({ length: drivers }, (_, d) => here.filter((_, k) => k % drivers === d));
+  });
   const opened = await Promise.allSettled(
     groups.map((group) => {
       const names = group.map((i) => `webgpu:${i}`);
