@@ -3,6 +3,7 @@
  * scope where it can be, so that it is computed once.
  */
 import { InvariantError, invariant } from "../base/invariant.ts";
+import type { ReduceKind } from "../core/ir.ts";
 import type { Axis, Value } from "../tile/ir.ts";
 import { alignedToFour, evenStep, offsetOf, plusTerm, writeAffine } from "./address.ts";
 import {
@@ -343,15 +344,34 @@ function reduce(ctx: Context, v: Value, d: Reduce, native: Axis | null): void {
     ctx.runLoop(loop);
     return;
   }
-  const names = all.map((c) => registerName(ctx, nameOf(v), v, c));
-  const start: Expr = lit(identity(kind, type), type);
-  for (const name of names)
-    push(ctx, { kind: "var", name, type, width, value: native ? vec([start, start, start, start]) : start });
-  nest(ctx, [d.axis], () => {
-    for (const [k, c] of all.entries())
-      push(ctx, { kind: "set", name: names[k]!, value: join(ref(names[k]!, type, width), round(c)) });
-  });
-  for (const [k, c] of all.entries()) show(ctx, ctx.scope, keyOf(ctx, v, c, native), ref(names[k]!, type, width));
+  const total = openSum(ctx, v, d);
+  nest(ctx, [d.axis], total.round);
+  total.close();
+}
+
+/** A reduction over rounds: its registers, declared here; what a round does to them; and letting them be read. */
+export function openSum(ctx: Context, v: Value, d: Reduce) {
+  const along = vectorAxis(ctx, v);
+  const type = laneType(v.dtype);
+  const width = along ? 4 : 1;
+  const kind = d.op as ReduceKind;
+  const none = identity(kind, type);
+  const start = lit(none, type);
+  const all = registersOf(ctx, v.axes, along).map((c) => ({ c, name: registerName(ctx, nameOf(v), v, c) }));
+  for (const { name } of all)
+    push(ctx, { kind: "var", name, type, width, value: along ? vec([start, start, start, start]) : start });
+  const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, width);
+  return {
+    round: () => {
+      for (const { c, name } of all) {
+        const part = roundOf(ctx, d.axis, d.arg, c, along, none, join, kind === "sum");
+        push(ctx, { kind: "set", name, value: join(ref(name, type, width), part) });
+      }
+    },
+    close: () => {
+      for (const { c, name } of all) show(ctx, ctx.scope, keyOf(ctx, v, c, along), ref(name, type, width));
+    },
+  };
 }
 
 /** The unrolled elements along `axis`, joined; missing ones of a partial block count as `none`. */

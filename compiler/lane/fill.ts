@@ -1,6 +1,5 @@
 /** Computing a whole value into an array: loops over its rounds, or sums that run over the blocks of a product. */
 
-import type { ReduceKind } from "../core/ir.ts";
 import type { Axis, Value } from "../tile/ir.ts";
 import {
   type Context,
@@ -11,15 +10,12 @@ import {
   mapOf,
   nest,
   push,
-  registerName,
   registersOf,
   type Stored,
-  show,
-  vectorAxis,
   within,
 } from "./context.ts";
-import { nameOf, roundOf, settle } from "./evaluate.ts";
-import { identity, joinOp, laneType, lit, op, ref, vec } from "./expr.ts";
+import { nameOf, openSum, roundOf, settle } from "./evaluate.ts";
+import { laneType, lit, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import { find, homeOf, type Scope } from "./scope.ts";
 import { allocate, elementOf, setElement } from "./storage.ts";
@@ -92,29 +88,6 @@ export function runLoop(ctx: Context, name: string): void {
     for (const s of sums) s.close();
   });
   ctx.pending.delete(name);
-}
-function openSum(ctx: Context, v: Value, d: Extract<Value["def"], { kind: "reduce" }>) {
-  const along = vectorAxis(ctx, v);
-  const type = laneType(v.dtype);
-  const width = along ? 4 : 1;
-  const kind = d.op as ReduceKind;
-  const none = identity(kind, type);
-  const start = lit(none, type);
-  const all = registersOf(ctx, v.axes, along).map((c) => ({ c, name: registerName(ctx, nameOf(v), v, c) }));
-  for (const { name } of all)
-    push(ctx, { kind: "var", name, type, width, value: along ? vec([start, start, start, start]) : start });
-  const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, width);
-  return {
-    round: () => {
-      for (const { c, name } of all) {
-        const part = roundOf(ctx, d.axis, d.arg, c, along, none, join, kind === "sum");
-        push(ctx, { kind: "set", name, value: join(ref(name, type, width), part) });
-      }
-    },
-    close: () => {
-      for (const { c, name } of all) show(ctx, ctx.scope, keyOf(ctx, v, c, along), ref(name, type, width));
-    },
-  };
 }
 /** target += one round of the sum. */
 function addRound(ctx: Context, target: Stored, sum: Value): void {
