@@ -8,6 +8,11 @@ export function invariant(holds: unknown, what: string): asserts holds {
   if (!holds) throw new InvariantError(`compiler bug: ${what}`);
 }
 
+/** Where nothing can go on. Throws {@link InvariantError}. */
+export function bug(what: string): never {
+  throw new InvariantError(`compiler bug: ${what}`);
+}
+
 /** For the end of a `switch` over a union: TypeScript proves that it is not reached. */
 export function unreachable(value: never, what = "case"): never {
   throw new InvariantError(`compiler bug: unexpected ${what} ${JSON.stringify(value)}`);

@@ -5,7 +5,21 @@
  */
 import { type Dim, dimEqual, dimMul, printDim } from "../base/dim.ts";
 import { sameType } from "./build.ts";
-import type { Atom, Block, Eqn, FoldEqn, IfEqn, Index, OpEqn, Program, TilesEqn, Type, Var } from "./ir.ts";
+import type {
+  Atom,
+  Block,
+  DerivativeEqn,
+  Eqn,
+  FoldEqn,
+  IfEqn,
+  Index,
+  OpEqn,
+  Program,
+  TilesEqn,
+  Type,
+  Var,
+  VjpEqn,
+} from "./ir.ts";
 import { isCollective } from "./meaning.ts";
 import { axisSize, ringSize } from "./mesh-layout.ts";
 import { printType } from "./print.ts";
@@ -13,11 +27,16 @@ import { arityOf, isProblem, typeOf } from "./typing.ts";
 import { bindersOf, operandsOf, outsOf } from "./walk.ts";
 
 type Scope = { readonly vars: ReadonlySet<number>; readonly indices: ReadonlySet<number>; readonly inTiles: boolean };
-type Checking = { readonly program: Program; readonly everBound: Set<number>; readonly wrong: string[] };
+type Checking = {
+  readonly program: Program;
+  readonly everBound: Set<number>;
+  readonly vjps: Map<number, VjpEqn>;
+  readonly wrong: string[];
+};
 
 /** What is wrong, in order; nothing for a well-formed program. */
 export function check(p: Program): readonly string[] {
-  const c: Checking = { program: p, everBound: new Set(), wrong: [] };
+  const c: Checking = { program: p, everBound: new Set(), vjps: new Map(), wrong: [] };
   const locals = p.inputs.map((i) => i.local);
   const scope = bind(c, { vars: new Set(), indices: new Set(), inTiles: false }, locals);
   checkBlock(c, p.body, scope);
@@ -73,7 +92,8 @@ function checkEqn(c: Checking, e: Eqn, scope: Scope): void {
   if (e.kind === "op") checkOp(c, e, scope);
   else if (e.kind === "fold") checkFold(c, e, scope);
   else if (e.kind === "if") checkIf(c, e, scope);
-  else checkTiles(c, e, scope);
+  else if (e.kind === "tiles") checkTiles(c, e, scope);
+  else checkDerivative(c, e, scope);
 }
 
 function checkOp(c: Checking, e: OpEqn, scope: Scope): void {
@@ -166,6 +186,77 @@ function checkTiles(c: Checking, e: TilesEqn, scope: Scope): void {
       c.wrong.push(`a tile of ${named(out)} has ${value.type.shape.length} dimensions, its pattern takes ${next}`);
     expect(c, `tiles for ${named(out)}`, { ...value.type, shape }, out.type);
   });
+}
+
+/** Values of the types that are declared for them, one for each. */
+function checkResults(
+  c: Checking,
+  what: string,
+  results: readonly { readonly type: Type }[],
+  declared: readonly Type[],
+): void {
+  if (!sameCount(c, `results of ${what}`, results.length, declared.length)) return;
+  for (const [i, a] of results.entries()) expect(c, `result ${i} of ${what}`, a.type, declared[i]!);
+}
+
+function checkDerivative(c: Checking, e: DerivativeEqn, scope: Scope): void {
+  const types = e.outs.map((v) => v.type);
+  switch (e.kind) {
+    case "vjp":
+      checkBlock(c, e.body, bind(c, scope, e.params));
+      checkResults(
+        c,
+        "what vjp takes",
+        e.args,
+        e.params.map((v) => v.type),
+      );
+      checkResults(c, "vjp", e.body.results, types);
+      c.vjps.set(e.id, e);
+      return;
+    case "pullback": {
+      const of = c.vjps.get(e.of);
+      if (!of) {
+        c.wrong.push(`pullback of a vjp ${e.of} that is not there`);
+        return;
+      }
+      checkResults(
+        c,
+        "what pullback takes",
+        e.args,
+        of.outs.map((v) => v.type),
+      );
+      checkResults(c, "pullback", of.args, types);
+      return;
+    }
+    case "checkpoint":
+      checkBlock(c, e.body, scope);
+      checkResults(c, "checkpoint", e.body.results, types);
+      return;
+    case "rule":
+      checkRule(c, e, scope);
+  }
+}
+function checkRule(c: Checking, e: Extract<DerivativeEqn, { kind: "rule" }>, scope: Scope): void {
+  const what = `rule of ${e.name}`;
+  const types = e.outs.map((v) => v.type);
+  for (const [name, b] of [
+    [e.name, e.primal],
+    [what, e.forward],
+  ] as const) {
+    checkBlock(c, b, scope);
+    checkResults(c, name, b.results.slice(0, types.length), types);
+  }
+  const given = [...e.forward.results.slice(types.length).map((a) => a.type), ...types];
+  checkResults(c, `params of the ${what}`, e.pullback.params, given);
+  checkBlock(c, e.pullback.body, bind(c, scope, e.pullback.params));
+  // A cotangent may vary over more axes than what it is of: it is summed over them.
+  const wide = e.pullback.body.results.map((a, i) => ({ ...a.type, varying: e.args[i]?.type.varying ?? [] }));
+  const wanted = [
+    ...e.args.map((a) => a.type),
+    ...e.functions.map((): Type => ({ dtype: "f32", shape: [], varying: [] })),
+  ];
+  if (sameCount(c, `results of the pullback of the ${what}`, wide.length, wanted.length))
+    for (const [i, t] of wide.entries()) expect(c, `result ${i} of the pullback of the ${what}`, t, wanted[i]!);
 }
 
 function checkOutput(c: Checking, port: Program["outputs"][number], a: Atom): void {

@@ -6,7 +6,7 @@
  * actual size of each block, a smaller last one included.
  */
 import { type Dim, dimNumber, evalDim, type SymDim } from "../base/dim.ts";
-import { invariant } from "../base/invariant.ts";
+import { bug, invariant } from "../base/invariant.ts";
 import type { Atom, Block, Eqn, FoldEqn, IfEqn, Index, Mesh, OpEqn, Program, TilesEqn, Var } from "./ir.ts";
 import { type Collective, type Context, collectives, isCollective, type Local, literal, meanings } from "./meaning.ts";
 import { places, placesIn, projection, ringSize } from "./mesh-layout.ts";
@@ -166,6 +166,8 @@ function compileEqn(m: Machine, e: Eqn): Run {
       return compileIf(m, e);
     case "tiles":
       return compileTiles(m, e);
+    default:
+      return bug(`${e.kind} has a value when derivatives are expanded`);
   }
 }
 

@@ -9,6 +9,10 @@
  *             | (v, …) = fold index with (carry = atom, …) block                   over blocks, inside tiles
  *             | (v, …) = if atom block else block
  *             | (v, …) = tiles index … into pattern … block
+ *             | (v, …) = vjp (param = atom, …) block                               these four until `grad` has expanded them
+ *             | (v, …) = pullback of a vjp (atom, …)
+ *             | (v, …) = rule name (atom, …) block, block, block
+ *             | (v, …) = checkpoint policy block
  *   type    ::= f32[3, 4] varying {sp}
  *
  * A printed program (`x` summed over a ring):
@@ -103,6 +107,8 @@ export type Ops = { [K in Unary | Binary]: Record<never, never> } & {
   random_uniform: Record<never, never>;
   /** Says that a value may differ over more axes than it is known to. */
   pvary: { readonly axes: readonly string[] };
+  /** The operand, as a value of its own: work on it is not merged with equal work on the operand. */
+  optimization_barrier: { readonly id: number };
   /** Says that a value is the same along the axes, though its type cannot tell: what a gather made of permutes ends with. Never in a source. */
   unvary: { readonly axes: readonly string[] };
   /** 0 … size-1, i32. */
@@ -194,7 +200,66 @@ export type TilesEqn = {
   readonly outs: readonly Var[];
   readonly span?: Span;
 };
-export type Eqn = OpEqn | FoldEqn | IfEqn | TilesEqn;
+
+/** The results of a region that can be differentiated with respect to `params`, which are the region's names for `args`. */
+export type VjpEqn = {
+  readonly kind: "vjp";
+  /** How `pullback`s name it; shares the ids of variables. */
+  readonly id: number;
+  readonly params: readonly Var[];
+  readonly args: readonly Atom[];
+  readonly body: Block;
+  readonly outs: readonly Var[];
+  readonly span?: Span;
+};
+/**
+ * The cotangents of the `args` of vjp `of`, each of its argument's type, from the cotangents of its results. It stands where
+ * the vjp's results are in scope, any number of times.
+ */
+export type PullbackEqn = {
+  readonly kind: "pullback";
+  readonly of: number;
+  readonly args: readonly Atom[];
+  readonly outs: readonly Var[];
+  readonly span?: Span;
+};
+/** A call, under differentiation, of a function that has a derivative rule. Its regions close over what is around them. */
+export type RuleEqn = {
+  readonly kind: "rule";
+  /** The function's name. */
+  readonly name: string;
+  /** The floats that the pullback gives cotangents of. */
+  readonly args: readonly Atom[];
+  /** The function itself. Results: its value. */
+  readonly primal: Block;
+  /** The rule. Results: the same value, then what the pullback needs of it. */
+  readonly forward: Block;
+  readonly pullback: {
+    /** What the pullback needs, then the cotangents of the value. */
+    readonly params: readonly Var[];
+    /** Results: a cotangent for each of `args`, then a number for each of `functions`. */
+    readonly body: Block;
+  };
+  /**
+   * Parameters that are functions with a float result. What such a function closes over has as its cotangent the gradient
+   * of the pullback's number for it.
+   */
+  readonly functions: readonly string[];
+  readonly outs: readonly Var[];
+  readonly span?: Span;
+};
+/** What a differentiated region keeps for its backward pass: nothing but what it reads, all, or the results of products. */
+export type Policy = "nothing_saveable" | "everything_saveable" | "dots_saveable";
+export type CheckpointEqn = {
+  readonly kind: "checkpoint";
+  readonly policy: Policy;
+  readonly body: Block;
+  readonly outs: readonly Var[];
+  readonly span?: Span;
+};
+/** What only programs as they are written have: the pass `grad` puts plain equations in their place. */
+export type DerivativeEqn = VjpEqn | PullbackEqn | RuleEqn | CheckpointEqn;
+export type Eqn = OpEqn | FoldEqn | IfEqn | TilesEqn | DerivativeEqn;
 export type Block = { readonly eqns: readonly Eqn[]; readonly results: readonly Atom[] };
 
 export type Mesh = {

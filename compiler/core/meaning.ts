@@ -97,6 +97,7 @@ export const meanings: { readonly [P in Local]: Meaning<P> } = {
   select: ([c, a, b]) => select(c!, a!, b!),
   random_uniform: (args) => mapAll("f32", args, ([key, ...counters]) => randomUniform(key!, counters)),
   pvary: ([x]) => x!,
+  optimization_barrier: ([x]) => x!,
   iota: (_, { size }, c) => counting(0, c.size(size)),
   pos: (_, { index }, c) => {
     const { start, size } = c.block(index);

@@ -1,6 +1,21 @@
 /** Core as text for people: names from the source where there are any, each used once. */
 import { type Dim, printDim } from "../base/dim.ts";
-import type { Atom, Block, Eqn, Index, Mesh, OpEqn, Port, Program, Route, Selector, Spec, Type, Var } from "./ir.ts";
+import type {
+  Atom,
+  Block,
+  DerivativeEqn,
+  Eqn,
+  Index,
+  Mesh,
+  OpEqn,
+  Port,
+  Program,
+  Route,
+  Selector,
+  Spec,
+  Type,
+  Var,
+} from "./ir.ts";
 import { eachEqn } from "./walk.ts";
 
 /** `f32[S/2, 4] varying {sp}`; a scalar is its dtype alone. */
@@ -124,6 +139,36 @@ function eqnLines(e: Eqn, names: Names): string[] {
       const lines = region(head, e.body);
       lines[0] = `(${e.outs.map(names.binder).join(", ")}) = ${lines[0]}`;
       return lines;
+    }
+    default:
+      return derivativeLines(e, names);
+  }
+}
+/**
+ * A vjp is printed with its number, by which pullbacks name it; of a rule all three regions:
+ *
+ *   (y: f32) = vjp 7 (x = w) { … }        (dw: f32) = pullback 7 (g)
+ *   (y: f32) = rule f (x) { … } forward { … } pullback (x, g) { … }
+ */
+function derivativeLines(e: DerivativeEqn, names: Names): string[] {
+  const region = (b: Block): string[] => blockLines(b, names).map(indent);
+  const list = (atoms: readonly Atom[]): string => `(${atoms.map(names.name).join(", ")})`;
+  const left = `(${e.outs.map(names.binder).join(", ")}) =`;
+  switch (e.kind) {
+    case "vjp": {
+      const given = e.args.map(names.name);
+      const params = e.params.map((v, i) => `${names.name(v)} = ${given[i]}`).join(", ");
+      return [`${left} vjp ${e.id} (${params}) {`, ...region(e.body), "}"];
+    }
+    case "pullback":
+      return [`${left} pullback ${e.of} ${list(e.args)}`];
+    case "checkpoint":
+      return [`${left} checkpoint ${e.policy} {`, ...region(e.body), "}"];
+    case "rule": {
+      const { params, body } = e.pullback;
+      const head = `${left} rule ${e.name} ${list(e.args)} {`;
+      const rule = ["} forward {", ...region(e.forward), `} pullback ${list(params)} {`, ...region(body), "}"];
+      return [head, ...region(e.primal), ...rule];
     }
   }
 }

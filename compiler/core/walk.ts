@@ -13,7 +13,13 @@ export function regionsOf(e: Eqn): readonly Block[] {
       return [e.then, e.else];
     case "fold":
     case "tiles":
+    case "vjp":
+    case "checkpoint":
       return [e.body];
+    case "pullback":
+      return [];
+    case "rule":
+      return [e.primal, e.forward, e.pullback.body];
   }
 }
 
@@ -27,6 +33,10 @@ export function bindersOf(e: Eqn): readonly Var[] {
       ];
     case "tiles":
       return e.indices.flatMap((i) => (i.element ? [i.element] : []));
+    case "vjp":
+      return e.params;
+    case "rule":
+      return e.pullback.params;
     default:
       return [];
   }
@@ -43,7 +53,12 @@ export function operandsOf(e: Eqn): readonly Atom[] {
       return e.init;
     case "if":
       return [e.cond];
+    case "vjp":
+    case "pullback":
+    case "rule":
+      return e.args;
     case "tiles":
+    case "checkpoint":
       return [];
   }
 }
@@ -92,7 +107,21 @@ export function mapEqn(e: Eqn, atom: (a: Atom) => Atom, region: (b: Block) => Bl
     case "if":
       return { ...e, cond: atom(e.cond), then: region(e.then), else: region(e.else) };
     case "tiles":
+    case "checkpoint":
       return { ...e, body: region(e.body) };
+    case "vjp":
+      return { ...e, args: e.args.map(atom), body: region(e.body) };
+    case "pullback":
+      return { ...e, args: e.args.map(atom) };
+    case "rule": {
+      const { params, body } = e.pullback;
+      const regions = {
+        primal: region(e.primal),
+        forward: region(e.forward),
+        pullback: { params, body: region(body) },
+      };
+      return { ...e, args: e.args.map(atom), ...regions };
+    }
   }
 }
 
@@ -106,6 +135,7 @@ export function nextId(p: Program): number {
   eachEqn(p.body, (e) => {
     for (const v of [...outsOf(e), ...bindersOf(e)]) see(v.id);
     if (e.kind === "tiles") for (const i of e.indices) see(i.id);
+    if (e.kind === "vjp") see(e.id);
     if (e.kind === "fold" && e.over.kind === "blocks") see(e.over.index.id);
   });
   return top + 1;

@@ -1,7 +1,7 @@
 /** Puts numbers for dims: after it, only the sizes of tile blocks are names. */
 import { type Dim, dimAtoms, evalDim, substituteDim } from "../../base/dim.ts";
 import { invariant } from "../../base/invariant.ts";
-import type { Atom, Block, Eqn, Index, OpEqn, Type, Var } from "../ir.ts";
+import type { Atom, Block, DerivativeEqn, Eqn, Index, OpEqn, Type, Var } from "../ir.ts";
 import { isBlockKey } from "./value.ts";
 
 type Maps = {
@@ -85,6 +85,27 @@ function equation(m: Maps, e: Eqn): Eqn {
         body: block(m, e.body),
         outs: e.outs.map((v) => variable(m, v)),
       };
+    case "vjp":
+    case "pullback":
+    case "rule":
+    case "checkpoint":
+      return derivative(m, e);
+  }
+}
+function derivative(m: Maps, e: DerivativeEqn): Eqn {
+  const outs = e.outs.map((v) => variable(m, v));
+  if (e.kind === "checkpoint") return { ...e, body: block(m, e.body), outs };
+  const args = e.args.map((a) => atom(m, a));
+  const params = (vars: readonly Var[]) => vars.map((v) => variable(m, v));
+  switch (e.kind) {
+    case "vjp":
+      return { ...e, args, params: params(e.params), body: block(m, e.body), outs };
+    case "pullback":
+      return { ...e, args, outs };
+    case "rule": {
+      const pullback = { params: params(e.pullback.params), body: block(m, e.pullback.body) };
+      return { ...e, args, primal: block(m, e.primal), forward: block(m, e.forward), pullback, outs };
+    }
   }
 }
 function params(m: Maps, e: OpEqn): unknown {

@@ -7,8 +7,8 @@
  *   fold … collect { (next, e) }   a carry more: the stacked array, of which each step updates its row
  */
 import { type Dim, dimMul } from "../../base/dim.ts";
-import { invariant } from "../../base/invariant.ts";
-import type { Atom, Block, Eqn, FoldEqn, IfEqn, OpEqn, Program, Type, Var } from "../../core/ir.ts";
+import { bug, invariant } from "../../base/invariant.ts";
+import type { Atom, Block, Eqn, FoldEqn, IfEqn, Op, OpEqn, Program, Type, Var } from "../../core/ir.ts";
 import { freeVars, mapEqn, nextId, operandsOf, outsOf } from "../../core/walk.ts";
 import { splitReduction } from "./split.ts";
 import { NotSupported } from "./unsupported.ts";
@@ -68,10 +68,14 @@ function plainEqn(s: State, original: Eqn): readonly Eqn[] {
       s.inTiles = false;
       return [{ ...e, body }];
     }
+    default:
+      return bug(`${e.kind} is expanded before kernels are made`);
   }
 }
+/** Ops that say something of a value and leave it as it is. */
+const nameless: ReadonlySet<Op> = new Set<Op>(["pvary", "unvary", "stop_gradient", "optimization_barrier"]);
 function plainOp(s: State, e: OpEqn): readonly Eqn[] {
-  if (e.op === "pvary" || e.op === "unvary" || e.op === "stop_gradient") {
+  if (nameless.has(e.op)) {
     s.names.set(e.out.id, e.args[0]!);
     return [];
   }
