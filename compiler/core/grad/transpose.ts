@@ -8,7 +8,7 @@
 import { type Dim, dimEqual, dimNumber } from "../../base/dim.ts";
 import { invariant } from "../../base/invariant.ts";
 import { type Builder, emit, lit } from "../build.ts";
-import type { Atom, DType, OpEqn, Type, Var } from "../ir.ts";
+import type { Atom, DType, Op, Ops, Type, Var } from "../ir.ts";
 import { unionAxes } from "../typing.ts";
 
 /**
@@ -96,17 +96,14 @@ export function summed(b: Builder, part: Atom, varying: readonly string[]): Atom
   return axes.length > 0 ? emit(b, "psum", { axes }, part) : part;
 }
 
-/**
- * What a rule is given: the equation's operands, result and parameters, the cotangent of the result (of its type), and
- * which operands want one. It gives a contribution for each operand, or nothing where there is none.
- */
-export type RuleCall<E extends OpEqn> = {
+/** What a rule is given: an equation, the cotangent of its result (of the result's type), and which operands want one. */
+export type RuleCall<P extends Op = Op> = {
   readonly b: Builder;
   readonly args: readonly Atom[];
-  readonly params: E["params"];
+  readonly params: Ops[P];
   readonly out: Var;
   readonly ct: Atom;
-  /** The cotangent not yet summed over axes along which the result does not vary: parts whose sum over devices it is. */
   readonly wants: readonly boolean[];
 };
-export type OpRule<E extends OpEqn = OpEqn> = (r: RuleCall<E>) => readonly (Contribution | undefined)[];
+/** Gives a contribution for each operand, undefined where there is none. */
+export type OpRule<P extends Op = Op> = (r: RuleCall<P>) => readonly (Contribution | undefined)[];
