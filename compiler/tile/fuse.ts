@@ -3,6 +3,9 @@
  *
  * The body of each `tiles` is one kernel. Array code around it is cut into kernels by plan.ts; loops of array code stay
  * loops of the program. Sizes are numbers; collectives other than ppermute are gone; the rest is made plain by prepare.ts.
+ *
+ * Tiles, loops, permutes and results come in the order of the program, everything else just before the first that needs
+ * it: a value lives no longer than the program's order asks for.
  */
 import type { Diagnostic } from "../base/diagnostic.ts";
 import { invariant } from "../base/invariant.ts";
@@ -110,11 +113,12 @@ function region(
     steps: [],
     defs: defsOf(eqns),
     emitted: new Set(),
+    done: new Set(),
     made: new Map(),
     read: readVars(eqns, results),
   };
   for (const e of eqns) if (e.kind === "op" && plan.inline.has(e.out.id)) r.env.set(e.out.id, { kind: "eqn", eqn: e });
-  for (const e of eqns) if (e.kind !== "op" || e.op === "ppermute") emitBarrier(r, e);
+  emitInOrder(r, eqns, results);
   const arrays = results.map((a) => {
     invariant(a.kind === "var", "a region's results are variables");
     return arrayOf(r, a);
@@ -128,6 +132,8 @@ type RegionState = {
   readonly steps: HostStep[];
   readonly defs: ReadonlyMap<number, Eqn>;
   readonly emitted: Set<number>;
+  /** Tiles, loops and permutes that are emitted. */
+  readonly done: Set<Eqn>;
   /** Arrays made here, those of formulas too; `env` says how a variable is best read. */
   readonly made: Map<number, number>;
   /** Every variable that something reads. */
@@ -141,6 +147,45 @@ function readVars(eqns: readonly Eqn[], results: readonly Atom[]): ReadonlySet<n
   for (const a of results) if (a.kind === "var") read.add(a.id);
   return read;
 }
+
+const isBarrier = (e: Eqn): boolean => e.kind !== "op" || e.op === "ppermute";
+
+/** A kernel of several results comes where the last of them stands; one that overwrites an array, after the array's readers. */
+function emitInOrder(r: RegionState, eqns: readonly Eqn[], results: readonly Atom[]): void {
+  const wanted = new Set(results.flatMap((a) => (a.kind === "var" ? [a.id] : [])));
+  const left = new Map<Cluster, number>();
+  for (const id of wanted) {
+    const c = r.plan.clusterOf.get(id);
+    if (c) left.set(c, (left.get(c) ?? 0) + 1);
+  }
+  let due: Cluster[] = [];
+  for (const e of eqns) {
+    if (isBarrier(e)) emitBarrier(r, e);
+    else if (e.kind === "op" && wanted.has(e.out.id)) {
+      const c = r.plan.clusterOf.get(e.out.id);
+      if (c) left.set(c, left.get(c)! - 1);
+      if (c && left.get(c) === 0) due.push(c);
+    }
+    due = due.filter((c) => {
+      if (!overwrites(r, c).every((x) => isReadUp(r, x, c))) return true;
+      if (!r.emitted.has(c.id)) emitCluster(r, c);
+      return false;
+    });
+  }
+}
+/** The arrays that a kernel may write its results over. */
+const overwrites = (r: RegionState, c: Cluster): readonly Var[] =>
+  [...c.members].flatMap((id) => {
+    const x = r.plan.updates.has(id) ? (r.defs.get(id) as OpEqn).args[0]! : undefined;
+    return x?.kind === "var" ? [x] : [];
+  });
+/** Whether every reader of a value is emitted, `but` for one. */
+const isReadUp = (r: RegionState, v: Var, but: Cluster): boolean =>
+  (r.plan.consumers.get(v.id) ?? []).every((e) => {
+    if (e.kind !== "op" || e.op === "ppermute") return r.done.has(e);
+    const c = r.plan.clusterOf.get(e.out.id);
+    return c ? c === but || r.emitted.has(c.id) : isReadUp(r, e.out, but);
+  });
 
 /** Where an array is asked for, and a region has only a formula from around it, the formula gets a variable of its own. */
 function withOwnArrays(
@@ -185,9 +230,13 @@ function arrayOf(r: RegionState, v: Var): number {
     hold(r, v, array);
     return array;
   }
+  const def = r.defs.get(v.id);
   const cluster = r.plan.clusterOf.get(v.id);
-  invariant(cluster && r.plan.stored.has(v.id), `${v.name ?? v.id} is stored by some kernel`);
-  emitCluster(r, cluster);
+  if (def && isBarrier(def)) emitBarrier(r, def);
+  else {
+    invariant(cluster && r.plan.stored.has(v.id), `${v.name ?? v.id} is stored by some kernel`);
+    emitCluster(r, cluster);
+  }
   const now = r.made.get(v.id);
   invariant(now !== undefined, "a cluster stores its values");
   return now;
@@ -198,6 +247,8 @@ function hold(r: RegionState, v: Var, array: number): void {
 }
 
 function emitBarrier(r: RegionState, e: Eqn): void {
+  if (r.done.has(e)) return;
+  r.done.add(e);
   if (e.kind === "tiles") emitTiles(r, e);
   else if (e.kind === "fold") emitLoop(r, e);
   else if (e.kind === "op" && e.op === "ppermute") {

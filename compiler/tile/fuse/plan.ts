@@ -26,6 +26,8 @@ export type Plan = {
   readonly updates: ReadonlySet<number>;
   /** Values that tiles and loops compute for themselves. */
   readonly inline: ReadonlySet<number>;
+  /** Who reads each value. */
+  readonly consumers: Region["consumers"];
 };
 
 /** `maxBuffers`: the most arrays that a kernel may read and write. */
@@ -55,7 +57,7 @@ function planWith(r: Region, forced: ReadonlySet<number>): Plan & { readonly clu
     clusterOf.set(v.id, cluster);
     if (!joined) stored.add(v.id);
   }
-  return { clusterOf, stored, views, updates, inline };
+  return { clusterOf, stored, views, updates, inline, consumers: r.consumers };
 }
 
 /** Whether a kernel with these members computes a value, rather than read it. */
