@@ -1,8 +1,26 @@
 /** Mesh axes as values. */
 import { type Dim, dimProduct, dimVar } from "../../base/dim.ts";
+import type * as Ast from "../../syntax/ast.ts";
 import type { Context } from "./context.ts";
-import { axisKey } from "./value.ts";
+import { lookup } from "./scope.ts";
+import { axisKey, type Scope, type Value } from "./value.ts";
 
 /** The number of devices along axes. */
 export const axisSize = (c: Context, axes: readonly string[]): Dim =>
   dimProduct(axes.map((name) => c.typing.axes.find((a) => a.name === name)?.size ?? dimVar(name, axisKey(name))));
+
+/** A mesh axis, or a tuple of them, as one; undefined where the value is neither. */
+export function axesOf(v: Value): Value | undefined {
+  if (v.kind === "axis" || v.kind === "unknown") return v;
+  if (v.kind !== "tuple") return undefined;
+  const parts = v.items.map(axesOf);
+  return parts.every((p) => p?.kind === "axis")
+    ? { kind: "axis", axes: parts.flatMap((p) => (p?.kind === "axis" ? p.axes : [])) }
+    : undefined;
+}
+
+/** The axes that a name in a spec stands for: an `axis` parameter's, or itself. */
+export function axesNamed(env: Scope, a: Ast.Ident): readonly string[] {
+  const b = lookup(env, a.name);
+  return b?.kind === "value" && b.value.kind === "axis" ? b.value.axes : [a.name];
+}

@@ -3,8 +3,8 @@ import type { Dim } from "../../base/dim.ts";
 import type { Span } from "../../base/span.ts";
 import type { Atom } from "../ir.ts";
 import { operand, toAtom } from "./arithmetic.ts";
+import { axesOf } from "./axes.ts";
 import { type Argument, type Context, fail, known } from "./context.ts";
-import { axesOf } from "./fit.ts";
 import { describe, type TypeNode, type Value } from "./value.ts";
 
 /** A call of a builtin, its arguments in the order of the row's parameters. `rest`: those past them. */

@@ -159,12 +159,20 @@ export function checkItem(c: Context, item: Ast.Item, scope: Scope): void {
       return;
     case "type": {
       const inner = frame(scope);
-      checkHead(c, item.generics, []);
+      checkHead(
+        c,
+        item.generics.filter((g) => g.bound?.name !== "axis"),
+        [],
+      );
       for (const g of item.generics)
         define(
           inner,
           g.name.name,
-          g.bound ? { kind: "type", type: scalar(mayBe(g)[0]!) } : intValue(dimVar(g.name.name)),
+          g.bound?.name === "axis"
+            ? { kind: "axis", axes: [g.name.name] }
+            : g.bound
+              ? { kind: "type", type: scalar(mayBe(g)[0]!) }
+              : intValue(dimVar(g.name.name)),
         );
       typeNode(
         { ...c, calls: [{ decl: item as never, name: item.name.name, span: item.name.span }] },

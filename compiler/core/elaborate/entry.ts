@@ -79,7 +79,7 @@ export function entryHead(
     define(scope, g.name.name, g.bound ? { kind: "type", type: errorType } : intValue(dimVar(g.name.name)));
   const read = (t: Ast.Type | undefined, name: string): TypeNode => {
     if (!t) return errorType;
-    const type = typeNode(c, scope, t, (s, inner) => placed(c, s, inner));
+    const type = typeNode(c, scope, t, (s, inner, env) => placed(c, env, s, inner));
     checkPlaced(c, type, t, name);
     return type;
   };

@@ -4,6 +4,7 @@ import type { Span } from "../../base/span.ts";
 import { isFloat } from "../dtype.ts";
 import type { Atom } from "../ir.ts";
 import { operand, toAtom } from "./arithmetic.ts";
+import { axesOf } from "./axes.ts";
 import { asValue, type Context, emit, fail, lit, sameDim } from "./context.ts";
 import { hasHoles } from "./types.ts";
 import {
@@ -145,15 +146,6 @@ function fitTo(f: Fit, t: TypeNode, value: Value): Fitted {
     case "dtype":
       return value.kind === "type" && value.type.kind === "array" && value.type.shape.length === 0 ? value : undefined;
   }
-}
-/** A mesh axis, or a tuple of them, as one. */
-export function axesOf(v: Value): Fitted {
-  if (v.kind === "axis" || v.kind === "unknown") return v;
-  if (v.kind !== "tuple") return undefined;
-  const parts = v.items.map(axesOf);
-  return parts.every((p) => p?.kind === "axis")
-    ? { kind: "axis", axes: parts.flatMap((p) => (p?.kind === "axis" ? p.axes : [])) }
-    : undefined;
 }
 function adapt(f: Fit, type: FnNode, fn: FnValue): Fitted {
   const required = requiredParams(fn);

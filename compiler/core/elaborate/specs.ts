@@ -1,16 +1,16 @@
 /** Partition specs: where arrays live, and what a device holds of them. */
 import { type Dim, dimDiv, type Layout, withSplit } from "../../base/dim.ts";
 import type * as Ast from "../../syntax/ast.ts";
-import { axisSize } from "./axes.ts";
+import { axesNamed, axisSize } from "./axes.ts";
 import { type Context, fail, union } from "./context.ts";
 import { near } from "./scope.ts";
-import { errorType, printType, type SpecNode, type TypeNode } from "./value.ts";
+import { errorType, printType, type Scope, type SpecNode, type TypeNode } from "./value.ts";
 
 export type Placed = Extract<TypeNode, { kind: "array" }>;
 const layouts: readonly string[] = ["striped", "zigzag"];
 
-/** Reads a spec and puts it on an array type. */
-export function placed(c: Context, s: Ast.Spec, t: TypeNode): TypeNode {
+/** Reads a spec, the names of which are those of `env`, and puts it on an array type. */
+export function placed(c: Context, env: Scope, s: Ast.Spec, t: TypeNode): TypeNode {
   if (t.kind === "error") return t;
   if (t.kind !== "array") {
     fail(c, "GY4016", s.span, { type: printType(t) });
@@ -24,21 +24,22 @@ export function placed(c: Context, s: Ast.Spec, t: TypeNode): TypeNode {
   const used = new Set<string>();
   let wrong = false;
   const entries: SpecNode["entries"][number][] = s.entries.map((e) => {
-    for (const a of e.axes) {
-      if (!axes.includes(a.name)) {
+    const named = e.axes.flatMap((a) => axesNamed(env, a).map((name) => ({ name, span: a.span })));
+    for (const { name, span } of named) {
+      if (!axes.includes(name)) {
         wrong = true;
-        fail(c, "GY4002", a.span, { axis: a.name, axes, ...near(a.name, axes) });
-      } else if (used.has(a.name)) {
+        fail(c, "GY4002", span, { axis: name, axes, ...near(name, axes) });
+      } else if (used.has(name)) {
         wrong = true;
-        fail(c, "GY4003", a.span, { axis: a.name, of: "this spec" });
+        fail(c, "GY4003", span, { axis: name, of: "this spec" });
       }
-      used.add(a.name);
+      used.add(name);
     }
     if (e.layout && !layouts.includes(e.layout.name)) {
       wrong = true;
       fail(c, "GY4004", e.layout.span, { layout: e.layout.name, ...near(e.layout.name, layouts) });
     }
-    return { axes: e.axes.map((a) => a.name), layout: (e.layout?.name ?? "contiguous") as Layout, span: e.span };
+    return { axes: named.map((a) => a.name), layout: (e.layout?.name ?? "contiguous") as Layout, span: e.span };
   });
   return wrong ? errorType : { ...t, spec: { entries, span: s.span } };
 }

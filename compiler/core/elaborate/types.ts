@@ -5,7 +5,7 @@ import type * as Ast from "../../syntax/ast.ts";
 import { dtypesOf } from "../dtype.ts";
 import type { DType } from "../ir.ts";
 import { operand } from "./arithmetic.ts";
-import { axisSize } from "./axes.ts";
+import { axesNamed, axesOf, axisSize } from "./axes.ts";
 import { type Context, fail, known } from "./context.ts";
 import { frame, lookup, near, visible } from "./scope.ts";
 import { type Binding, describe, errorType, isHoleKey, type Scope, type TypeNode, type Value } from "./value.ts";
@@ -92,13 +92,11 @@ export function whatIs(b: Binding): string {
   }
 }
 
+/** What is made of a placed type; `env` says what the names in its spec stand for. */
+type PlaceType = (s: Ast.Spec, inner: TypeNode, env: Scope) => TypeNode;
+
 /** What a written type stands for. Specs go to `spec`; where it is left out, a placed array is what one device holds of it. */
-export function typeNode(
-  c: Context,
-  env: Scope,
-  t: Ast.Type,
-  spec?: (s: Ast.Spec, inner: TypeNode) => TypeNode,
-): TypeNode {
+export function typeNode(c: Context, env: Scope, t: Ast.Type, spec?: PlaceType): TypeNode {
   switch (t.kind) {
     case "namedType":
       return namedType(c, env, t, spec);
@@ -121,7 +119,7 @@ export function typeNode(
       return { kind: "fn", params: t.params.map((p) => typeNode(c, env, p.type)), result: typeNode(c, env, t.result) };
     case "placedType": {
       const inner = typeNode(c, env, t.type, spec);
-      return spec ? spec(t.spec, inner) : shard(c, env, t.spec, inner);
+      return spec ? spec(t.spec, inner, env) : shard(c, env, t.spec, inner);
     }
     case "varyingType": {
       const inner = typeNode(c, env, t.type, spec);
@@ -130,11 +128,6 @@ export function typeNode(
     case "errorType":
       return errorType;
   }
-}
-/** The axes that a name stands for: an `axis` parameter's, or itself. */
-function axesNamed(env: Scope, a: Ast.Ident): readonly string[] {
-  const b = lookup(env, a.name);
-  return b?.kind === "value" && b.value.kind === "axis" ? b.value.axes : [a.name];
 }
 /** The local part of a placed array, outside an entry's head: `Params<L, E>` in a `fn` is a tree of shards. */
 function shard(c: Context, env: Scope, spec: Ast.Spec, t: TypeNode): TypeNode {
@@ -145,12 +138,7 @@ function shard(c: Context, env: Scope, spec: Ast.Spec, t: TypeNode): TypeNode {
   });
   return { ...t, shape };
 }
-function namedType(
-  c: Context,
-  env: Scope,
-  t: Ast.NamedType,
-  spec?: (s: Ast.Spec, inner: TypeNode) => TypeNode,
-): TypeNode {
+function namedType(c: Context, env: Scope, t: Ast.NamedType, spec?: PlaceType): TypeNode {
   const name = t.name.name;
   const b = lookup(env, name);
   if (b?.kind === "typeDecl") return alias(c, env, b.decl, b.env, t.args, t.span, spec);
@@ -167,7 +155,7 @@ function alias(
   home: Scope,
   args: readonly Ast.Expr[],
   span: Span,
-  spec?: (s: Ast.Spec, inner: TypeNode) => TypeNode,
+  spec?: PlaceType,
 ): TypeNode {
   const name = decl.name.name;
   if (c.calls.length > 0 && c.calls.some((k) => (k.decl as unknown) === decl)) {
@@ -183,10 +171,20 @@ function alias(
   const inner = frame(home);
   for (const [i, g] of decl.generics.entries()) {
     const arg = args[i]!;
-    const value: Value = g.bound ? c.knot.expr(c, env, arg) : { kind: "int", dim: dimOf(c, env, arg) };
+    const value = aliasArg(c, env, g, arg);
+    if (!value) return errorType;
     inner.names.set(g.name.name, { kind: "value", value });
   }
   return typeNode({ ...c, calls: [...c.calls, { decl: decl as never, name: "", span }] }, inner, decl.type, spec);
+}
+
+function aliasArg(c: Context, env: Scope, g: Ast.Generic, arg: Ast.Expr): Value | undefined {
+  if (!g.bound) return { kind: "int", dim: dimOf(c, env, arg) };
+  const value = c.knot.expr(c, env, arg);
+  if (g.bound.name !== "axis" || value.kind === "error") return value;
+  const axes = axesOf(value);
+  if (!axes) fail(c, "GY4008", arg.span, { found: describe(value) });
+  return axes;
 }
 
 /** Whether a dim still has names that no argument has fixed. */
