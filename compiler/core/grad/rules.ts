@@ -1,6 +1,17 @@
-/** The derivative of each op: one rule in one table, its formula above it. */
-import type { Op } from "../ir.ts";
-import type { OpRule } from "./transpose.ts";
+/** The derivative of each op: one rule in one table. */
+import { collectiveRules } from "./rules-collective.ts";
+import { elementwiseRules } from "./rules-elementwise.ts";
+import { indexRules } from "./rules-index.ts";
+import { productRules } from "./rules-product.ts";
+import { reduceRules } from "./rules-reduce.ts";
+import { shapeRules } from "./rules-shape.ts";
+import type { Rules } from "./transpose.ts";
 
-/** null: nothing flows back (whole numbers and booleans, places, and what is a constant by its meaning). */
-export const rules = {} as { readonly [P in Op]: OpRule<P> | null };
+export const rules: Rules = {
+  ...elementwiseRules,
+  ...shapeRules,
+  ...indexRules,
+  ...reduceRules,
+  ...productRules,
+  ...collectiveRules,
+};

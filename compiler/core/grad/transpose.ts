@@ -107,3 +107,5 @@ export type RuleCall<P extends Op = Op> = {
 };
 /** Gives a contribution for each operand, undefined where there is none. */
 export type OpRule<P extends Op = Op> = (r: RuleCall<P>) => readonly (Contribution | undefined)[];
+/** A rule for each of some ops; null: nothing flows back (whole numbers and booleans, places, what is a constant by its meaning). */
+export type Rules<P extends Op = Op> = { readonly [K in P]: OpRule<K> | null };
