@@ -20,8 +20,9 @@ export type Wanted = {
 };
 
 /**
- * Reads the files of all `--in` flags. What a file holds is told by its first bytes, not by its name. A name in front
- * of a file with several arrays goes in front of their names: `p=weights.npz` gives `p.w1`, `p.w2`.
+ * Reads the files of all `--in` flags. A .txt or .bin file is an array of its bytes; what any other file holds is told by
+ * its first bytes, not by its name. A name in front of a file with several arrays goes in front of their names:
+ * `p=weights.npz` gives `p.w1`, `p.w2`.
  */
 export function readInputs(flags: readonly InFlag[]): ReadonlyMap<string, Given> {
   const all = new Map<string, Given>();
@@ -29,9 +30,10 @@ export function readInputs(flags: readonly InFlag[]): ReadonlyMap<string, Given>
     const bytes = readBytes(file);
     const starts = (magic: string): boolean =>
       Buffer.from(bytes.subarray(0, magic.length)).toString("latin1") === magic;
-    if (starts("\x93NUMPY")) {
+    const plain = /\.(txt|bin)$/.test(file);
+    if (plain || starts("\x93NUMPY")) {
       if (name === undefined) throw usage(`${file} holds one array, without a name`, `write --in NAME=${file}`);
-      all.set(name, { tensor: readNpy(bytes, file), file, asked: true });
+      all.set(name, { tensor: plain ? bytesOf(bytes, file) : readNpy(bytes, file), file, asked: true });
     } else {
       const arrays = starts("PK") ? readNpz(bytes, file) : readSafetensors(bytes, file);
       for (const [key, tensor] of arrays) {
@@ -41,6 +43,12 @@ export function readInputs(flags: readonly InFlag[]): ReadonlyMap<string, Given>
     }
   }
   return all;
+}
+
+/** A file's bytes, each a number from 0 to 255: i32[bytes]. Error: there are none (exit 1). */
+function bytesOf(bytes: Uint8Array, file: string): Tensor {
+  if (bytes.length === 0) throw wrong(`${file} is empty`, "give a file with at least one byte");
+  return { dtype: "i32", shape: [bytes.length], data: Int32Array.from(bytes) };
 }
 
 /**

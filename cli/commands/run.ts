@@ -35,7 +35,11 @@ export const runCommand: Declare = (program, io, done) => {
     .description("compile an entry point, run it on a mesh of devices, print or write the results")
     .argument("<file>", "a Gyre program");
   programFlags(command)
-    .option("--in <name=file>", "an input from .npy; .npz and .safetensors files give every array by name", inFlag)
+    .option(
+      "--in <name=file>",
+      "an input from .npy, or the bytes of .txt or .bin; .npz and .safetensors files give every array by name",
+      inFlag,
+    )
     .option("--out <dir>", "write the results here, as result.npy, result.0.npy, result.FIELD.npy")
     .option("--seed <n>", "for inputs that are not given: random normal numbers, integers are 0", count(0), 0)
     .option("--verify", "run the reference interpreter too, and compare; exit 1 where a result is too far off")

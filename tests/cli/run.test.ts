@@ -95,6 +95,35 @@ test("inputs that are not given: the seed decides, whatever the mesh; integers a
   expect((await run("--seed", "1"))[0]).not.toEqual(w);
 });
 
+describe("a text as an array of its bytes", () => {
+  const shift = `mesh pod(sp: 2)
+export shard_map shift<N>(text: i32[N] @ P(sp)) -> i32[N] @ P(sp) on pod { text + 1 }
+`;
+  test("its length is the dimension; what it begins with does not matter", async () => {
+    const out = folder();
+    const { code } = await gyre(
+      "run",
+      file(shift),
+      "--in",
+      `text=${file("PK é\n", "a.txt")}`,
+      "--out",
+      out,
+      ...reference,
+    );
+    expect(code).toBe(0);
+    expect([...load(out, "result.npy").data]).toEqual([81, 76, 33, 196, 170, 11]);
+  });
+  test.each([
+    ["without a name", () => file("abcd", "a.txt"), 2, "write --in NAME="],
+    ["empty", () => `text=${file("", "a.bin")}`, 1, "a.bin is empty"],
+    ["of another length", () => `text=${file("abc", "a.txt")}`, 1, "N"],
+  ])("%s", async (_, flag, expected, said) => {
+    const { code, err } = await gyre("run", file(shift), "--in", flag(), ...reference);
+    expect(err).toContain(said);
+    expect(code).toBe(expected);
+  });
+});
+
 test("--verify says how far results are from the reference", async () => {
   const { code, out } = await gyre("run", file(scale), "--dims", "N=8", "--verify", ...reference);
   expect(out).toMatch(/verified result: relative error \d\.\d\de[-+]\d+, bound 1e-4/);
