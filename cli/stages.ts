@@ -11,7 +11,8 @@ export type Stage = (typeof stages)[number];
 export async function stageText(c: Compiled, stage: Stage): Promise<string> {
   switch (stage) {
     case "core":
-    case "grad": // derivatives are not supported yet, so nothing has changed
+      return printCore(c.written);
+    case "grad":
       return printCore(c.program);
     case "device":
       return printCore(c.device);
@@ -26,6 +27,7 @@ export async function stageText(c: Compiled, stage: Stage): Promise<string> {
 export function stageJson(c: Compiled, stage: Stage | undefined): object {
   switch (stage) {
     case "core":
+      return { stage, text: printCore(c.written) };
     case "grad":
       return { stage, text: printCore(c.program) };
     case "device":

@@ -1,7 +1,7 @@
 /**
  * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
  *
- *   text ─parse, elaborate→ Core ─simplify, decompose→ Core for one device ─fuse→ Tile ─bounds→ Tile
+ *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, decompose→ Core for one device ─fuse→ Tile ─bounds→ Tile
  *        ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
  *
  * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
@@ -11,6 +11,7 @@ import { type Diagnostic, isError } from "./base/diagnostic.ts";
 import { check as checkCore } from "./core/check.ts";
 import { decompose } from "./core/decompose.ts";
 import { type EntryOptions, elaborateEntry } from "./core/elaborate.ts";
+import { grad } from "./core/grad.ts";
 import type { Program } from "./core/ir.ts";
 import { simplify } from "./core/simplify.ts";
 import { emitWgsl } from "./emit/wgsl.ts";
@@ -51,7 +52,9 @@ export type CompiledKernel = {
 
 /** Everything that the compiler made, stage by stage. `kernels[k]` is the text of the schedule's kernel k. */
 export type Compiled = {
-  /** Core as it was written: the program's meaning, which the reference interpreter runs. */
+  /** Core as it was written, derivatives asked for but not worked out. */
+  readonly written: Program;
+  /** The same with its derivatives worked out: the program's meaning, which the reference interpreter runs. */
   readonly program: Program;
   /** Core of one device: simplified, collectives taken apart into permutes. */
   readonly device: Program;
@@ -85,13 +88,14 @@ export function compile(
 
 /** Compiles a Core program. */
 export function compileProgram(
-  program: Program,
+  written: Program,
   options: CompileOptions = {},
   times: PassTimes = [],
   before: readonly Diagnostic[] = [],
 ): CompileResult {
   const kind = options.target === "gpu" ? gpuTarget : softwareTarget;
   const target: MapTarget = { ...kind, spread: kind.spread && options.subgroups !== false };
+  const program = runPass(times, "grad", () => grad(written), checkCore);
   const simple = runPass(times, "simplify", () => simplify(program), checkCore);
   const rings = runPass(times, "decompose", () => decompose(simple), checkCore);
   const device = runPass(times, "simplify", () => simplify(rings), checkCore);
@@ -132,6 +136,7 @@ export function compileProgram(
   }));
   return {
     compiled: {
+      written,
       program,
       device,
       tile,

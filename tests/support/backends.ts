@@ -3,6 +3,7 @@ import { readSource } from "../../cli/sources.ts";
 import { compileProgram } from "../../compiler/compile.ts";
 import { elaborateEntry } from "../../compiler/core/elaborate.ts";
 import { evaluate } from "../../compiler/core/eval.ts";
+import { grad } from "../../compiler/core/grad.ts";
 import type * as Core from "../../compiler/core/ir.ts";
 import { ndarray } from "../../compiler/core/ndarray.ts";
 import { open as openSession } from "../../runtime/api.ts";
@@ -43,7 +44,7 @@ export async function open(path: string, text: string, choices: Choices): Promis
   if (!program) throw new Error(diagnostics.map(({ code, message }) => `${code}: ${message}`).join("\n"));
   const ports = program.inputs.map(({ port }) => port);
   return {
-    core: program,
+    core: grad(program),
     ports,
     inputs: (given) => new Map(ports.map((port) => [port.path, inputOf(port, given[port.path])])),
   };
