@@ -85,6 +85,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   GY6: "Compile time and dimensions",
   GY7: "Not supported yet",
   GY8: "Input files and values",
+  GY9: "Derivatives",
 };
 
 type Message = { readonly code: string; readonly text: string; readonly help?: string };

@@ -369,7 +369,6 @@ export const checkMessages = {
   GY6011: say((a: { dim: string; value: number }) => `the dimension ${q(a.dim)} would be ${a.value}`),
 
   // --- GY70xx: not supported yet -----------------------------------------------------------------------------------
-  GY7001: say((a: { name: string }) => `derivatives are not supported yet: ${q(a.name)}`),
   GY7004: say(
     "`collect` in a `fold` over blocks is not supported yet",
     "fold over steps: `fold t in N / c with … collect { … }`",

@@ -5,11 +5,13 @@
  *   GY2xxx names and imports      GY6xxx compile time and dimensions
  *   GY3xxx types and shapes       GY7xxx not supported yet
  *   GY4xxx specs, mesh, varying   GY8xxx input files and values
+ *                                 GY9xxx derivatives
  *
  * To add a message, add a row: `CODE: say((a: { … }) => sentence, help?)`. Then `report("CODE", span, { … })` type-checks.
  * A sentence starts small, has no full stop, and quotes code with `q(…)`.
  */
 import { checkMessages } from "./checkMessages.ts";
+import { derivativeMessages } from "./derivativeMessages.ts";
 import type { Diagnostic, Note } from "./diagnostic.ts";
 import { q, type Row, say } from "./say.ts";
 import type { Span } from "./span.ts";
@@ -90,8 +92,24 @@ const messages = {
   // --- GY72xx: what kernels cannot do yet --------------------------------------------------------------------------
   GY7201: say((a: { what: string }) => `${a.what} is not supported yet`),
 
-  // --- GY2xxx … GY7xxx: what the checker says ------------------------------------------------------------------------
+  // --- GY73xx: what has no derivative, found when derivatives are expanded -------------------------------------------
+  GY7301: say(
+    "a derivative goes through this kernel, and no rule says what it is",
+    "put the `tiles` in a function of its own and give that a rule, `derivative f(params) { … (value, |g| (d_param, …)) }`; or take `stop_gradient` of what the kernel reads",
+  ),
+  GY7302: say(
+    (a: { name: string; functions: readonly string[]; closed: readonly string[] }) =>
+      `the derivative rule of \`${a.name}\` leaves out what ${a.functions.map((f) => `\`${f}\``).join(" or ")} closes over: ${a.closed.map((x) => `\`${x}\``).join(", ")}`,
+    "in the rule, the entry for a function is a number whose gradient is the cotangent of what it closes over, as in `sum(stop_gradient(ds) * score(s))`; `stop_gradient` makes what is closed over a constant",
+  ),
+  GY7303: say(
+    "a derivative inside `tiles` goes through a `fold`",
+    "inside a kernel only straight code is differentiated: move the `fold` out of the function that `vjp` takes",
+  ),
+
+  // --- GY2xxx … GY9xxx: what the checker says ------------------------------------------------------------------------
   ...checkMessages,
+  ...derivativeMessages,
 } as const satisfies Record<string, Row<never>>;
 
 type Messages = typeof messages;

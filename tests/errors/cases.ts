@@ -163,7 +163,6 @@ export const cases: readonly Case[] = [
   check("GY6011", "fn f(x: f32[4]) = zeros(f32[2 - 3])"),
 
   // --- not supported yet
-  check("GY7001", "fn g(x: f32) = x * x\nfn f(x: f32) = grad(g)(x)"),
   check(
     "GY7004",
     "fn f<N>(x: f32[N]) = tiles b in 2 into [b] {\n  let (a, s) = fold j in N by 8 with a = 0.0 collect { (a + sum(x[j]), a) }\n  a\n}",

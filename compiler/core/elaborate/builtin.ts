@@ -4,8 +4,8 @@ import type { Span } from "../../base/span.ts";
 import type { Atom } from "../ir.ts";
 import { operand, toAtom } from "./arithmetic.ts";
 import { axesOf } from "./axes.ts";
-import { type Argument, type Context, fail, known } from "./context.ts";
-import { describe, type TypeNode, type Value } from "./value.ts";
+import { type Context, fail, known } from "./context.ts";
+import { type Argument, describe, type TypeNode, type Value } from "./value.ts";
 
 /** A call of a builtin, its arguments in the order of the row's parameters. `rest`: those past them. */
 export type Call = {

@@ -5,8 +5,8 @@ import type { Atom, Route } from "../ir.ts";
 import { operand, toAtom } from "./arithmetic.ts";
 import { axisSize } from "./axes.ts";
 import { arg, axesArg, type Builtin, type Call, dimArg } from "./builtin.ts";
-import { type Argument, asValue, checkWhole, dimAtom, emit, fail, known, poison, widen } from "./context.ts";
-import { describe, errorValue, mapLeaves, type Value } from "./value.ts";
+import { asValue, checkWhole, dimAtom, emit, fail, known, poison, widen } from "./context.ts";
+import { type Argument, describe, errorValue, mapLeaves, type Value } from "./value.ts";
 
 /** Runs a collective on every leaf of its first argument; `one` gets the leaf, varying over the axes. */
 function collective(k: Call, one: (x: Atom, axes: readonly string[]) => Value): Value {

@@ -3,8 +3,8 @@ import type { Binary, Unary } from "../ir.ts";
 import { binary, elementwise, operand, toAtom, unary } from "./arithmetic.ts";
 import { choose } from "./branches.ts";
 import { arg, arrayArg, type Builtin, type Call, typeArg } from "./builtin.ts";
-import { type Argument, asValue, emit, fail, poison } from "./context.ts";
-import { describe, errorValue, type Value } from "./value.ts";
+import { asValue, emit, fail, poison } from "./context.ts";
+import { type Argument, describe, errorValue, type Value } from "./value.ts";
 
 const float = (value: number): Value => ({ kind: "float", value });
 /** Builds composites from values: each step is an op of its own. */
@@ -26,6 +26,16 @@ const composite = (f: (x: Value, s: ReturnType<typeof step>) => Value): Builtin 
 });
 export const binaryRun = (k: Call, op: Binary, a: Argument, b: Argument): Value =>
   binary(k.c, op, a.value, b.value, [a.span, b.span], k.span, k.name);
+/** where(c, a, b) */
+function chosen(k: Call, cond: Argument, a: Argument, b: Argument): Value {
+  if (cond.value.kind === "bool") {
+    if (cond.value.value === undefined) return a.value;
+    return cond.value.value ? a.value : b.value;
+  }
+  if (cond.value.kind === "unknown") return a.value.kind === "array" ? a.value : b.value;
+  const atom = toAtom(k.c, cond.value, cond.span, undefined, "where");
+  return atom === poison ? errorValue : choose(k.c, atom, a.value, b.value, [cond.span, a.span, b.span], k.span);
+}
 
 export const elementwiseBuiltins: Readonly<Record<string, Builtin>> = {
   exp: unaryRow("exp"),
@@ -42,8 +52,17 @@ export const elementwiseBuiltins: Readonly<Record<string, Builtin>> = {
   floor: unaryRow("floor"),
   sign: unaryRow("sign"),
   stop_gradient: unaryRow("stop_gradient"),
-  // relu(x) = max(x, 0)
-  relu: composite((x, { bin }) => bin("max", x, { kind: "int", dim: 0 })),
+  // relu(x) = where(x <= 0, 0, x): NaN stays, and the derivative at 0 is 0
+  relu: {
+    params: ["x"],
+    required: 1,
+    open: true,
+    run: (k) => {
+      const x = arg(k, 0);
+      const zero: Argument = { value: { kind: "int", dim: 0 }, span: x.span };
+      return chosen(k, { value: binaryRun(k, "le", x, zero), span: x.span }, zero, x);
+    },
+  },
   // silu(x) = x sigmoid(x)
   silu: composite((x, { un, bin }) => bin("mul", x, un("sigmoid", x))),
   // gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the approximation that JAX takes by default
@@ -65,16 +84,7 @@ export const elementwiseBuiltins: Readonly<Record<string, Builtin>> = {
     params: ["c", "a", "b"],
     required: 3,
     open: true,
-    run: (k) => {
-      const [cond, a, b] = [arg(k, 0), arg(k, 1), arg(k, 2)];
-      if (cond.value.kind === "bool") {
-        if (cond.value.value === undefined) return a.value;
-        return cond.value.value ? a.value : b.value;
-      }
-      if (cond.value.kind === "unknown") return a.value.kind === "array" ? a.value : b.value;
-      const atom = toAtom(k.c, cond.value, cond.span, undefined, "where");
-      return atom === poison ? errorValue : choose(k.c, atom, a.value, b.value, [cond.span, a.span, b.span], k.span);
-    },
+    run: (k) => chosen(k, arg(k, 0), arg(k, 1), arg(k, 2)),
   },
   cast: {
     params: ["x", "dtype"],

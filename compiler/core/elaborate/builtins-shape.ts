@@ -4,10 +4,19 @@ import type { Span } from "../../base/span.ts";
 import type { Atom, DType } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
 import { arg, arrayArg, type Builtin, type Call, dimArg, intArg, shapeArg, typeArg } from "./builtin.ts";
-import { type Argument, asValue, type Context, checkWhole, emit, fail, known, lit, poison } from "./context.ts";
+import { asValue, type Context, checkWhole, emit, fail, known, lit, poison } from "./context.ts";
 import { filled } from "./fit.ts";
 import { einsum } from "./products.ts";
-import { describe, errorValue, intValue, mapLeaves, type TypeNode, tupleOf, type Value } from "./value.ts";
+import {
+  type Argument,
+  describe,
+  errorValue,
+  intValue,
+  mapLeaves,
+  type TypeNode,
+  tupleOf,
+  type Value,
+} from "./value.ts";
 
 /** An array, tuple or record of a type, full of one number. */
 function fullOf(c: Context, t: TypeNode, fill: Value, span: Span): Value {

@@ -2,36 +2,14 @@
 import type { Span } from "../../base/span.ts";
 import type { Builtin, Call } from "./builtin.ts";
 import { collectives } from "./builtins-collective.ts";
+import { derivativeBuiltins } from "./builtins-derivative.ts";
 import { elementwiseBuiltins } from "./builtins-elementwise.ts";
 import { placeBuiltins } from "./builtins-place.ts";
 import { reductions } from "./builtins-reduce.ts";
 import { shapeBuiltins } from "./builtins-shape.ts";
-import { type Argument, type Context, fail } from "./context.ts";
+import { type Context, fail } from "./context.ts";
 import { near } from "./scope.ts";
-import { errorValue, type Value } from "./value.ts";
-
-const unsupported = (params: readonly string[], required: number): Builtin => ({
-  params,
-  required,
-  rest: true,
-  open: true,
-  run: (k) => fail(k.c, "GY7001", k.span, { name: k.name }),
-});
-
-/** Recomputation in a backward pass: forward, a checkpointed function is the function. */
-const checkpoint: Builtin = {
-  params: ["f", "policy"],
-  required: 1,
-  open: true,
-  run: (k) => {
-    const f = k.args[0]!;
-    return f.value.kind === "fn" || f.value.kind === "error"
-      ? f.value
-      : fail(k.c, "GY3014", f.span, { found: "no function" });
-  },
-};
-/** The policies of `checkpoint` are names without a meaning forward. */
-const policies = ["nothing_saveable", "everything_saveable", "dots_saveable"] as const;
+import { type Argument, errorValue, type Value } from "./value.ts";
 
 const table: Readonly<Record<string, Builtin>> = {
   ...elementwiseBuiltins,
@@ -39,13 +17,7 @@ const table: Readonly<Record<string, Builtin>> = {
   ...shapeBuiltins,
   ...collectives,
   ...placeBuiltins,
-  checkpoint,
-  grad: unsupported(["f"], 1),
-  value_and_grad: unsupported(["f"], 1),
-  vjp: unsupported(["f"], 1),
-  ...Object.fromEntries(
-    policies.map((p) => [p, { params: [], required: 0, run: () => ({ kind: "string", value: p }) } satisfies Builtin]),
-  ),
+  ...derivativeBuiltins,
 };
 export const builtinNames: ReadonlySet<string> = new Set(Object.keys(table));
 /** Names without arguments that stand for themselves. */

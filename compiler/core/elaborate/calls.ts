@@ -6,11 +6,14 @@ import { inClass } from "../dtype.ts";
 import type { DType, Type } from "../ir.ts";
 import { broadcastShapes } from "../typing.ts";
 import { callBuiltin } from "./builtins.ts";
-import { type Argument, type Context, explain, fail, freshVar, maxDepth, maxEquations } from "./context.ts";
-import { type Bindings, fitValue, requiredParams, substituteType } from "./fit.ts";
+import { type Context, explain, fail, freshVar, maxDepth, maxEquations } from "./context.ts";
+import { callCheckpoint, callGrad, callPullback } from "./derivatives.ts";
+import { type Bindings, fitValue, lastExpr, requiredParams, substituteType } from "./fit.ts";
+import { callWithRule, ruleOf } from "./rules.ts";
 import { bindPattern, define, frame, near } from "./scope.ts";
 import { hasHoles, scalar, typeNode } from "./types.ts";
 import {
+  type Argument,
   arrayOf,
   errorType,
   errorValue,
@@ -36,19 +39,26 @@ export function call(c: Context, f: FnValue, args: readonly Argument[], span: Sp
       return callBuiltin(c, f.name, args, span);
     case "adapted":
       return throughType(c, f.type, args, span, (fitted) => {
-        const taken = Math.min(
-          fitted.length,
-          f.inner.fn === "builtin" ? builtinArity(f.inner.name) : requiredParams(f.inner),
-        );
-        return call(c, f.inner, fitted.slice(0, taken), span);
+        return call(c, f.inner, fitted.slice(0, Math.min(fitted.length, taken(f.inner))), span);
       });
     case "opaque":
       return throughType(c, f.type, args, span, (fitted) => opaqueResult(c, f.type.result, fitted, span));
+    case "grad":
+      return callGrad(c, f, args, span);
+    case "pullback":
+      return callPullback(c, f, args, span);
+    case "checkpoint":
+      return callCheckpoint(c, f, args, span);
+    case "deeper":
+      return call({ ...c, differentiated: c.differentiated + 1 }, f.of, args, span);
   }
 }
-/** How many arguments a builtin takes as a function value. */
-const builtinArity = (name: string): number =>
-  ["min", "max", "pow"].includes(name) ? 2 : name === "where" || name === "clamp" ? 3 : 1;
+/** How many arguments a function value takes at most. */
+function taken(f: FnValue): number {
+  if (f.fn === "builtin")
+    return ["min", "max", "pow"].includes(f.name) ? 2 : f.name === "where" || f.name === "clamp" ? 3 : 1;
+  return "of" in f && f.fn !== "pullback" ? taken(f.of) : requiredParams(f);
+}
 
 /** A recursion or a nesting too deep is reported; else the context for the body. */
 function enter(c: Context, decl: Ast.FnDecl | Ast.Lambda, name: string, span: Span): Context | undefined {
@@ -177,19 +187,16 @@ function callDecl(c: Context, f: DeclFn, args: readonly Argument[], span: Span):
   const scope = frame(env, elementwise);
   const params = bindParams(c, inner, decl, given, scope, span, elementwise);
   if (!params) return errorValue;
-  const value = c.knot.expr(inner, scope, decl.body);
-  if (!decl.result) return value;
-  return fitValue(
-    inner,
-    typeNode(inner, scope, decl.result),
-    value,
-    lastExpr(decl.body).span,
-    `the result of \`${name}\``,
-    new Map(),
-    elementwise,
-  );
+  const body = (at: Context): Value => {
+    const value = c.knot.expr(at, scope, decl.body);
+    if (!decl.result) return value;
+    const type = typeNode(at, scope, decl.result);
+    const what = `the result of \`${name}\``;
+    return fitValue(at, type, value, lastExpr(decl.body).span, what, new Map(), elementwise);
+  };
+  const rule = c.differentiated > 0 ? ruleOf(decl, env) : undefined;
+  return rule ? callWithRule(inner, c, { decl, rule, env, scope, elementwise, body, span }) : body(inner);
 }
-export const lastExpr = (e: Ast.Expr): Ast.Expr => (e.kind === "block" ? lastExpr(e.result) : e);
 
 /** Which argument goes to which parameter. */
 function assign(

@@ -21,6 +21,7 @@ import type * as Ast from "../../syntax/ast.ts";
 import type { Atom, DType, Eqn, Lit, Op, OpEqn, Ops, Type, Var } from "../ir.ts";
 import { isProblem, type Problem, type TypingContext, typeOf, unionAxes } from "../typing.ts";
 import {
+  type Argument,
   arrayOf,
   axisKey,
   errorValue,
@@ -50,8 +51,16 @@ export type Context = {
   readonly shared: Shared;
   /** Run-time conditions around: a collective under one that varies would hang. */
   readonly conditions: readonly { readonly axes: readonly string[]; readonly span: Span }[];
+  /** How many derivatives are taken of what is elaborated: in the region of a `vjp` one more than around it. */
+  readonly differentiated: number;
+  /** The regions around whose `vjp`s can be pulled back here, outermost first; by numbers of their own. */
+  readonly regions: readonly number[];
   /** Calls around, outermost first. */
-  readonly calls: readonly { readonly decl: Ast.FnDecl | Ast.Lambda; readonly name: string; readonly span: Span }[];
+  readonly calls: readonly {
+    readonly decl: Ast.FnDecl | Ast.Lambda | Ast.DerivativeDecl;
+    readonly name: string;
+    readonly span: Span;
+  }[];
 };
 /** Counters and records that all contexts of one program share. */
 type Shared = {
@@ -70,7 +79,6 @@ export type Knot = {
   /** Whether a function, checked alone, is free of errors; checks it when first asked. */
   readonly sound: (decl: Ast.FnDecl, env: Scope) => boolean;
 };
-export type Argument = { readonly name?: Ast.Ident | undefined; readonly value: Value; readonly span: Span };
 
 export type MeshAxis = { readonly name: string; readonly size?: number };
 export const maxEquations = 100_000;
@@ -105,6 +113,8 @@ export function makeContext(from: {
     eqns: [],
     shared: { nextId: 0, made: 0, origins: new Map() },
     conditions: [],
+    differentiated: 0,
+    regions: [-1],
     calls: [],
   };
 }

@@ -5,13 +5,14 @@ import { type Dim, dimVar } from "../../base/dim.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import { type DTypeClass, dtypesOf } from "../dtype.ts";
 import type { DType } from "../ir.ts";
-import { call, classes, declaredValue, lastExpr } from "./calls.ts";
+import { call, classes, declaredValue } from "./calls.ts";
 import { type Context, fail, type Knot, known, makeContext } from "./context.ts";
 import { constValue, expr } from "./expressions.ts";
-import { fitValue } from "./fit.ts";
+import { fitValue, lastExpr } from "./fit.ts";
+import { callWithRule, ruleOf } from "./rules.ts";
 import { define, frame, near } from "./scope.ts";
 import { scalar, typeNode } from "./types.ts";
-import { intValue, type Scope, type TypeNode, type Value } from "./value.ts";
+import { type Binding, intValue, type Scope, type TypeNode, type Value } from "./value.ts";
 
 /**
  * Functions found to be free of errors, with the texts that this hangs on. An unchanged text is the same Ast in one process,
@@ -118,11 +119,15 @@ function checkBody(outer: Context, decl: Ast.FnDecl, env: Scope, chosen: Readonl
     define(scope, p.name.name, declaredValue(c, type, p.name.name, [], p.span));
   }
   for (const p of decl.params) if (p.default) checkDefault(c, scope, p, decl);
-  const value = expr(c, scope, decl.body);
-  const result = decl.result
-    ? fitValue(c, typeNode(c, scope, decl.result), value, lastExpr(decl.body).span, `the result of \`${name}\``)
-    : value;
-  exercise(c, result, decl);
+  const body = (at: Context): Value => {
+    const value = expr(at, scope, decl.body);
+    if (!decl.result) return value;
+    return fitValue(at, typeNode(at, scope, decl.result), value, lastExpr(decl.body).span, `the result of \`${name}\``);
+  };
+  const rule = ruleOf(decl, env);
+  const span = decl.name.span;
+  const ruled = rule && { decl, rule, env, scope, elementwise: false, body, span };
+  exercise(c, ruled ? callWithRule(c, { ...c, calls: [] }, ruled) : body(c), decl);
 }
 /** A spec written in a `fn` is a mistake; one inside a type that is named stands for the shard of it. */
 function forbidSpecs(c: Context, t: Ast.Type): void {
@@ -190,12 +195,24 @@ export function checkItem(c: Context, item: Ast.Item, scope: Scope): void {
       meshAxes(c, item, scope);
       return;
     case "derivative":
-      if (scope.names.get(item.name.name)?.kind !== "value")
-        fail(c, "GY2001", item.name.span, { name: item.name.name, ...near(item.name.name, [...scope.names.keys()]) });
+      checkRule(c, item, scope);
       return;
     default:
       return;
   }
+}
+/** A rule belongs to a function of its file, as the only one. What it says is checked with the function. */
+function checkRule(c: Context, rule: Ast.DerivativeDecl, scope: Scope): void {
+  const { name, span } = rule.name;
+  const isOwn = (b: Binding | undefined) =>
+    b?.kind === "value" && b.value.kind === "fn" && b.value.fn === "decl" && b.value.env === scope;
+  const binding = scope.names.get(name);
+  if (binding?.kind === "error") return;
+  const own = [...scope.names].flatMap(([n, b]) => (isOwn(b) ? [n] : []));
+  const first = scope.derivatives?.get(name);
+  if (!isOwn(binding)) fail(c, "GY9101", span, { name, ...near(name, own) });
+  else if (first && first !== rule)
+    fail(c, "GY9102", span, { name }, [{ span: first.name.span, message: "the first one" }]);
 }
 const shapeText = (t: TypeNode): string => (t.kind === "array" ? `${t.dtype}[${t.shape.length} dimensions]` : t.kind);
 

@@ -4,10 +4,9 @@ import { type Dim, dimVar, evalDim, printDim, splitOf } from "../../base/dim.ts"
 import type * as Ast from "../../syntax/ast.ts";
 import type { Atom, Block, Var } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
-import { lastExpr } from "./calls.ts";
 import { type Context, fail, freshVar, type Knot, type MeshAxis, makeContext, poison, widen } from "./context.ts";
 import { checkHead, meshAxes } from "./declarations.ts";
-import { fitValue } from "./fit.ts";
+import { fitValue, lastExpr } from "./fit.ts";
 import { define, frame, lookup, near, visible } from "./scope.ts";
 import { localShape, localType, type Placed, placed, portsOf, specAxes } from "./specs.ts";
 import { typeNode, whatIs } from "./types.ts";

@@ -4,7 +4,7 @@ import { binaryOp, operand, unary } from "./arithmetic.ts";
 import { ifExpr } from "./branches.ts";
 import { builtinNames, otherNames } from "./builtins.ts";
 import { call } from "./calls.ts";
-import { type Argument, asValue, type Context, emit, fail, named } from "./context.ts";
+import { asValue, type Context, emit, fail, named } from "./context.ts";
 import { fitValue } from "./fit.ts";
 import { foldExpr } from "./folds.ts";
 import { indexExpr } from "./indexing.ts";
@@ -12,7 +12,7 @@ import { matmul } from "./products.ts";
 import { bindPattern, frame, lookup, noField, unknownName } from "./scope.ts";
 import { tilesExpr } from "./tiles.ts";
 import { isDType, scalar, typeNode, whatIs } from "./types.ts";
-import { describe, errorValue, type Scope, tupleOf, type Value } from "./value.ts";
+import { type Argument, describe, errorValue, type Scope, tupleOf, type Value } from "./value.ts";
 
 export function expr(c: Context, env: Scope, e: Ast.Expr): Value {
   switch (e.kind) {

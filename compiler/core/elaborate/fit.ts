@@ -1,6 +1,7 @@
 /** Fits values to types: arguments to parameters (finding dims on the way), bodies to results, branches to each other. */
 import { type Dim, dimAtoms, printDim, solveDim, substituteDim } from "../../base/dim.ts";
 import type { Span } from "../../base/span.ts";
+import type * as Ast from "../../syntax/ast.ts";
 import { isFloat } from "../dtype.ts";
 import type { Atom } from "../ir.ts";
 import { operand, toAtom } from "./arithmetic.ts";
@@ -18,6 +19,9 @@ import {
   type TypeNode,
   type Value,
 } from "./value.ts";
+
+/** The expression whose value a body gives. */
+export const lastExpr = (e: Ast.Expr): Ast.Expr => (e.kind === "block" ? lastExpr(e.result) : e);
 
 /** Dims that arguments have fixed, by the key of their atom. */
 export type Bindings = Map<string, Dim>;
@@ -65,10 +69,9 @@ export function fitValue(
   elementwise = false,
 ): Value {
   if (value.kind === "error" || type.kind === "error") return value.kind === "error" ? value : errorValue;
-  const f: Fit = { c, bindings, span, elementwise, later: [] };
   const before = c.diagnostics.length;
-  const fitted = fitTo(f, type, value);
-  if (fitted && f.later.every((l) => dimFits({ ...f, later: [] }, l.pattern, l.actual))) return fitted;
+  const fitted = fitOrNot(c, type, value, span, bindings, elementwise);
+  if (fitted) return fitted;
   if (c.diagnostics.length > before) return errorValue;
   const names = holeNames(type, bindings);
   return fail(c, "GY3008", span, {
@@ -78,6 +81,19 @@ export function fitValue(
     where: names,
     hint: hintFor(type, value),
   });
+}
+/** The value at the type; undefined, and mostly nothing said, where it does not fit. */
+export function fitOrNot(
+  c: Context,
+  type: TypeNode,
+  value: Value,
+  span: Span,
+  bindings: Bindings = new Map(),
+  elementwise = false,
+): Value | undefined {
+  const f: Fit = { c, bindings, span, elementwise, later: [] };
+  const fitted = fitTo(f, type, value);
+  return fitted && f.later.every((l) => dimFits({ ...f, later: [] }, l.pattern, l.actual)) ? fitted : undefined;
 }
 /** "S = 8": what the names in an expected type stand for. */
 function holeNames(t: TypeNode, b: Bindings): readonly string[] {
@@ -163,8 +179,14 @@ export function requiredParams(fn: FnValue): number {
     case "decl":
       return fn.decl.params.filter((p) => !p.default).length;
     case "builtin":
+    case "pullback":
       return 1;
-    default:
+    case "grad":
+    case "checkpoint":
+    case "deeper":
+      return requiredParams(fn.of);
+    case "adapted":
+    case "opaque":
       return fn.type.params.length;
   }
 }

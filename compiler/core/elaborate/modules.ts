@@ -48,7 +48,10 @@ export function loadModule(m: Modules, path: string): Module | undefined {
   m.loaded.set(path, "loading");
   const { module: ast, diagnostics } = parseText(path, text);
   m.diagnostics.push(...diagnostics);
-  const scope = frame(undefined);
+  const rules = ast.items.filter((i): i is Ast.DerivativeDecl => i.kind === "derivative");
+  // Of two rules the first one holds; the other is reported when it is checked.
+  const derivatives = new Map([...rules].reverse().map((r) => [r.name.name, r]));
+  const scope: Scope = { ...frame(undefined), derivatives };
   const exported = new Set<string>();
   const imported: Module[] = [];
   const places = new Map<string, Span>();

@@ -4,8 +4,8 @@ import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import type { Atom } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
-import { type Argument, asValue, type Context, emit, fail, poison } from "./context.ts";
-import { describe, errorValue, printCoreType, type Value } from "./value.ts";
+import { asValue, type Context, emit, fail, poison } from "./context.ts";
+import { type Argument, describe, errorValue, printCoreType, type Value } from "./value.ts";
 
 /** The product over the last dim of `a` and the last but one of `b`; a vector on either side is a row or a column. */
 export function matmul(c: Context, a: Value, b: Value, e: Ast.Binary): Value {

@@ -7,7 +7,7 @@
 import { type Dim, dimAtoms, type Layout, printDim } from "../../base/dim.ts";
 import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
-import type { Atom, DType, Index, Type, Var } from "../ir.ts";
+import type { Atom, DType, Index, Policy, Type, Var } from "../ir.ts";
 
 export type Value =
   | ArrayValue
@@ -42,7 +42,26 @@ export type FnValue =
   /** A function that came through a parameter of a function type: called with as many arguments as the type says. */
   | { readonly kind: "fn"; readonly fn: "adapted"; readonly inner: FnValue; readonly type: FnNode }
   /** A function parameter while its function is checked alone: nothing is known but its type. */
-  | { readonly kind: "fn"; readonly fn: "opaque"; readonly name: string; readonly type: FnNode };
+  | { readonly kind: "fn"; readonly fn: "opaque"; readonly name: string; readonly type: FnNode }
+  /** `grad(of)`, and with its value `value_and_grad(of)`. */
+  | { readonly kind: "fn"; readonly fn: "grad"; readonly of: FnValue; readonly withValue: boolean }
+  | PullbackFn
+  | { readonly kind: "fn"; readonly fn: "checkpoint"; readonly of: FnValue; readonly policy: Policy }
+  /** A function that a derivative rule calls: what it gives there may be differentiated once more. */
+  | { readonly kind: "fn"; readonly fn: "deeper"; readonly of: FnValue };
+/** What `vjp(of, …args)` gives beside `value`: the equation `id` of the region `region`. */
+export type PullbackFn = {
+  readonly kind: "fn";
+  readonly fn: "pullback";
+  readonly id: number;
+  readonly region: number;
+  readonly inTiles: boolean;
+  readonly of: FnValue;
+  readonly args: readonly Argument[];
+  readonly value: Value;
+};
+/** What a call passes. */
+export type Argument = { readonly name?: Ast.Ident | undefined; readonly value: Value; readonly span: Span };
 
 /** A type as the elaborator knows it: names resolved, dims symbolic. */
 export type TypeNode =
@@ -70,6 +89,8 @@ export type Scope = {
   readonly parent: Scope | undefined;
   /** Frames of functions that apply elementwise: an `if` on an array chooses elements. */
   readonly elementwise?: boolean;
+  /** Of a module's frame: the derivative rules of its functions, by name. */
+  readonly derivatives?: ReadonlyMap<string, Ast.DerivativeDecl>;
 };
 export type Binding =
   | { readonly kind: "value"; readonly value: Value }
@@ -176,6 +197,13 @@ export function mapLeaves(v: Value, f: (leaf: Value) => Value): Value {
   if (v.kind === "record")
     return { kind: "record", fields: new Map([...v.fields].map(([k, x]) => [k, mapLeaves(x, f)])) };
   return f(v);
+}
+/** The type of what is computed in a value; what is known at compile time takes anything. */
+export function typeOfValue(v: Value): TypeNode {
+  if (v.kind === "tuple") return { kind: "tuple", items: v.items.map(typeOfValue) };
+  if (v.kind === "record")
+    return { kind: "record", fields: new Map([...v.fields].map(([k, x]) => [k, typeOfValue(x)])) };
+  return v.kind === "array" ? { kind: "array", dtype: v.atom.type.dtype, shape: v.atom.type.shape } : errorType;
 }
 /** Rebuilds a structure with leaves taken in order. */
 export function refill(v: Value, values: readonly Value[]): Value {
