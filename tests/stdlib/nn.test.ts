@@ -92,6 +92,16 @@ trial("a feed-forward with biases", {
   },
 });
 
+for (const tp of [1, 2, 3])
+  trial(`an embedding, the vocabulary split over ${tp}`, {
+    program,
+    entry: "lookup",
+    dims: { B: 2, S: 8, V: 12, E: 3 },
+    mesh: { tp },
+    inputs: { ids: (b, s) => (5 * s! + b!) % 12, table: undefined },
+    expect: ({ ids, table }) => ({ "": array([2, 8, 3], (b, s, e) => table(ids(b!, s!), e!)) }),
+  });
+
 for (const mesh of [
   { sp: 2, tp: 2 },
   { sp: 1, tp: 4 },
