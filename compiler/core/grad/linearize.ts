@@ -7,7 +7,7 @@
 import { bug } from "../../base/invariant.ts";
 import { emit } from "../build.ts";
 import { renameAtom, renameEqn } from "../copy.ts";
-import type { Block, Eqn, OpEqn, TilesEqn } from "../ir.ts";
+import type { Block, Eqn, Op, OpEqn, TilesEqn } from "../ir.ts";
 import { freeVars } from "../walk.ts";
 import { linearizeIf } from "./branches.ts";
 import { linearizeCheckpoint } from "./checkpoint.ts";
@@ -80,11 +80,26 @@ function linearizeOp(e: OpEqn, active: Set<number>, to: Eqn[]): Pull | undefined
       for (const share of scattered(inside, e)) contribute(inside, e.args[0]!, share);
       return;
     }
-    const ct = takeCotangent(inside, e.out)!;
-    const shares = rule({ b, args: e.args, params: e.params, out: e.out, ct, wants });
-    for (const [i, share] of shares.entries()) if (share && wants[i]) contribute(inside, e.args[i]!, share);
+    const cts = rearranging.has(e.op) ? takeParts(s, e.out) : [takeCotangent(inside, e.out)!];
+    for (const ct of cts) {
+      const shares = rule({ b, args: e.args, params: e.params, out: e.out, ct, wants });
+      for (const [i, share] of shares.entries()) if (share && wants[i]) contribute(inside, e.args[i]!, share);
+    }
   };
 }
+/** Ops that move elements: parts whose sum over devices is a cotangent go through as they are, to be summed later at once. */
+const rearranging: ReadonlySet<Op> = new Set<Op>([
+  "pvary",
+  "optimization_barrier",
+  "cast",
+  "reshape",
+  "transpose",
+  "broadcast",
+  "full",
+  "index",
+  "concat",
+  "dynamic_slice",
+]);
 
 /**
  * y = all_gather(x): dx is this device's piece of dy. Where devices hold parts whose sum is dy, the sum and the piece are
