@@ -1,6 +1,6 @@
 /**
- * Flow → Schedule: every array gets a buffer. A buffer is handed on as soon as nobody needs the array in it (linear scan;
- * the smallest free one that is large enough); a loop's carries are moved on by renaming buffers, or stay in place.
+ * Flow → Schedule: every array gets a buffer, for as long as somebody needs the array; then those that are never in use at
+ * the same time become one (share.ts). A loop's carries are moved on by renaming buffers, or stay in place.
  *
  *   carry k                        buffer of `inside`                     end of step
  *   init is dead after the loop's   init's own                             rotate with next's buffer
@@ -28,6 +28,7 @@ import type {
   Value,
   When,
 } from "./schedule.ts";
+import { renameBuffers, shared, type Wanted } from "./share.ts";
 import type { Simple } from "./simplify.ts";
 
 /** Bytes of a local array: bool as u32; f16 and bf16 two to a word; at least one word. */
@@ -43,8 +44,8 @@ type Block = {
   readonly own: Set<number>;
   /** Arrays that are read after the block. */
   readonly liveOut: ReadonlySet<number>;
-  /** For the next carries: the exact size that their buffer must have, and the buffer that they would best have. */
-  readonly exact: ReadonlyMap<number, { readonly bytes: number; readonly best: number }>;
+  /** For the next carries: the carries' buffers that they may have if one is free by then, the best first. */
+  readonly next: ReadonlyMap<number, readonly number[]>;
 };
 
 /** Gives the steps of `simple` (in order, with their waits) buffers. `donated`: paths of inputs that may be overwritten. */
@@ -76,39 +77,39 @@ export function assignMemory(
   const value = (array: number): Value => values[valueId(array)]!;
 
   // ---- buffers -------------------------------------------------------------------------------------------------------
-  const buffers: { id: number; name: string; bytes: number; role: Buffer["role"] }[] = [];
-  const holds: Set<number>[] = [];
-  const bufferNames = uniqueNames();
-  const free = new Set<number>();
+  const buffers: { bytes: number; role: Buffer["role"]; exact: boolean; inUse: { from: number; to: number }[] }[] = [];
+  const holds: number[][] = [];
   const bufferOf = new Map<number, number>();
+  /** Counts the steps as they are written. */
+  let clock = 0;
+  const isFree = (buffer: number): boolean => buffers[buffer]!.inUse.at(-1)!.to < Number.POSITIVE_INFINITY;
+  const take = (buffer: number) => {
+    if (isFree(buffer)) buffers[buffer]!.inUse.push({ from: clock, to: Number.POSITIVE_INFINITY });
+  };
+  const release = (buffer: number) => {
+    if (!isFree(buffer)) buffers[buffer]!.inUse.at(-1)!.to = clock;
+  };
   /** Buffers whose contents must stay: inputs, and carries that stand for another buffer in the first step. */
   const fixed = new Set<number>();
-  const newBuffer = (name: string, bytes: number, role: Buffer["role"]): number => {
-    const id = buffers.length;
-    buffers.push({ id, name: bufferNames(name), bytes, role });
-    holds.push(new Set());
-    return id;
+  const newBuffer = (bytes: number, role: Buffer["role"]): number => {
+    holds.push([]);
+    return buffers.push({ bytes, role, exact: false, inUse: [{ from: clock, to: Number.POSITIVE_INFINITY }] }) - 1;
   };
   const put = (array: number, buffer: number) => {
     bufferOf.set(array, buffer);
-    holds[buffer]!.add(valueId(array));
+    holds[buffer]!.push(valueId(array));
   };
   const at = (array: number): number => {
     const buffer = bufferOf.get(array);
     invariant(buffer !== undefined, `array ${array} is read and has no buffer`);
     return buffer;
   };
-  /** A free buffer, or a new one. `exact`: of exactly these bytes. */
-  const place = (array: number, exact?: { readonly bytes: number; readonly best: number }) => {
-    const { name, bytes } = value(array);
-    const fitting = [...free].filter((b) => (exact ? buffers[b]!.bytes === exact.bytes : buffers[b]!.bytes >= bytes));
-    const size = (b: number) => (b === exact?.best ? -1 : buffers[b]!.bytes);
-    const found = fitting.reduce<number | undefined>(
-      (a, b) => (a === undefined || size(b) < size(a) ? b : a),
-      undefined,
-    );
-    if (found !== undefined) free.delete(found);
-    put(array, found ?? newBuffer(name, exact?.bytes ?? bytes, "temp"));
+  /** Gives an array the first of some buffers that is free, or a new one. */
+  const place = (array: number, among: readonly number[] = []) => {
+    const { bytes } = value(array);
+    const found = among.find((b) => isFree(b) && buffers[b]!.bytes === bytes);
+    if (found !== undefined) take(found);
+    put(array, found ?? newBuffer(bytes, "temp"));
   };
 
   // ---- steps ---------------------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ export function assignMemory(
             block.own.delete(old);
             put(array, at(old));
           } else {
-            place(array, block.exact.get(array));
+            place(array, block.next.get(array));
             if (old !== undefined) into.push(copy(old, at(old), at(array), step.when));
           }
           block.own.add(array);
@@ -139,12 +140,12 @@ export function assignMemory(
         return;
       }
       case "copy":
-        place(step.output, block.exact.get(step.output));
+        place(step.output, block.next.get(step.output));
         block.own.add(step.output);
         into.push(copy(step.input, at(step.input), at(step.output), step.when));
         return;
       case "start": {
-        place(step.output, block.exact.get(step.output));
+        place(step.output, block.next.get(step.output));
         block.own.add(step.output);
         const stream = streamName(step.axes, step.route);
         if (!streams.includes(stream)) streams.push(stream);
@@ -190,13 +191,7 @@ export function assignMemory(
     block.lastUse.get(array) === positions.get(step) &&
     !fixed.has(at(array));
   const mayTakeOver = (old: number, step: LaunchFlow, block: Block): boolean =>
-    isSpent(old, step, block) &&
-    !step.arrays.includes(old) &&
-    step.updates.filter((u) => u.from === old).length === 1 &&
-    step.updates.every((u) => {
-      const exact = block.exact.get(u.array);
-      return u.from !== old || exact === undefined || buffers[at(old)]!.bytes === exact.bytes;
-    });
+    isSpent(old, step, block) && !step.arrays.includes(old) && step.updates.filter((u) => u.from === old).length === 1;
 
   /** Where each step of a block stands in it. */
   const positions = new Map<Flow, number>();
@@ -204,21 +199,22 @@ export function assignMemory(
     body: readonly Flow[],
     own: readonly number[],
     liveOut: ReadonlySet<number>,
-    exact: Block["exact"],
+    next: Block["next"],
   ): Step[] => {
     const lastUse = new Map<number, number>();
     body.forEach((step, i) => {
       positions.set(step, i);
       for (const a of [...makes(step), ...uses(step)]) lastUse.set(a, i);
     });
-    const block: Block = { lastUse, own: new Set(own), liveOut, exact };
+    const block: Block = { lastUse, own: new Set(own), liveOut, next };
     const out: Step[] = [];
     body.forEach((step, i) => {
+      clock++;
       emit(step, block, out);
       for (const a of [...new Set([...makes(step), ...uses(step)])]) {
         if (lastUse.get(a) !== i || !block.own.has(a) || liveOut.has(a)) continue;
         block.own.delete(a);
-        if (!fixed.has(at(a))) free.add(at(a));
+        if (!fixed.has(at(a))) release(at(a));
       }
     });
     return out;
@@ -242,7 +238,7 @@ export function assignMemory(
         put(c.inside, at(c.init));
       } else {
         const alias = !nexts.has(c.inside) && !takesInPlace(loop, c) && !inits.slice(0, k).includes(c.init);
-        place(c.inside, { bytes, best: -1 });
+        place(c.inside);
         if (alias) {
           first = at(c.init);
           fixed.add(at(c.inside));
@@ -259,15 +255,22 @@ export function assignMemory(
       };
     });
 
-    const exact = new Map(loop.carry.map((c) => [c.next, { bytes: buffers[at(c.inside)]!.bytes, best: at(c.inside) }]));
+    const began = clock;
+    const own = loop.carry.map((c) => at(c.inside));
+    const next = new Map(loop.carry.map((c) => [c.next, [at(c.inside), ...own]]));
     const label = labels(`loop ${loop.id}`);
     const body = emitBlock(
       loop.body,
       loop.carry.map((c) => c.inside),
       nexts,
-      exact,
+      next,
     );
+    clock++;
     const rotate = cycles(loop.carry.map((c, k) => [carries[k]!.buffer, at(c.next)]));
+    for (const b of rotate.flat()) {
+      buffers[b]!.exact = true;
+      buffers[b]!.inUse.unshift({ from: began, to: clock });
+    }
 
     for (const b of nowFixed) fixed.delete(b);
     const held = new Set<number>();
@@ -278,7 +281,7 @@ export function assignMemory(
       block.own.add(c.out);
     });
     const done = [...carries.map((c) => c.buffer), ...loop.carry.map((c) => at(c.next))];
-    for (const b of done) held.has(b) ? free.delete(b) : free.add(b);
+    for (const b of done) held.has(b) ? take(b) : release(b);
     return {
       kind: "loop",
       label,
@@ -294,7 +297,7 @@ export function assignMemory(
   // ---- the whole -----------------------------------------------------------------------------------------------------
   const given: number[] = [];
   const inputs = program.inputs.map(({ port, array }) => {
-    const buffer = newBuffer(info.get(array)?.name || port.path, value(array).bytes, "input");
+    const buffer = newBuffer(value(array).bytes, "input");
     put(array, buffer);
     const isDonated = donated.has(port.path);
     if (isDonated) given.push(array);
@@ -302,25 +305,45 @@ export function assignMemory(
     return { ...port, value: valueId(array), buffer, donated: isDonated };
   });
   const body = emitBlock(steps, given, new Set(simple.outputs), new Map());
+  const { all, of } = merged(buffers, holds, values);
   const outputs = program.outputs.map(({ port }, k) => {
     const array = simple.outputs[k]!;
-    const buffer = at(array);
-    if (buffers[buffer]!.role === "temp") buffers[buffer]!.role = "output";
-    return { ...port, value: valueId(array), buffer };
+    const buffer = all[of(at(array))]!;
+    if (buffer.role === "temp") buffer.role = "output";
+    return { ...port, value: valueId(array), buffer: buffer.id };
   });
   return {
     version: 1,
     name: program.name,
     mesh: program.mesh,
     values,
-    buffers,
+    buffers: all.map(({ id, name, bytes, role }) => ({ id, name, bytes, role })),
     kernels,
     streams,
-    inputs,
+    inputs: inputs.map((i) => ({ ...i, buffer: of(i.buffer) })),
     outputs,
-    steps: body,
-    memory: memoryOf(buffers, holds),
+    steps: body.map((s) => renameBuffers(s, of)),
+    memory: memoryOf(all),
   };
+}
+
+/** Buffers that are never in use at the same time become one, named after the first value in it. `of`: which one. */
+function merged(
+  wanted: readonly (Omit<Wanted, "given"> & { readonly role: Buffer["role"] })[],
+  holds: readonly (readonly number[])[],
+  values: readonly Value[],
+) {
+  const first = shared(wanted.map((b) => ({ ...b, given: b.role === "input" })));
+  const numbers = new Map([...new Set(first)].sort((a, b) => a - b).map((b, id) => [b, id]));
+  const names = uniqueNames();
+  const all = [...numbers].map(([b, id]): { -readonly [K in keyof Buffer]: Buffer[K] } & { holds: number[] } => {
+    const members = [...wanted.keys()].filter((m) => first[m] === b);
+    const bytes = Math.max(...members.map((m) => wanted[m]!.bytes));
+    const held = [...new Set(members.flatMap((m) => holds[m]!))];
+    const role = members.some((m) => wanted[m]!.role === "input") ? "input" : "temp";
+    return { id, name: names(values[held[0]!]!.name), bytes, role, holds: held };
+  });
+  return { all, of: (buffer: number): number => numbers.get(first[buffer]!)! };
 }
 
 /** Whether the body turns a carry into its next value in place, in a kernel of its own or of a loop inside. */
@@ -354,8 +377,8 @@ function cycles(moves: readonly (readonly [to: number, from: number])[]): number
   return found;
 }
 
-function memoryOf(buffers: readonly Buffer[], holds: readonly ReadonlySet<number>[]): Memory {
-  const parts = buffers.map((b) => ({ buffer: b.id, bytes: b.bytes, holds: [...holds[b.id]!] }));
+function memoryOf(buffers: readonly (Buffer & { readonly holds: readonly number[] })[]): Memory {
+  const parts = buffers.map((b) => ({ buffer: b.id, bytes: b.bytes, holds: b.holds }));
   return { bytes: buffers.reduce((sum, b) => sum + b.bytes, 0), parts: parts.sort((a, b) => b.bytes - a.bytes) };
 }
 

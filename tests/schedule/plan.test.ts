@@ -156,6 +156,20 @@ describe("memory", () => {
     expect(proved(planned(program, ["x"])).memory.bytes).toBe(2 * 256);
   });
 
+  test("what is small leaves room for what is large: nothing more is allocated than is needed at once", () => {
+    const b = programBuilder("sizes", { sp: 2 });
+    const x = b.input("x", [64], "sp");
+    const sizes = [1000, 4, 16, 500, 1000, 8];
+    const steps = sizes.map((size, i) => {
+      const from = i === 0 ? x : i;
+      const k = b.kernel(`k${i}`, ["read", "write"], [size]);
+      return launch(k, from, b.array(`t${i}`, [size]));
+    });
+    b.output(sizes.length, "", "sp");
+    // 1000 and 500 numbers at once: the first in a chain, and what the chain hands on.
+    expect(planned(b.finish(steps)).memory.bytes).toBe(4 * (64 + 1000 + 500));
+  });
+
   test("an update is in place where the old array is not needed any more, and on a copy where it is", () => {
     const b = programBuilder("cache", { sp: 2 });
     const cache = b.input("cache", [64], "sp");

@@ -266,3 +266,68 @@ describe("limits", () => {
     expect(expectSame(p).steps.filter((s) => s.kind === "launch").length).toBe(1);
   });
 });
+
+describe("recomputation", () => {
+  const twice = (barrier: boolean): Program =>
+    on(
+      [
+        [6, 5],
+        [5, 7],
+        [7, 3],
+      ],
+      [2, 2],
+      (b, x, w1, w2) => {
+        const h = matmul(b, x!, w1!);
+        const again = barrier ? emit(b, "optimization_barrier", { id: 0 }, h) : h;
+        return [matmul(b, emit(b, "exp", {}, h), w2!), emit(b, "exp", {}, again)];
+      },
+    );
+  test("what is behind a barrier is computed anew, in kernels of its own", () => {
+    expect(counts(expectSame(twice(false))).kernels).toBe(2);
+    expect(counts(expectSame(twice(true))).kernels).toBe(3);
+  });
+  test("a barrier is no kernel, and on an array or a row of one it says nothing", () => {
+    const p = on([[6, 5]], [1], (b, x) => {
+      const all = emit(b, "optimization_barrier", { id: 0 }, x!);
+      const row = emit(b, "index", { selectors: [{ kind: "at", arg: 1 }, { kind: "all" }] }, all, i32(2));
+      return [emit(b, "exp", {}, emit(b, "optimization_barrier", { id: 1 }, row))];
+    });
+    expect(counts(expectSame(p)).kernels).toBe(1);
+  });
+});
+
+test("each link of a chain of sums is stored where its last term is computed, not summed up again by its readers", () => {
+  const links = 6;
+  const p = on([[8, 4], ...Array.from({ length: links }, () => [4, 4])], [2], (b, x, ...ws) => {
+    const chain = ws.reduce<Atom>((sum, w) => emit(b, "add", {}, sum, matmul(b, sum, w)), x!);
+    return [chain];
+  });
+  const { kernels } = expectSame(p);
+  expect(kernels.map((k) => k.buffers.length)).toEqual(Array.from({ length: links }, () => 3));
+});
+
+test("results come in the order of the program, and what they need just before them", () => {
+  // x1 = x w0, x2 = x1 w1, …; then from the last to the first y = xi y', each a result.
+  const p = on(
+    [
+      [4, 4],
+      [4, 4],
+      [4, 4],
+      [4, 4],
+    ],
+    [2, 2, 2],
+    (b, x, ...ws) => {
+      const xs = [x!];
+      for (const w of ws) xs.push(matmul(b, xs.at(-1)!, w));
+      const back: Var[] = [];
+      for (let y = xs[3]!, i = 2; i >= 0; i--) {
+        y = matmul(b, xs[i]!, y);
+        back.unshift(y);
+      }
+      return back;
+    },
+  );
+  const { steps, outputs } = expectSame(p);
+  const order = steps.flatMap((s) => (s.kind === "launch" ? [s.buffers.at(-1)!] : []));
+  expect(outputs.map((o) => order.indexOf(o.array))).toEqual([5, 4, 3]);
+});

@@ -42,6 +42,8 @@ export function storedValues(r: Region, inline: ReadonlySet<number>, forced: Rea
     else for (const a of e.args) if (a.kind === "var") capture(a);
   };
   r.results.forEach(must);
+  // What passes a barrier is in memory: what comes behind it is computed later, from there.
+  for (const e of r.eqns) if (e.kind === "op" && e.op === "optimization_barrier" && !inline.has(e.out.id)) must(e.out);
   for (const e of [...r.eqns].reverse()) {
     if (e.kind === "tiles") freeVars(e.body).forEach(capture);
     else if (e.kind === "fold") {
@@ -90,7 +92,7 @@ function reads(r: Region, v: Var, x: Var): boolean {
 }
 /** The same numbers in the same order: only the shape differs. */
 function isView(e: OpEqn): boolean {
-  if (e.op === "reshape") return true;
+  if (e.op === "reshape" || e.op === "optimization_barrier") return true;
   if (e.op !== "transpose" && e.op !== "broadcast" && e.op !== "index") return false;
   const from = e.args[0]!.type.shape;
   if (e.args.length > 1 || sizeOf(from) !== sizeOf(e.out.type.shape)) return false;
@@ -106,16 +108,39 @@ function isView(e: OpEqn): boolean {
 export function anchorsOf(r: Region, stored: ReadonlySet<number>, views: ReadonlyMap<number, Var>): readonly Var[] {
   const costs = new Map<number, Cost>();
   const cost = (a: Atom): Cost => (a.kind === "var" ? costs.get(a.id) : undefined) ?? { ops: 0, slow: false };
+  /** The arrays that a value which is no anchor is computed from. */
+  const arrays = new Map<number, ReadonlySet<Var>>();
+  const arraysOf = (a: Atom): readonly Var[] => (a.kind === "lit" ? [] : [...(arrays.get(a.id) ?? [a])]);
   const anchors: Var[] = [];
   for (const e of r.eqns) {
     if (e.kind !== "op" || e.op === "ppermute" || views.has(e.out.id)) continue;
     const used = r.consumers.get(e.out.id) ?? [];
     const own = costOf(e, cost);
-    const shared = !isCheap(own) && (used.length > 1 || used.some((c) => c.kind === "op" && repeats(c, e.out)));
+    const from = new Set(e.args.flatMap(arraysOf));
+    const shared =
+      (!isCheap(own) && (used.length > 1 || used.some((c) => c.kind === "op" && repeats(c, e.out)))) ||
+      (used.length > 1 && savesReads(r, e.out, from));
     if (stored.has(e.out.id) || isHeavy(e.op) || shared) anchors.push(e.out);
-    else costs.set(e.out.id, own);
+    else {
+      costs.set(e.out.id, own);
+      arrays.set(e.out.id, from);
+    }
   }
   return anchors;
+}
+/**
+ * Whether a value's readers had better read it than the arrays that it is made of: one of these is a sum that nobody else
+ * reads, and need not be stored then; or there are many of them. (A chain x + a + b + c …, each of whose links is read,
+ * would else be computed from its beginning each time.)
+ */
+function savesReads(r: Region, v: Var, from: ReadonlySet<Var>): boolean {
+  const whole = [...from].filter((x) => sizeOf(x.type.shape) >= sizeOf(v.type.shape));
+  const onlyHere = (x: Var): boolean => {
+    const [by, ...others] = r.consumers.get(x.id) ?? [];
+    return others.length === 0 && by?.kind === "op" && (by.out.id === v.id || onlyHere(by.out));
+  };
+  const heavy = (x: Var): boolean => isHeavy(opOf(r, x)?.op ?? "full");
+  return whole.length > 2 || (whole.length === 2 && whole.some((x) => heavy(x) && onlyHere(x)));
 }
 /** Whether an op needs each element of x many times over. */
 function repeats(e: OpEqn, x: Var): boolean {

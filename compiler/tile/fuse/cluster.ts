@@ -1,8 +1,12 @@
 /** Which cluster an anchor joins: that of the anchors that use it, where one kernel can hold them all. */
-import type { OpEqn, Var } from "../../core/ir.ts";
+import type { Eqn, OpEqn, Var } from "../../core/ir.ts";
 import { outsOf } from "../../core/walk.ts";
 import { isHeavy, linksOf } from "./links.ts";
 import type { Region } from "./region.ts";
+
+/** No kernel reaches from one side of it to the other. */
+const isBarrier = (e: Eqn): e is Exclude<Eqn, OpEqn> | Extract<OpEqn, { op: "ppermute" | "optimization_barrier" }> =>
+  e.kind !== "op" || e.op === "ppermute" || e.op === "optimization_barrier";
 
 /** A kernel to be. `axes`: for each member, which grid or inner axis each of its dims is. */
 export type Cluster = {
@@ -43,7 +47,7 @@ function sinksOf(r: Region, v: Var, isAnchor: (id: number) => boolean, updates: 
   const seen = new Set<string>();
   const walk = (x: Var, map: Sink["map"]): void => {
     for (const e of r.consumers.get(x.id) ?? []) {
-      if (e.kind !== "op" || e.op === "ppermute") continue;
+      if (isBarrier(e)) continue;
       const links = linksOf(e);
       for (const [arg, a] of e.args.entries()) {
         if (a.kind !== "var" || a.id !== x.id) continue;
@@ -201,8 +205,7 @@ function leavesAndReturns(
       for (const out of outsOf(e)) {
         const cluster = anchors.has(out.id) ? clusterOf.get(out.id) : undefined;
         if (cluster === c && left) return true;
-        const barrier = e.kind !== "op" || e.op === "ppermute";
-        const next = left || barrier || (cluster !== undefined && cluster !== c);
+        const next = left || isBarrier(e) || (cluster !== undefined && cluster !== c);
         const beyond = cluster && cluster !== c ? cluster.members : [out.id];
         for (const member of beyond) if (walk(member, next)) return true;
       }

@@ -29,6 +29,7 @@ const indexOps: ReadonlySet<Op> = new Set<Op>([
   "concat",
   "dynamic_slice",
   "dynamic_update",
+  "optimization_barrier",
 ]);
 /**
  * Values that every kernel computes for itself rather than read: functions of indices alone (positions, masks), which

@@ -43,6 +43,7 @@ export function linksOf(e: OpEqn): readonly Link[] {
     case "argmax":
       return reduceLinks(shapes[0]!, [e.params.dim], e.params.keep);
     case "cumsum":
+    case "optimization_barrier":
       return same(shapes[0]!, 0);
     case "einsum":
       return einsumLinks(e.params);

@@ -13,11 +13,17 @@ import { freeVars, mapEqn, nextId, operandsOf, outsOf } from "../../core/walk.ts
 import { splitReduction } from "./split.ts";
 import { NotSupported } from "./unsupported.ts";
 
-type State = { readonly names: Map<number, Atom>; nextId: number; inTiles: boolean };
+type State = {
+  readonly names: Map<number, Atom>;
+  /** Values that take arithmetic; all others are arrays, or elements of them picked by index. */
+  readonly computed: Set<number>;
+  nextId: number;
+  inTiles: boolean;
+};
 
 /** The same program in the form that kernels are cut from. Throws {@link NotSupported}. */
 export function prepare(p: Program): Program {
-  const state: State = { names: new Map(), nextId: nextId(p), inTiles: false };
+  const state: State = { names: new Map(), computed: new Set(), nextId: nextId(p), inTiles: false };
   const body = plain(state, p.body);
   const results: Atom[] = [];
   const eqns = [...body.eqns];
@@ -73,12 +79,18 @@ function plainEqn(s: State, original: Eqn): readonly Eqn[] {
   }
 }
 /** Ops that say something of a value and leave it as it is. */
-const nameless: ReadonlySet<Op> = new Set<Op>(["pvary", "unvary", "stop_gradient", "optimization_barrier"]);
+const nameless: ReadonlySet<Op> = new Set<Op>(["pvary", "unvary", "stop_gradient"]);
+/** Ops that pick elements. */
+const picking: ReadonlySet<Op> = new Set<Op>(["reshape", "transpose", "broadcast", "index", "dynamic_slice"]);
 function plainOp(s: State, e: OpEqn): readonly Eqn[] {
-  if (nameless.has(e.op)) {
+  const isComputed = (a: Atom): boolean => a.kind === "var" && s.computed.has(a.id);
+  // A barrier keeps kernels on its two sides apart: it stays where there could be one that reaches across.
+  const nothingToSay = e.op === "optimization_barrier" && (s.inTiles || !isComputed(e.args[0]!));
+  if (nameless.has(e.op) || nothingToSay) {
     s.names.set(e.out.id, e.args[0]!);
     return [];
   }
+  if (!picking.has(e.op) || e.args.some(isComputed)) s.computed.add(e.out.id);
   if (e.op === "concat") return concat(s, e);
   const split = s.inTiles ? undefined : splitReduction(e, (type, name) => fresh(s, type, name));
   if (split) return split;

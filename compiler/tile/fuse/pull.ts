@@ -148,6 +148,8 @@ function element(p: Puller, e: OpEqn, index: readonly Value[]): Value {
   switch (e.op) {
     case "full":
       return pull(p, args[0]!, []);
+    case "optimization_barrier":
+      return pull(p, args[0]!, index);
     case "iota":
       return fromFirst(p, out.type.shape[0]!, index[0]!);
     case "pos":
