@@ -34,8 +34,8 @@ export function matmul(c: Context, a: Value, b: Value, e: Ast.Binary): Value {
   const m = x.type.shape.length > 1,
     n = y.type.shape.length > 1;
   const lead = Math.max(x.type.shape.length - 2, y.type.shape.length - 2, 0);
-  const [left, leftLabels] = leading(c, x, lead, 2, e.left.span);
-  const [right, rightLabels] = leading(c, y, lead, 2, e.right.span);
+  const [left, leftLabels] = leading(c, x, y, lead, e.left.span);
+  const [right, rightLabels] = leading(c, y, x, lead, e.right.span);
   const labels = Array.from({ length: lead }, (_, i) => `b${i}`);
   return asValue(
     emit(
@@ -58,13 +58,16 @@ export function matmul(c: Context, a: Value, b: Value, e: Ast.Binary): Value {
     ),
   );
 }
-/** Labels of the leading dims, aligned at their ends. A leading dim of size 1 is dropped: it broadcasts. */
-function leading(c: Context, x: Atom, lead: number, tail: number, span: Span): readonly [Atom, readonly string[]] {
-  const count = Math.max(0, x.type.shape.length - tail);
-  const ones = x.type.shape.slice(0, count).map((d) => d === 1);
-  const labels = ones.flatMap((one, i) => (one ? [] : [`b${lead - count + i}`]));
-  if (!ones.includes(true)) return [x, labels];
-  return [emit(c, "reshape", { shape: x.type.shape.filter((_, i) => !ones[i]) }, [x], span), labels];
+/** Labels of the leading dims of `x`, aligned at their ends. One of size 1 is dropped where `other` has a larger one: it broadcasts. */
+function leading(c: Context, x: Atom, other: Atom, lead: number, span: Span): readonly [Atom, readonly string[]] {
+  const count = Math.max(0, x.type.shape.length - 2);
+  const large = (i: number): boolean => i >= 0 && i < other.type.shape.length - 2 && other.type.shape[i] !== 1;
+  const drops = x.type.shape
+    .slice(0, count)
+    .map((d, i) => d === 1 && large(other.type.shape.length - x.type.shape.length + i));
+  const labels = drops.flatMap((drop, i) => (drop ? [] : [`b${lead - count + i}`]));
+  if (!drops.includes(true)) return [x, labels];
+  return [emit(c, "reshape", { shape: x.type.shape.filter((_, i) => !drops[i]) }, [x], span), labels];
 }
 
 /** `einsum("b q d, b k d -> b q k", q, k)`: labels are words; one that is missing behind the arrow is summed. */
