@@ -1,7 +1,7 @@
 /** Golden cases: a folder with `cases.json` and one `NAME.npz` for each case (data/README.md says what is in them). */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Tensor } from "../../runtime/dtype.ts";
+import { elementCount, hostArray, type Tensor } from "../../runtime/dtype.ts";
 import { readNpz } from "../../runtime/formats/npz.ts";
 import { type Backend, open } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
@@ -20,40 +20,46 @@ export type Case = {
   readonly key_chunk_size?: number;
 };
 
-/** What a correct implementation keeps to, with room: ‖out - reference‖ / ‖reference‖. */
-export const bounds = { f32: 1e-5, bf16: 2e-2 } as const;
+/** What a correct implementation keeps to, with room: ‖x - reference‖ / ‖reference‖ of what comes out, and of gradients. */
+export const bounds = { f32: { out: 1e-5, gradient: 2e-5 }, bf16: { out: 2e-2, gradient: 2e-2 } } as const;
+export const boundOf = (c: Case, result: string): number => bounds[c.dtype][result === "out" ? "out" : "gradient"];
 
 export const readCases = (folder: string): readonly Case[] =>
   JSON.parse(readFileSync(join(folder, "cases.json"), "utf8")) as readonly Case[];
 
-/** The entry point that computes a case, and the sizes that it is asked for with. */
-export function entryOf(c: Case): {
-  readonly file: string;
-  readonly entry: string;
-  readonly dims: Readonly<Record<string, number>>;
-} {
-  if (c.kind === "decode") return { file: "inference", entry: "decode", dims: c.dims };
-  if (c.kind === "inference") return { file: "inference", entry: "masked", dims: c.dims };
-  return {
-    file: `attention-${c.dtype}`,
-    entry: c.bias ? (c.segment_ids ? "biased_segmented" : "biased") : c.segment_ids ? "segmented" : "plain",
-    dims: { ...c.dims, C: c.causal_block_size ?? c.dims.S!, I: c.query_chunk_size ?? 64, J: c.key_chunk_size ?? 64 },
-  };
+const path = new URL("golden.gyre", import.meta.url).pathname;
+const source = readFileSync(path, "utf8");
+/** The program in which operands have the case's dtype. */
+const sourceFor = (c: Case): string =>
+  source.replace("type Heads<B, S, H, D> = f32[", `type Heads<B, S, H, D> = ${c.dtype}[`);
+
+function entryOf(c: Case): string {
+  if (c.kind === "decode") return "decode";
+  if (c.kind === "inference") return "masked";
+  return c.bias ? (c.segment_ids ? "biased_segmented" : "biased") : c.segment_ids ? "segmented" : "plain";
+}
+/** The sizes that the entry is asked for with. */
+function dimsOf(c: Case): Readonly<Record<string, number>> {
+  const chunks = { I: c.query_chunk_size ?? 64, J: c.key_chunk_size ?? 64 };
+  return c.kind ? { ...c.dims, ...chunks } : { ...c.dims, ...chunks, C: c.causal_block_size ?? c.dims.S! };
 }
 
-/** Runs a case and gives the relative error of its result. */
-export async function runCase(folder: string, c: Case, backend: Backend): Promise<number> {
+/** Runs a case and gives the relative error of each result that there is a golden value of: `out`, `dq`, `dk`, `dv`. */
+export async function runCase(folder: string, c: Case, backend: Backend): Promise<ReadonlyMap<string, number>> {
   const file = join(folder, `${c.name}.npz`);
   const arrays = readNpz(readFileSync(file), file);
-  const { file: source, entry, dims } = entryOf(c);
-  const path = join(import.meta.dirname, `${source}.gyre`);
-  const program = await open(path, readFileSync(path, "utf8"), { entry, dims, mesh: c.mesh });
+  const program = await open(path, sourceFor(c), { entry: entryOf(c), dims: dimsOf(c), mesh: c.mesh });
   const inputs = new Map(
-    program.ports.map(({ path: name, dtype, shape }): [string, Tensor] => [
-      name,
-      { dtype, shape, data: arrays.get(name)!.data },
-    ]),
+    program.ports.map(({ path: name, dtype, shape }): [string, Tensor] => {
+      const data = arrays.get(name)?.data ?? hostArray(dtype, elementCount(shape));
+      return [name, { dtype, shape, data }];
+    }),
   );
   const results = await backend.run(program, inputs);
-  return relativeError(results.get("")!.data, arrays.get("out")!.data);
+  return new Map(
+    [...results].flatMap(([name, { data }]): [string, number][] => {
+      const golden = arrays.get(name);
+      return golden ? [[name, relativeError(data, golden.data)]] : [];
+    }),
+  );
 }
