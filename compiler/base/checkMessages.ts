@@ -186,15 +186,26 @@ export const checkMessages = {
     'labels are words with spaces between: `einsum("m k, k n -> m n", a, b)`',
   ),
   GY3035: say(
-    (a: { dim: number; size: string; axis: string }) =>
+    (a: { dim: number; size: string; axis: string; name: string }) =>
       `how dimension ${a.dim} of ${a.size} was split over ${q(a.axis)} is not known any more`,
-    "take `positions` of an array that still has the dimension as it was split, such as the parameter",
+    (a) => `take ${q(a.name)} of an array that still has the dimension as it was split, such as the parameter`,
   ),
   GY3036: say(
-    (a: { dim: number }) => `dimension ${a.dim} is a block of a tile`,
-    "take the positions of the whole array and index them: `positions(x, d)[i]`",
+    (a: { dim: number; name: string }) => `${q(a.name)}: dimension ${a.dim} is a block of a tile`,
+    (a) =>
+      a.name === "positions"
+        ? "take the positions of the whole array and index them: `positions(x, d)[i]`"
+        : `ask the whole array: \`${a.name}(x, d)\``,
   ),
   GY3037: say((a: { what: string; found: string }) => `${a.what} is needed here, found ${a.found}`),
+  GY3038: say(
+    (a: { name: string; a: string; b: string }) =>
+      `${q(a.name)} needs trees with the same tuples and records, found ${a.a} and ${a.b}`,
+  ),
+  GY3039: say(
+    (a: { name: string }) => `${q(a.name)} of a tree without leaves`,
+    "give it what to begin with: `tree_reduce(f, tree, initializer)`",
+  ),
 
   // --- GY40xx: meshes, specs, collectives, varying axes ------------------------------------------------------------
   GY4001: say(

@@ -38,8 +38,8 @@ export const derivativeMessages = {
     "they are `nothing_saveable`, `everything_saveable` and `dots_saveable`",
   ),
   GY9009: say(
-    "a checkpointed function gives arrays, found a function",
-    "a function closes over values that are recomputed: make it outside of `checkpoint`",
+    (a: { what: string }) => `${a.what} gives arrays, found a function`,
+    "a function would close over values that are gone: make it outside",
   ),
 
   // --- GY91xx: derivative rules ------------------------------------------------------------------------------------

@@ -92,6 +92,13 @@ export const cases: readonly Case[] = [
   check("GY3034", 'fn f<M, K>(x: f32[M, K]) = einsum("mk", x)'),
   check("GY3035", entry("cast(positions(concat(x, x), 0)[0..N/sp], f32)")),
   check("GY3037", "fn f(x: f32) = cast(x, x)"),
+  check(
+    "GY3036",
+    "fn f<N>(x: f32[N]) = tiles i in N by 8 into [i] { if is_contiguous(x[i], 0) { x[i] } else { 0 * x[i] } }",
+  ),
+  check("GY3038", "fn f<N>(x: f32[N]) = tree_map(|a, b| a + b, (x, x), (x, (x, x)))"),
+  check("GY3038", "fn f<N>(x: f32[N]) = tree_map(|a| if size(a, 0) > 1 { (a, a) } else { a }, (x, x[0..1]))"),
+  check("GY3039", "fn f(x: f32) = tree_reduce(|a, b| a + b, ())"),
   check("GY3036", "fn f<N>(x: f32[N]) {\n  tiles i in N by 32 into [i] {\n    cast(positions(x[i], 0), f32)\n  }\n}"),
 
   // --- meshes, specs, collectives, varying axes
@@ -161,6 +168,46 @@ export const cases: readonly Case[] = [
   compile("GY6009", { dims: { N: 8, M: 1 }, meshSizes: { tp: 2 } }, entry("x")),
   compile("GY6010", { dims: { N: 0, M: 1 } }, entry("x")),
   check("GY6011", "fn f(x: f32[4]) = zeros(f32[2 - 3])"),
+
+  // --- derivatives
+  check("GY9001", "fn f<N>(x: f32[N], i: i32) = vjp(|s, k| s * 2, x, i)"),
+  check("GY9001", "fn f<N>(n: i32[N]) = grad(|m| 1.0)(n)"),
+  check("GY9002", "fn f<N>(x: f32[N]) = grad(exp)(x)"),
+  check("GY9002", "fn f(x: f32) = value_and_grad(|y| 3)(x)"),
+  check("GY9003", "fn f(x: f32) = grad(x)(x)"),
+  check("GY9004", "fn f<N>(x: f32[N]) = vjp(|y| (y, argmax(y)), x)"),
+  check("GY9005", "fn f<N>(x: f32[N]) {\n  let (y, back) = vjp(|s| (exp(s), sum(s)), x)\n  back(y.0)\n}"),
+  check("GY9006", entry("let (y, back) = vjp(sin, w)\n  back(y + x[0])", "f32[M] @ P(_)")),
+  check(
+    "GY9007",
+    "fn f<N>(x: f32[N]) {\n  let (y, back) = vjp(sum, x)\n  tiles i in N by 8 into [i] { back(1.0)[i] + y }\n}",
+  ),
+  check("GY9008", 'fn f(x: f32) = checkpoint(exp, policy = "everything")(x)'),
+  check("GY9009", "fn f(x: f32) = checkpoint(|y| |z| z * y)(x)(x)"),
+  check("GY9101", "fn scale(x: f32) = x * 2\nderivative scael(x) = (x, |g| g)"),
+  check("GY9101", 'import { f } from "./other.gyre"\nderivative f(x) = (x, |g| g)', {
+    "other.gyre": "export fn f(x: f32) = x",
+  }),
+  check("GY9102", "fn f(x: f32) = x\nderivative f(x) = (x, |g| g)\nderivative f(y) = (y, |g| g)"),
+  check("GY9103", "fn f(x: f32, by: f32) = x * by\nderivative f(x) = (x, |g| g)"),
+  check("GY9104", "fn f(x: f32, n: int = 2) = x * n\nderivative f(x, n = 3) = (x * n, |g| g * n)"),
+  check("GY9105", "fn f(x: f32) = x * 2\nderivative f(x) = x * 2"),
+  check("GY9106", "fn f<N>(x: f32[N]) = x * 2\nderivative f(x) = (sum(x), |g| x)"),
+  check(
+    "GY9107",
+    `fn f<N>(x: f32[N], a: axis) = psum(x, a)\nderivative f(x, a) = (x, |g| g)\n${entry("vjp(|y| f(y, sp), x).0", "f32[N/sp] @ P(_)")}`,
+  ),
+  check("GY9108", "fn f(x: f32, n: i32, y: f32) = x * y\nderivative f(x, n, y) = (x * y, |g| (g * y, n, g * x))"),
+  check("GY9109", "fn f<N>(x: f32[N]) = sum(x)\nderivative f(x) = (sum(x), |g| g)"),
+  check(
+    "GY9110",
+    "fn f<N>(x: f32[N], score: (f32) -> f32) = score(x)\nderivative f(x, score) = (score(x), |g| (g, g * score(x)))",
+  ),
+  check("GY7301", entry("grad(|y| sum(tiles i in N/sp by 8 into [i] { exp(y[i]) }))(x)")),
+  check(
+    "GY7302",
+    `fn f<N>(x: f32[N], score: (f32) -> f32) = score(x)\nderivative f(x, score) = (score(x), |g| (g, 0.0))\n${entry("let (dx, dw) = grad(|p| sum(f(p.0, |s| s * p.1[0])))((x, w))\n  dx + sum(dw)")}`,
+  ),
 
   // --- not supported yet
   check(

@@ -27,11 +27,16 @@ export function ifExpr(c: Context, env: Scope, e: Ast.If): Value {
       array: cond.kind === "array" && cond.atom.type.shape.length > 0,
     });
   // Which branch is taken will be known when sizes are: both are checked, and the first stands for both.
-  const scratch: Context = { ...c, eqns: [] };
-  const then = c.knot.expr(scratch, env, e.then),
-    other = c.knot.expr(scratch, env, e.else);
+  const branch = (b: Ast.Expr) => {
+    const inner: Context = { ...c, eqns: [] };
+    return { eqns: inner.eqns, value: c.knot.expr(inner, env, b) };
+  };
+  const then = branch(e.then),
+    other = branch(e.else);
   if (!usable || cond.kind === "error") return errorValue;
-  return then.kind === "error" || then.kind === "unknown" ? other : then;
+  const stands = then.value.kind === "error" || then.value.kind === "unknown" ? other : then;
+  c.eqns.push(...stands.eqns);
+  return stands.value;
 }
 
 /** where(c, a, b), leaf by leaf. */

@@ -12,6 +12,8 @@ import { type Argument, describe, errorValue, mapLeaves, type Value } from "./va
 function collective(k: Call, one: (x: Atom, axes: readonly string[]) => Value): Value {
   const axes = axesArg(k, arg(k, 1));
   if (!axes) return errorValue;
+  // Over no axes, as `varying_axes` may give, there is one device.
+  if (axes.length === 0) return arg(k, 0).value;
   if (k.c.outside) return fail(k.c, "GY5001", k.span, { name: k.name });
   const under = k.c.conditions.find((x) => x.axes.some((a) => axes.includes(a)));
   if (under)

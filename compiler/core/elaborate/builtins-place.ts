@@ -1,12 +1,22 @@
 /** Where a device is, and which global elements its local ones are. */
-import { type Dim, dimAtoms, dimDiv, dimEqual, dimMul, dimSub, type Layout, splitOf } from "../../base/dim.ts";
+import {
+  type Dim,
+  dimAtoms,
+  dimDiv,
+  dimEqual,
+  dimMul,
+  dimSub,
+  type Layout,
+  type Split,
+  splitOf,
+} from "../../base/dim.ts";
 import type { Atom } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
 import { axisSize } from "./axes.ts";
 import { arg, arrayArg, axesArg, type Builtin, type Call, dimArg } from "./builtin.ts";
-import { asValue, type Context, dimAtom, emit, fail, poison } from "./context.ts";
+import { asValue, type Context, dimAtom, emit, fail, known, poison, union } from "./context.ts";
 import { positionsOf } from "./indexing.ts";
-import { arrayOf, describe, errorValue, hasBlock, intValue, type Value } from "./value.ts";
+import { arrayOf, describe, errorValue, hasBlock, intValue, leaves, type Value } from "./value.ts";
 
 /** This device's place along axes. Inside `tiles` it is taken outside: it is the same in every tile. */
 function axisIndex(c: Context, axes: readonly string[], span: Call["span"]): Atom {
@@ -42,7 +52,44 @@ export const placeBuiltins: Readonly<Record<string, Builtin>> = {
     },
   },
   positions: { params: ["x", "dim", "at"], required: 2, run: positions },
+  is_contiguous: { params: ["x", "dim"], required: 2, run: isContiguous },
+  // varying_axes(x): the axes over which x may differ between devices; of a tree, all that one of its leaves varies over
+  varying_axes: {
+    params: ["x"],
+    required: 1,
+    run: (k) => {
+      const sets = leaves(arg(k, 0).value).map((v) => (v.kind === "array" ? v.atom.type.varying : []));
+      return { kind: "axis", axes: union(k.c, ...sets) };
+    },
+  },
 };
+
+/** How dimension `dim` of `x` was split. Undefined where it was not, null after an error: where that is not known any more. */
+function splitAt(k: Call, x: Atom, dim: number): Split | undefined | null {
+  const size = x.type.shape[dim]!;
+  const split = splitOf(size);
+  if (split) return split;
+  if (hasBlock(size)) {
+    fail(k.c, "GY3036", arg(k, 0).span, { dim, name: k.name });
+    return null;
+  }
+  const lost = typeof size === "number" ? undefined : dimAtoms(size).find((a) => a.key.startsWith("@"));
+  if (!lost || k.c.alone) return undefined;
+  fail(k.c, "GY3035", k.span, { dim, size: describe(arrayOf(x)), axis: lost.name, name: k.name });
+  return null;
+}
+
+/** is_contiguous(x, dim): whether each device holds rows that follow each other. Static; open in a function checked alone. */
+function isContiguous(k: Call): Value {
+  const x = arrayArg(k, 0);
+  if (x === poison) return errorValue;
+  const dim = dimArg(k, arg(k, 1), x.type.shape.length, 0);
+  const split = dim === undefined ? null : splitAt(k, x, dim);
+  if (split === null) return errorValue;
+  if (k.c.alone) return { kind: "bool", value: undefined };
+  const whole = !split || split.layout === "contiguous" || known(k.c, axisSize(k.c, split.axes)) === 1;
+  return { kind: "bool", value: whole };
+}
 
 /** positions(x, dim): the global index of each local row, as the split of the dimension lays them out. */
 function positions(k: Call): Value {
@@ -51,13 +98,9 @@ function positions(k: Call): Value {
   const dim = dimArg(k, arg(k, 1), x.type.shape.length, 0);
   if (dim === undefined) return errorValue;
   const size = x.type.shape[dim]!;
-  const split = splitOf(size);
-  if (!split) {
-    if (hasBlock(size)) return fail(k.c, "GY3036", arg(k, 0).span, { dim });
-    const lost = typeof size === "number" ? undefined : dimAtoms(size).find((a) => a.key.startsWith("@"));
-    if (lost && !k.c.alone) return fail(k.c, "GY3035", k.span, { dim, size: describe(arrayOf(x)), axis: lost.name });
-    return asValue(emit(k.c, "iota", { size }, [], k.span, k.name));
-  }
+  const split = splitAt(k, x, dim);
+  if (split === null) return errorValue;
+  if (!split) return asValue(emit(k.c, "iota", { size }, [], k.span, k.name));
   const n = axisSize(k.c, split.axes);
   const rows = emit(k.c, "iota", { size }, [], k.span, k.name);
   // All devices' rows, in the order of a gather: row R is row R % c of device R / c.

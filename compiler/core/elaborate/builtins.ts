@@ -7,6 +7,7 @@ import { elementwiseBuiltins } from "./builtins-elementwise.ts";
 import { placeBuiltins } from "./builtins-place.ts";
 import { reductions } from "./builtins-reduce.ts";
 import { shapeBuiltins } from "./builtins-shape.ts";
+import { treeBuiltins } from "./builtins-tree.ts";
 import { type Context, fail } from "./context.ts";
 import { near } from "./scope.ts";
 import { type Argument, errorValue, type Value } from "./value.ts";
@@ -18,6 +19,7 @@ const table: Readonly<Record<string, Builtin>> = {
   ...collectives,
   ...placeBuiltins,
   ...derivativeBuiltins,
+  ...treeBuiltins,
 };
 export const builtinNames: ReadonlySet<string> = new Set(Object.keys(table));
 /** Names without arguments that stand for themselves. */

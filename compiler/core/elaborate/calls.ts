@@ -57,7 +57,7 @@ export function call(c: Context, f: FnValue, args: readonly Argument[], span: Sp
 function taken(f: FnValue): number {
   if (f.fn === "builtin")
     return ["min", "max", "pow"].includes(f.name) ? 2 : f.name === "where" || f.name === "clamp" ? 3 : 1;
-  return "of" in f && f.fn !== "pullback" ? taken(f.of) : requiredParams(f);
+  return "of" in f ? taken(f.of) : requiredParams(f);
 }
 
 /** A recursion or a nesting too deep is reported; else the context for the body. */

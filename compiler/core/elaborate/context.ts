@@ -53,8 +53,6 @@ export type Context = {
   readonly conditions: readonly { readonly axes: readonly string[]; readonly span: Span }[];
   /** How many derivatives are taken of what is elaborated: in the region of a `vjp` one more than around it. */
   readonly differentiated: number;
-  /** The regions around whose `vjp`s can be pulled back here, outermost first; by numbers of their own. */
-  readonly regions: readonly number[];
   /** Calls around, outermost first. */
   readonly calls: readonly {
     readonly decl: Ast.FnDecl | Ast.Lambda | Ast.DerivativeDecl;
@@ -114,7 +112,6 @@ export function makeContext(from: {
     shared: { nextId: 0, made: 0, origins: new Map() },
     conditions: [],
     differentiated: 0,
-    regions: [-1],
     calls: [],
   };
 }

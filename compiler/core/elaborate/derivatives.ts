@@ -30,17 +30,12 @@ import {
 type GradFn = Extract<FnValue, { fn: "grad" }>;
 type CheckpointFn = Extract<FnValue, { fn: "checkpoint" }>;
 
-/** A context whose equations are a region of their own, in which one more derivative is taken. */
-export function region(c: Context, deeper: number): Context & { readonly region: number } {
-  const region = c.shared.nextId++;
-  return {
-    ...c,
-    eqns: [],
-    differentiated: Math.max(0, c.differentiated + deeper),
-    regions: [...c.regions, region],
-    region,
-  };
-}
+/** A context whose equations are a region of their own, of which `more` derivatives are taken than of what is around it. */
+export const region = (c: Context, more: number): Context => ({
+  ...c,
+  eqns: [],
+  differentiated: Math.max(0, c.differentiated + more),
+});
 /** Something among the leaves that is still open, as a carry is before its `fold` has found its type. */
 function openLeaf(c: Context, v: Value, span: Span): Value | undefined {
   const open = leaves(v).find((x) => x.kind === "unknown");
@@ -85,10 +80,8 @@ function differentiate(c: Context, k: Asked, span: Span): PullbackFn | Value {
     kind: "fn",
     fn: "pullback",
     id,
-    region: c.regions.at(-1)!,
     inTiles: c.outside !== undefined,
-    of: k.f,
-    args: given,
+    args: given.map((a) => a.value),
     value: refill(value, outs.map(arrayOf)),
   };
 }
@@ -136,25 +129,18 @@ export function callPullback(c: Context, f: PullbackFn, args: readonly Argument[
   const named = args.find((a) => a.name);
   if (named?.name) return fail(c, "GY3025", named.name.span, { name: named.name.name, of: "a pullback" });
   if (args.length !== 1) return fail(c, "GY3009", span, { of: "a pullback", wants: 1, found: args.length });
-  const here = inReach(c, f, span);
-  if (!isPullback(here)) return here;
+  if (c.outside !== undefined && !f.inTiles) return fail(c, "GY9007", span, {});
   const given = args[0]!;
   const before = c.diagnostics.length;
-  const fitted = fitOrNot(c, typeOfValue(here.value), given.value, given.span);
+  const fitted = fitOrNot(c, typeOfValue(f.value), given.value, given.span);
   if (!fitted && c.diagnostics.length === before)
-    fail(c, "GY9005", given.span, { wants: printType(typeOfValue(here.value)), found: describe(given.value) });
+    fail(c, "GY9005", given.span, { wants: printType(typeOfValue(f.value)), found: describe(given.value) });
   if (!fitted || leaves(fitted).some((v) => v.kind === "error")) return errorValue;
-  const values = atomsOf(here.value);
+  const values = atomsOf(f.value);
   const cotangents = atomsOf(fitted).map((a, i) => cotangentOf(c, a, values[i]!, given.span));
   if (cotangents.includes(poison)) return errorValue;
-  const results = pullBack(c, here, cotangents, span);
+  const results = pullBack(c, f, cotangents, span);
   return results.length === 1 ? results[0]! : tupleOf(results);
-}
-/** The pullback of a `vjp` whose equation can be named here. In a derivative rule's pullback the region is made once more. */
-function inReach(c: Context, f: PullbackFn, span: Span): PullbackFn | Value {
-  if (c.outside !== undefined && !f.inTiles) return fail(c, "GY9007", span, {});
-  if (c.regions.includes(f.region)) return f;
-  return differentiate(c, { name: "vjp", f: f.of, args: f.args, count: f.args.length }, span);
 }
 /** A cotangent varies as the value does. */
 function cotangentOf(c: Context, a: Atom, of: Atom, span: Span): Atom {
@@ -165,11 +151,10 @@ function cotangentOf(c: Context, a: Atom, of: Atom, span: Span): Atom {
 }
 /** A cotangent for each argument, from one for each leaf of the value. */
 function pullBack(c: Context, f: PullbackFn, cotangents: readonly Atom[], span: Span): readonly Value[] {
-  const args = f.args.map((a) => a.value);
-  const outs = args.flatMap(atomsOf).map((a) => freshVar(c, a.type, { from: [a, ...cotangents], span }));
+  const outs = f.args.flatMap(atomsOf).map((a) => freshVar(c, a.type, { from: [a, ...cotangents], span }));
   push(c, { kind: "pullback", of: f.id, args: cotangents, outs, span });
   let next = 0;
-  return args.map((x) =>
+  return f.args.map((x) =>
     refill(
       x,
       leaves(x).map(() => arrayOf(outs[next++]!)),
@@ -181,7 +166,7 @@ function pullBack(c: Context, f: PullbackFn, cotangents: readonly Atom[], span: 
 export function callCheckpoint(c: Context, f: CheckpointFn, args: readonly Argument[], span: Span): Value {
   const inner = c.differentiated > 0 ? region(c, 0) : c;
   const value = c.knot.call(inner, f.of, args, span);
-  if (leaves(value).some((v) => v.kind === "fn")) return fail(c, "GY9009", span, {});
+  if (leaves(value).some((v) => v.kind === "fn")) return fail(c, "GY9009", span, { what: "a checkpointed function" });
   if (inner === c) return value;
   const results = atomsOf(value);
   const outs = results.map((a) => freshVar(c, a.type, { from: [a], span }));

@@ -2,6 +2,7 @@
 import type { Diagnostic, Note } from "../../base/diagnostic.ts";
 import { type Dim, dimVar, evalDim, printDim, splitOf } from "../../base/dim.ts";
 import type * as Ast from "../../syntax/ast.ts";
+import { expandDerivatives } from "../grad.ts";
 import type { Atom, Block, Var } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
 import { type Context, fail, freshVar, type Knot, type MeshAxis, makeContext, poison, widen } from "./context.ts";
@@ -140,7 +141,10 @@ export function entryBody(h: Head): Elaborated | undefined {
   if (result.kind === "error" || c.diagnostics.length > before) return undefined;
   const atoms = leaves(result).map((v, i) => checkOutput(h, toAtom(c, v, at), h.outputs[i]!, at));
   if (atoms.includes(poison) || c.diagnostics.length > before) return undefined;
-  return { inputs, body: { eqns: c.eqns, results: atoms } };
+  const body: Block = { eqns: c.eqns, results: atoms };
+  // What has no derivative is known when derivatives are worked out.
+  c.diagnostics.push(...expandDerivatives(body, c.typing, { next: c.shared.nextId }).diagnostics);
+  return c.diagnostics.length > before ? undefined : { inputs, body };
 }
 /** The structure of a type, its leaves to be filled. */
 function skeleton(t: TypeNode): Value {

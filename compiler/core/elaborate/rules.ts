@@ -59,9 +59,12 @@ export function callWithRule(c: Context, outer: Context, k: RuledCall): Value {
   const own = region(c, -1);
   const value = k.body(own);
   // The rule may call its function: it stands beside it, not inside.
-  const calls = [...outer.calls, { decl: k.rule, name, span: k.span }];
+  const checkedAlone = k.span === k.decl.name.span;
+  const calls = [...outer.calls, { decl: k.rule, name: checkedAlone ? "" : name, span: k.span }];
   const forward: Context = { ...region(c, -1), calls };
   const before = c.diagnostics.length;
+  if (leaves(value).some((v) => v.kind === "fn"))
+    return fail(c, "GY9009", k.decl.name.span, { what: "a function with a derivative rule" });
   const given = ruleBody(forward, k);
   if (!given || value.kind === "error") return errorValue;
   const at = lastExpr(k.rule.body);
@@ -73,9 +76,10 @@ export function callWithRule(c: Context, outer: Context, k: RuledCall): Value {
   const cotangents = outs.map((v, i) =>
     freshVar(c, v.type, { from: [v], span: k.span }, outs.length > 1 ? `g${i}` : "g"),
   );
-  const span = second?.span ?? at.span;
+  const written = given.pullback.fn === "lambda" ? lastExpr(given.pullback.lambda.body) : second;
+  const span = written?.span ?? at.span;
   const pulled = c.knot.call(pullback, given.pullback, [{ value: withArrays(value, cotangents), span }], span);
-  const ofEntries = pulled.kind === "error" ? undefined : ruleEntries(pullback, k, entries, pulled, span);
+  const ofEntries = pulled.kind === "error" ? undefined : ruleEntries(pullback, k, entries, pulled, span, written);
   if (!ofEntries || c.diagnostics.length > before) return errorValue;
   const kept = residuals(c, forward, { eqns: pullback.eqns, results: ofEntries }, k.span);
   push(c, {
@@ -220,8 +224,10 @@ function ruleEntries(
   entries: readonly Entry[],
   given: Value,
   span: Span,
+  written: Ast.Expr | undefined,
 ): readonly Atom[] | undefined {
   const name = k.decl.name.name;
+  const parts = written?.kind === "tuple" && written.items.length === entries.length ? written.items : [];
   const before = c.diagnostics.length;
   // One entry needs no tuple.
   const alone =
@@ -235,7 +241,7 @@ function ruleEntries(
   const floats: Atom[] = [];
   const numbers: Atom[] = [];
   for (const [i, e] of entries.entries()) {
-    const fitted = fitEntry(c, k, e, items[i]!, span);
+    const fitted = fitEntry(c, k, e, items[i]!, parts[i]?.span ?? span);
     if (!fitted) continue;
     const found = leaves(fitted);
     let next = 0;

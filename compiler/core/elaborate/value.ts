@@ -49,15 +49,13 @@ export type FnValue =
   | { readonly kind: "fn"; readonly fn: "checkpoint"; readonly of: FnValue; readonly policy: Policy }
   /** A function that a derivative rule calls: what it gives there may be differentiated once more. */
   | { readonly kind: "fn"; readonly fn: "deeper"; readonly of: FnValue };
-/** What `vjp(of, …args)` gives beside `value`: the equation `id` of the region `region`. */
+/** What the equation `id` of a `vjp` gives beside its `value`: a function from its cotangent to those of `args`. */
 export type PullbackFn = {
   readonly kind: "fn";
   readonly fn: "pullback";
   readonly id: number;
-  readonly region: number;
   readonly inTiles: boolean;
-  readonly of: FnValue;
-  readonly args: readonly Argument[];
+  readonly args: readonly Value[];
   readonly value: Value;
 };
 /** What a call passes. */
