@@ -331,3 +331,53 @@ test("results come in the order of the program, and what they need just before t
   const order = steps.flatMap((s) => (s.kind === "launch" ? [s.buffers.at(-1)!] : []));
   expect(outputs.map((o) => order.indexOf(o.array))).toEqual([5, 4, 3]);
 });
+
+describe("a product with comparisons, as gathers give when they are turned round", () => {
+  /** [n, size]: 1 where the n-th index is the second coordinate. */
+  const hits = (b: Builder, ids: Atom, size: number): Var => {
+    const column = emit(b, "reshape", { shape: [ids.type.shape[0]!, 1] }, ids);
+    return emit(b, "cast", { dtype: "f32" }, emit(b, "eq", {}, column, emit(b, "iota", { size })));
+  };
+  const whole1 = { spec: whole(1), dtype: "i32" } as const;
+  for (const n of [40, 8192])
+    test(`of one index array of ${n} is one kernel that stores no comparison`, () => {
+      const p = program(
+        one,
+        [
+          { shape: [n], ...whole1 },
+          { shape: [n, 3], spec: whole(2) },
+        ],
+        [whole(2)],
+        (b, ids, ct) => {
+          const ins = [
+            ["n", "v"],
+            ["n", "e"],
+          ];
+          return [emit(b, "einsum", { ins, out: ["v", "e"] }, hits(b, ids!, 9), emit(b, "neg", {}, ct!))];
+        },
+      );
+      const { kernels } = expectSame(p);
+      const stored = kernels.flatMap((k) => k.stores.map((s) => k.buffers[s.buffer]!.shape.reduce((m, d) => m * d, 1)));
+      expect(Math.max(...stored)).toBeLessThanOrEqual(n === 40 ? 27 : 1024);
+    });
+  test("of two index arrays at once", () => {
+    const p = program(
+      one,
+      [
+        { shape: [30], ...whole1 },
+        { shape: [30], ...whole1 },
+        { shape: [30, 5], spec: whole(2) },
+      ],
+      [whole(3)],
+      (b, i, j, ct) => {
+        const ins = [
+          ["n", "a"],
+          ["n", "b"],
+          ["n", "e"],
+        ];
+        return [emit(b, "einsum", { ins, out: ["a", "b", "e"] }, hits(b, i!, 7), hits(b, j!, 6), ct!)];
+      },
+    );
+    expect(expectSame(p).kernels.length).toBe(1);
+  });
+});
