@@ -1,14 +1,15 @@
 /**
  * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
  *
- *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, decompose→ Core for one device ─fuse→ Tile ─bounds→ Tile
- *        ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
+ *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, decompose→ Core for one device
+ *        ─fuse→ Tile ─bounds→ Tile ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
  *
  * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
  * bug of the compiler (InvariantError).
  */
 import { type Diagnostic, isError } from "./base/diagnostic.ts";
 import { check as checkCore } from "./core/check.ts";
+import { combine } from "./core/combine.ts";
 import { decompose } from "./core/decompose.ts";
 import { type EntryOptions, elaborateEntry } from "./core/elaborate.ts";
 import { grad } from "./core/grad.ts";
@@ -97,7 +98,8 @@ export function compileProgram(
   const target: MapTarget = { ...kind, spread: kind.spread && options.subgroups !== false };
   const program = runPass(times, "grad", () => grad(written), checkCore);
   const simple = runPass(times, "simplify", () => simplify(program), checkCore);
-  const rings = runPass(times, "decompose", () => decompose(simple), checkCore);
+  const few = runPass(times, "combine", () => combine(simple), checkCore);
+  const rings = runPass(times, "decompose", () => decompose(few), checkCore);
   const device = runPass(times, "simplify", () => simplify(rings), checkCore);
   const fused = runPass(
     times,
