@@ -26,11 +26,17 @@ import {
   zerosOf,
 } from "./transpose.ts";
 
-/** A fold whose body is made ready, and which of its carries derivatives flow through. */
-type Loop = { readonly e: FoldEqn; readonly body: Linear; readonly flows: readonly boolean[] };
+/** A fold whose body is made ready, which of its carries derivatives flow through, and into which `init` they flow on. */
+type Loop = {
+  readonly e: FoldEqn;
+  readonly body: Linear;
+  readonly flows: readonly boolean[];
+  readonly enters: readonly boolean[];
+};
 
 export function linearizeFold(g: Grad, e: FoldEqn, active: Set<number>, to: Eqn[]): Pull | undefined {
   const { flows, body } = activity(g, e, active);
+  const enters = e.init.map((a) => isActive(active, a));
   const outs = e.outs.filter((v, i) => flows[i] ?? (isFloatType(v.type) && isActive(body.active, body.results[i]!)));
   if (outs.length === 0) return undefined;
   for (const v of outs) active.add(v.id);
@@ -41,7 +47,7 @@ export function linearizeFold(g: Grad, e: FoldEqn, active: Set<number>, to: Eqn[
       for (const v of outs) takeParts(s, v);
     };
   }
-  const loop: Loop = { e, body, flows };
+  const loop: Loop = { e, body, flows, enters };
   // Gone back through once, from everything, to see what it reads of the steps.
   const residuals = planResiduals(g, e, body, trial(g, loop, outs).reads);
   to.push(withStacks(e, body, residuals));
@@ -116,7 +122,7 @@ const readsOf = (b: Builder, { carries, sums }: Back): readonly Var[] => [
 // ── The loop ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function goBack(g: Grad, s: Sweep, loop: Loop, residuals: Residuals): void {
-  const { e } = loop;
+  const { e, enters } = loop;
   const n = e.carry.length;
   const from = e.outs.filter((v) => isReached(s, v));
   if (from.length === 0 || e.over.kind !== "steps") return;
@@ -153,6 +159,6 @@ function goBack(g: Grad, s: Sweep, loop: Loop, residuals: Residuals): void {
     ];
   });
   const around = new Map([...freeVars({ eqns: [e], results: [] })].map((v) => [v.id, v]));
-  for (const [k, { i }] of carried.entries()) contribute({ ...s, b }, e.init[i]!, results[k]!);
+  for (const [k, { i }] of carried.entries()) if (enters[i]) contribute({ ...s, b }, e.init[i]!, results[k]!);
   for (const [k, { v }] of needs.sums.entries()) contribute({ ...s, b }, around.get(v)!, results[carried.length + k]!);
 }
