@@ -42,6 +42,12 @@ export const derivativeMessages = {
     "a function would close over values that are gone: make it outside",
   ),
 
+  GY9010: say(
+    (a: { axes: readonly string[] }) =>
+      `a derivative adds up what the devices along ${listOf(a.axes)} have, but not all of them take this branch`,
+    "take the derivative on all devices, outside of the `if`, and choose with `where`",
+  ),
+
   // --- GY91xx: derivative rules ------------------------------------------------------------------------------------
   GY9101: say(
     (a: { name: string; near?: string }) => `this file declares no function ${q(a.name)} that could have a derivative`,
@@ -82,6 +88,7 @@ export const derivativeMessages = {
   GY9109: say(
     (a: { name: string; parameter: string; wants: string; found: string }) =>
       `the cotangent of ${q(a.parameter)} in the rule of ${q(a.name)} should be ${q(a.wants)}, found ${a.found}`,
+    "it has the type of the parameter; of one that the value does not hang on it is `zeros`",
   ),
   GY9110: say(
     (a: { name: string; parameter: string; found: string }) =>

@@ -184,6 +184,7 @@ export const cases: readonly Case[] = [
   ),
   check("GY9008", 'fn f(x: f32) = checkpoint(exp, policy = "everything")(x)'),
   check("GY9009", "fn f(x: f32) = checkpoint(|y| |z| z * y)(x)(x)"),
+  check("GY9010", entry("if axis_index(sp) == 0 { x * grad(|v| sum(v[0] * x))(w)[0] } else { x }")),
   check("GY9101", "fn scale(x: f32) = x * 2\nderivative scael(x) = (x, |g| g)"),
   check("GY9101", 'import { f } from "./other.gyre"\nderivative f(x) = (x, |g| g)', {
     "other.gyre": "export fn f(x: f32) = x",

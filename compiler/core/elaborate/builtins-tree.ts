@@ -1,8 +1,12 @@
 /** Functions on trees: tuples and records of arrays, such as the parameters of a model. */
+
+import { toAtom } from "./arithmetic.ts";
 import { arg, type Builtin, type Call } from "./builtin.ts";
-import { fail } from "./context.ts";
+import { fail, lit, poison } from "./context.ts";
+import { filled } from "./fit.ts";
 import {
   type Argument,
+  arrayOf,
   describe,
   errorValue,
   type FnValue,
@@ -70,7 +74,15 @@ function treeReduce(k: Call): Value {
   ).value;
 }
 
+/** zeros_like(tree): zeros of the type of each leaf. */
+const zerosLike = (k: Call): Value =>
+  mapLeaves(arg(k, 0).value, (leaf) => {
+    const x = toAtom(k.c, leaf, arg(k, 0).span, undefined, k.name);
+    return x === poison ? errorValue : arrayOf(filled(k.c, lit(0, x.type.dtype), x.type.shape, k.span));
+  });
+
 export const treeBuiltins: Readonly<Record<string, Builtin>> = {
   tree_map: { params: ["f", "tree"], required: 2, rest: true, run: treeMap },
+  zeros_like: { params: ["tree"], required: 1, run: zerosLike },
   tree_reduce: { params: ["f", "tree", "initializer"], required: 2, run: treeReduce },
 };

@@ -9,7 +9,7 @@ import { call, classes, declaredValue } from "./calls.ts";
 import { type Context, fail, type Knot, known, makeContext } from "./context.ts";
 import { constValue, expr } from "./expressions.ts";
 import { fitValue, lastExpr } from "./fit.ts";
-import { callWithRule, ruleOf } from "./rules.ts";
+import { callWithRule, ruleOf, sameParams } from "./rules.ts";
 import { define, frame, near } from "./scope.ts";
 import { scalar, typeNode } from "./types.ts";
 import { type Binding, intValue, type Scope, type TypeNode, type Value } from "./value.ts";
@@ -65,7 +65,9 @@ function checkFn(knot: Knot, diagnostics: Diagnostic[], decl: Ast.FnDecl, env: S
   });
   // A parameter without a type takes anything, of any rank: such a function is checked where it is called.
   const open = decl.params.some((p) => !p.type);
-  if (!checkHead(c, decl.generics, decl.params, open) || open) return;
+  if (!checkHead(c, decl.generics, decl.params, open)) return;
+  const rule = ruleOf(decl, env);
+  if ((rule && !sameParams(c, decl, rule)) || open) return;
   for (const chosen of choices(decl.generics)) {
     const before = diagnostics.length;
     checkBody(c, decl, env, chosen);

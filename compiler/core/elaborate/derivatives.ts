@@ -114,9 +114,10 @@ const isPullback = (v: Value): v is PullbackFn => v.kind === "fn" && v.fn === "p
 /** `grad(f)(x, …)`: how the sum of f's value over all devices that have a value of their own changes with x. */
 export function callGrad(c: Context, g: GradFn, args: readonly Argument[], span: Span): Value {
   const name = g.withValue ? "value_and_grad" : "grad";
-  if (args.length === 0 || args[0]!.name)
-    return fail(c, "GY3027", span, { missing: ["the argument to differentiate by"], of: name });
-  const d = differentiate(c, { name, f: g.of, args, count: 1 }, span);
+  const first = g.of.fn === "decl" ? g.of.decl.params[0]?.name.name : undefined;
+  const by = args.find((a) => !a.name || a.name.name === first);
+  if (!by) return fail(c, "GY3027", span, { missing: [first ?? "x"], of: name });
+  const d = differentiate(c, { name, f: g.of, args: [by, ...args.filter((a) => a !== by)], count: 1 }, span);
   if (!isPullback(d)) return d;
   const { type } = atomsOf(d.value)[0]!;
   const seed = widen(c, lit(1, type.dtype), type.varying, span);

@@ -2,11 +2,11 @@
 import type { Diagnostic, Note } from "../../base/diagnostic.ts";
 import { type Dim, dimVar, evalDim, printDim, splitOf } from "../../base/dim.ts";
 import type * as Ast from "../../syntax/ast.ts";
-import { expandDerivatives } from "../grad.ts";
 import type { Atom, Block, Var } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
 import { type Context, fail, freshVar, type Knot, type MeshAxis, makeContext, poison, widen } from "./context.ts";
 import { checkHead, meshAxes } from "./declarations.ts";
+import { checkDerivatives } from "./expansion.ts";
 import { fitValue, lastExpr } from "./fit.ts";
 import { define, frame, lookup, near, visible } from "./scope.ts";
 import { localShape, localType, type Placed, placed, portsOf, specAxes } from "./specs.ts";
@@ -142,8 +142,7 @@ export function entryBody(h: Head): Elaborated | undefined {
   const atoms = leaves(result).map((v, i) => checkOutput(h, toAtom(c, v, at), h.outputs[i]!, at));
   if (atoms.includes(poison) || c.diagnostics.length > before) return undefined;
   const body: Block = { eqns: c.eqns, results: atoms };
-  // What has no derivative is known when derivatives are worked out.
-  c.diagnostics.push(...expandDerivatives(body, c.typing, { next: c.shared.nextId }).diagnostics);
+  checkDerivatives(c, body);
   return c.diagnostics.length > before ? undefined : { inputs, body };
 }
 /** The structure of a type, its leaves to be filled. */

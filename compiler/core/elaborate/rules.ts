@@ -161,24 +161,30 @@ function broadcast(c: Context, a: Atom, shape: Type["shape"], span: Span): Atom 
 
 // --- The rule's body -------------------------------------------------------------------------------------------------
 
+/** Whether a rule has the parameters of its function; reported once, when the function is checked. */
+export function sameParams(c: Context, decl: Ast.FnDecl, rule: Ast.DerivativeDecl): boolean {
+  const name = decl.name.name;
+  const before = c.diagnostics.length;
+  if (rule.params.length !== decl.params.length) {
+    const wants = decl.params.map((p) => p.name.name);
+    fail(c, "GY9103", rule.name.span, { name, wants, found: rule.params.length }, [
+      { span: decl.name.span, message: `\`${name}\` is declared here` },
+    ]);
+  }
+  for (const p of rule.params) if (p.default) fail(c, "GY9104", p.default.span, { name, parameter: p.name.name });
+  return c.diagnostics.length === before;
+}
+
 /** The pair that the rule gives; undefined after an error. */
 function ruleBody(c: Context, k: RuledCall): { readonly value: Value; readonly pullback: FnValue } | undefined {
   const { decl, rule } = k;
   const of = decl.name.name;
-  if (rule.params.length !== decl.params.length) {
-    const wants = decl.params.map((p) => p.name.name);
-    fail(c, "GY9103", rule.name.span, { name: of, wants, found: rule.params.length }, [
-      { span: decl.name.span, message: `\`${of}\` is declared here` },
-    ]);
-    return undefined;
-  }
   const scope = frame(k.env, k.elementwise);
   for (const [i, g] of decl.generics.entries()) {
     const value = bound(k.scope, g.name.name);
     for (const name of [g.name.name, rule.generics[i]?.name.name]) if (name !== undefined) define(scope, name, value);
   }
   for (const [i, p] of rule.params.entries()) {
-    if (p.default) fail(c, "GY9104", p.default.span, { name: of, parameter: p.name.name });
     const value = mapLeaves(bound(k.scope, decl.params[i]!.name.name), deeper);
     const what = `parameter \`${p.name.name}\` in the rule of \`${of}\``;
     const fits = p.type && fitValue(c, typeNode(c, scope, p.type), value, p.span, what, new Map(), k.elementwise);
