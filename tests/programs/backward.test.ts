@@ -1,9 +1,12 @@
 /** Kernels as derivatives are made of them: products of blocks turned round, accumulators that come from elsewhere. */
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
 import { compile } from "../../compiler/compile.ts";
+import type { Step } from "../../compiler/schedule/schedule.ts";
 import type { Fold, Stmt } from "../../compiler/tile/ir.ts";
+import { backends, open } from "../support/backends.ts";
+import { type Results, relativeError } from "../support/compare.ts";
 import { array, type Element, once, range, sum, trial } from "./harness.ts";
 
 const sizes = { B: 1, S: 64, G: 2, R: 2, D: 8, E: 4 };
@@ -96,3 +99,28 @@ test.each(Object.keys(masks))(
     }
   },
 );
+
+describe("layers and their gradients", () => {
+  const dims = { L: 3, N: 16, E: 8, F: 32 };
+  const path = new URL("layers-backward.gyre", import.meta.url).pathname;
+  const text = readFileSync(path, "utf8");
+  test("collected and gathered in place: nothing is copied", () => {
+    const { compiled } = compile(path, (asked) => (asked === path ? text : readSource(asked)), {
+      dims,
+      meshSizes: { data: 1 },
+    });
+    const kinds = (steps: readonly Step[]): string[] =>
+      steps.flatMap((s) => [s.kind, ...(s.kind === "loop" ? kinds(s.body) : [])]);
+    expect(kinds(compiled!.schedule.steps)).not.toContain("copy");
+  });
+  test("are the same on every backend, over one device and two", async () => {
+    const all: Results[] = [];
+    for (const mesh of [{ data: 1 }, { data: 2 }])
+      for (const b of backends) {
+        const program = await open(path, text, { dims, mesh });
+        all.push(await b.run(program, program.inputs({})));
+      }
+    for (const [name, { data }] of all[0]!)
+      for (const other of all) expect(relativeError(other.get(name)!.data, data)).toBeLessThan(1e-5);
+  });
+});
