@@ -3,14 +3,20 @@ import { describe, expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
 import { check } from "../../compiler/core/check.ts";
 import { checkFiles, elaborateEntry } from "../../compiler/core/elaborate.ts";
+import { evaluate } from "../../compiler/core/eval.ts";
 import { grad } from "../../compiler/core/grad.ts";
+import type { Program } from "../../compiler/core/ir.ts";
 import { print } from "../../compiler/core/print.ts";
+import { numbers, randomArray } from "./programs.ts";
 
-/** The body of an entry over x: f32[8] split over four devices and w: f32[4], as Core; diagnostics where there is none. */
-function core(body: string, before = "", result = "f32[N] @ P(sp)"): string {
+const elaborated = (body: string, before: string, result: string) => {
   const text = `mesh ring(sp: 4)\n${before}\nexport shard_map main<N, M>(x: f32[N] @ P(sp), w: f32[M] @ P(_)) -> ${result} on ring {\n${body}\n}\n`;
   const read = (path: string) => (path === "main.gyre" ? text : readSource(path));
-  const { program, diagnostics } = elaborateEntry("main.gyre", read, { dims: { N: 8, M: 4 } });
+  return elaborateEntry("main.gyre", read, { dims: { N: 8, M: 4 } });
+};
+/** The body of an entry over x: f32[8] split over four devices and w: f32[4], as Core; diagnostics where there is none. */
+function core(body: string, before = "", result = "f32[N] @ P(sp)"): string {
+  const { program, diagnostics } = elaborated(body, before, result);
   if (!program) return diagnostics.map((d) => `${d.code}: ${d.message}`).join("\n");
   expect(check(program)).toEqual([]);
   // What is elaborated can be worked out.
@@ -153,7 +159,7 @@ const kernel = `fn scaled<N>(x: f32[N], score: (f32) -> f32, scale: f32 = 1.0) -
 derivative scaled(x, score, scale) {
   let y = scaled(x, score, scale)
   let (s, back) = vjp(score, x)
-  (y, |g| (back(g * scale), sum(stop_gradient(g) * score(stop_gradient(x))), sum(g * s)))
+  (y, |g| (back(g * scale), sum(stop_gradient(g * scale) * score(stop_gradient(x))), sum(g * s)))
 }
 `;
 describe("rules", () => {
@@ -162,50 +168,71 @@ describe("rules", () => {
   });
   test("its function, the rule, and the pullback with what it keeps", () => {
     expect(core("grad(|y| sum(scaled(y, |s| s * w[0], scale = 0.5)))(x)", kernel)).toMatchInlineSnapshot(`
-      "  (a: f32 varying {sp}) = vjp 37 (x_2 = x) {
-          (b: f32[2] varying {sp}) = rule scaled (x_2, 0.5) {
-            (ac: f32[2] varying {sp}) = tiles i in 2 by 4 into [i] {
-              y: f32[i] varying {sp} = x_2[i]
-              z: f32 = w[0]
-              aa: f32[i] varying {sp} = mul y z
-              ab: f32[i] varying {sp} = mul aa 0.5
-              (ab)
+      "  (a: f32 varying {sp}) = vjp 39 (x_2 = x) {
+          x_3: f32[2] varying {sp} = pvary [axes=()] x_2
+          (b: f32[2] varying {sp}) = rule scaled (x_3, 0.5) {
+            (ad: f32[2] varying {sp}) = tiles i in 2 by 4 into [i] {
+              z: f32[i] varying {sp} = x_3[i]
+              aa: f32 = w[0]
+              ab: f32[i] varying {sp} = mul z aa
+              ac: f32[i] varying {sp} = mul ab 0.5
+              (ac)
             }
-            (ac)
+            (ad)
           } forward {
             (g: f32[2] varying {sp}) = tiles i in 2 by 4 into [i] {
-              c: f32[i] varying {sp} = x_2[i]
+              c: f32[i] varying {sp} = x_3[i]
               d: f32 = w[0]
               e: f32[i] varying {sp} = mul c d
               f: f32[i] varying {sp} = mul e 0.5
               (f)
             }
-            (h: f32[2] varying {sp}) = vjp 21 (x_3 = x_2) {
+            (h: f32[2] varying {sp}) = vjp 22 (x_4 = x_3) {
               j: f32 = w[0]
-              k: f32[2] varying {sp} = mul x_3 j
+              k: f32[2] varying {sp} = mul x_4 j
               (k)
             }
             (g, h)
           } pullback (l, g_2) {
             m: f32[2] varying {sp} = mul g_2 0.5
-            (n: f32[2] varying {sp}) = pullback 21 (m)
-            o: f32[2] varying {sp} = stop_gradient g_2
-            p: f32[2] varying {sp} = stop_gradient x_2
-            q: f32 = w[0]
-            r: f32[2] varying {sp} = mul p q
-            s: f32[2] varying {sp} = mul o r
-            t: f32 varying {sp} = reduce [kind=sum dims=(0) drop] s
-            u: f32[2] varying {sp} = mul g_2 l
-            v: f32 varying {sp} = reduce [kind=sum dims=(0) drop] u
-            (n, v, t)
+            (n: f32[2] varying {sp}) = pullback 22 (m)
+            o: f32[2] varying {sp} = mul g_2 0.5
+            p: f32[2] varying {sp} = stop_gradient o
+            q: f32[2] varying {sp} = stop_gradient x_3
+            r: f32 = w[0]
+            s: f32[2] varying {sp} = mul q r
+            t: f32[2] varying {sp} = mul p s
+            u: f32 varying {sp} = reduce [kind=sum dims=(0) drop] t
+            v: f32[2] varying {sp} = mul g_2 l
+            y: f32 varying {sp} = reduce [kind=sum dims=(0) drop] v
+            (n, y, u)
           }
-          ad: f32 varying {sp} = reduce [kind=sum dims=(0) drop] b
-          (ad)
+          ae: f32 varying {sp} = reduce [kind=sum dims=(0) drop] b
+          (ae)
         }
-        ae: f32 varying {sp} = pvary [axes=sp] 1
-        (af: f32[2] varying {sp}) = pullback 37 (ae)
-        (af)"
+        af: f32 varying {sp} = pvary [axes=sp] 1
+        (ag: f32[2] varying {sp}) = pullback 39 (af)
+        (ag)"
     `);
+  });
+  test("give the numbers that the function without tiles gives: through arguments, closures, folds and twice", () => {
+    const plain = kernel.replace(/tiles .*/, "score(x) * scale").split("derivative")[0]!;
+    const run = (before: string, body: string) => {
+      const { program, diagnostics } = elaborated(body, before, "(f32[N] @ P(sp), f32[M] @ P(_), f32)");
+      expect(diagnostics).toEqual([]);
+      return evaluate(grad(program as Program), [randomArray(1, 8), randomArray(2, 4)]).flatMap(numbers);
+    };
+    const loss = "|p| sum(sin(scaled(p.0, |s| s * s * p.1[0] + p.1[1], scale = p.2)))";
+    const bodies = [
+      `grad(${loss})((x, w, 0.7))`,
+      `grad(|p| sum(fold i in 3 with y = p.0 { scaled(y, |s| sin(s) * p.1[0] + p.1[i], p.2) }))((x, w, 0.7))`,
+      `grad(|p| sum(checkpoint(|q| fold i in 2 with y = q.0 { scaled(y, |s| sin(s) * q.1[0]) }, dots_saveable)(p)))((x, w, 0.7))`,
+      `let (v, back) = vjp(|x, w, b| scaled(x, |s| s * w[2], b), x, w, 2.0)\nback(v * x)`,
+    ];
+    for (const body of bodies) {
+      const [mine, wanted] = [run(kernel, body), run(plain, body)];
+      for (const [i, v] of wanted.entries()) expect(mine[i]).toBeCloseTo(v, 10);
+    }
   });
   test("of a function of scalars, applied to each element: arguments are broadcast before", () => {
     const half = "fn f(a: f32, b: f32) = a * b\nderivative f(a, b) = (a * b, |g| (g * b, g * a))";

@@ -12,7 +12,7 @@ import { isFloat } from "../dtype.ts";
 import type { Atom, Block, Type, Var } from "../ir.ts";
 import { broadcastShapes } from "../typing.ts";
 import { freeVars, mapEqn, outsOf } from "../walk.ts";
-import { type Context, emit, explain, fail, freshVar, poison, push, sameDim, widen } from "./context.ts";
+import { type Context, emit, explain, fail, freshVar, named, poison, push, sameDim, widen } from "./context.ts";
 import { region } from "./derivatives.ts";
 import { fitOrNot, fitValue, lastExpr } from "./fit.ts";
 import { define, frame, lookup } from "./scope.ts";
@@ -55,6 +55,7 @@ type Entry = { readonly name: string; readonly value: Value; readonly type: Type
 export function callWithRule(c: Context, outer: Context, k: RuledCall): Value {
   const name = k.decl.name.name;
   if (k.elementwise && !spread(c, k)) return errorValue;
+  setApart(c, k);
   const entries = k.decl.params.flatMap((p) => entryOf(p.name.name, bound(k.scope, p.name.name)));
   const own = region(c, -1);
   const value = k.body(own);
@@ -152,6 +153,22 @@ function spread(c: Context, k: RuledCall): boolean {
     if (isFloatArray(v)) define(k.scope, p.name.name, arrayOf(broadcast(c, v.atom, shape, k.span)));
   }
   return true;
+}
+
+/**
+ * An array that is passed and that a function parameter closes over as well is two: the pullback's entry for the one is
+ * not its entry for the other.
+ */
+function setApart(c: Context, k: RuledCall): void {
+  const params = k.decl.params.map((p) => ({ name: p.name.name, value: bound(k.scope, p.name.name) }));
+  if (!params.some((p) => leaves(p.value).some(isFloatFn))) return;
+  const alias = (v: Value): Value => {
+    if (!isFloatArray(v) || v.atom.kind === "lit") return v;
+    const other = arrayOf(emit(c, "pvary", { axes: [] }, [v.atom], k.span));
+    return v.atom.name === undefined ? other : named(c, other, v.atom.name);
+  };
+  for (const { name, value } of params)
+    if (leaves(value).some(isFloatArray)) define(k.scope, name, mapLeaves(value, alias));
 }
 
 function broadcast(c: Context, a: Atom, shape: Type["shape"], span: Span): Atom {
