@@ -37,11 +37,20 @@ type Copying = {
   readonly indices: Map<number, Index>;
   readonly sizes: Map<string, Dim>;
   readonly vjps: Map<number, number>;
+  readonly retyped: (t: Type) => Type;
 };
 
-/** A copy of a block that may stand beside it. `names` says what stands for variables of the block's surroundings. */
-export function copyBlock(ids: Ids, b: Block, names: ReadonlyMap<number, Atom> = new Map()): Block {
-  return block({ ids, names: new Map(names), indices: new Map(), sizes: new Map(), vjps: new Map() }, b);
+/**
+ * A copy of a block that may stand beside it. `names` says what stands for variables of the block's surroundings,
+ * `retyped` the types of the copy's variables (which may vary over more axes than they must).
+ */
+export function copyBlock(
+  ids: Ids,
+  b: Block,
+  names: ReadonlyMap<number, Atom> = new Map(),
+  retyped: (t: Type) => Type = (t) => t,
+): Block {
+  return block({ ids, names: new Map(names), indices: new Map(), sizes: new Map(), vjps: new Map(), retyped }, b);
 }
 
 const dim = (c: Copying, d: Dim): Dim =>
@@ -49,8 +58,11 @@ const dim = (c: Copying, d: Dim): Dim =>
     ? d
     : substituteDim(d, (a) => c.sizes.get(a.key));
 const type = (c: Copying, t: Type): Type => (c.sizes.size === 0 ? t : { ...t, shape: t.shape.map((d) => dim(c, d)) });
-function bind(c: Copying, v: Var): Var {
-  const made: Var = { ...v, id: c.ids.next++, type: type(c, v.type) };
+const bind = (c: Copying, v: Var): Var => bindAs(c, v, c.retyped(type(c, v.type)));
+/** Steps and elements of indices are the same on all devices whatever else varies. */
+const bindStep = (c: Copying, v: Var): Var => bindAs(c, v, v.type);
+function bindAs(c: Copying, v: Var, type: Type): Var {
+  const made: Var = { ...v, id: c.ids.next++, type };
   c.names.set(v.id, made);
   return made;
 }
@@ -62,7 +74,7 @@ function index(c: Copying, i: Index): Index {
     size = dimVar(i.name, `%${i.name}:${id}`);
     for (const a of dimAtoms(i.size)) c.sizes.set(a.key, size);
   }
-  const made: Index = { ...i, id, size, ...(i.element && { element: bind(c, i.element) }) };
+  const made: Index = { ...i, id, size, ...(i.element && { element: bindStep(c, i.element) }) };
   c.indices.set(i.id, made);
   return made;
 }
@@ -102,7 +114,9 @@ function equation(c: Copying, e: Eqn): Eqn {
 function fold(c: Copying, e: FoldEqn): FoldEqn {
   const init = e.init.map((a) => atom(c, a));
   const over =
-    e.over.kind === "steps" ? { ...e.over, step: bind(c, e.over.step) } : { ...e.over, index: index(c, e.over.index) };
+    e.over.kind === "steps"
+      ? { ...e.over, step: bindStep(c, e.over.step) }
+      : { ...e.over, index: index(c, e.over.index) };
   const carry = e.carry.map((v) => bind(c, v));
   return { ...e, over, carry, init, body: block(c, e.body), outs: e.outs.map((v) => bind(c, v)) };
 }
