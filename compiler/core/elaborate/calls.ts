@@ -42,7 +42,7 @@ export function call(c: Context, f: FnValue, args: readonly Argument[], span: Sp
         return call(c, f.inner, fitted.slice(0, Math.min(fitted.length, taken(f.inner))), span);
       });
     case "opaque":
-      return throughType(c, f.type, args, span, (fitted) => opaqueResult(c, f.type.result, fitted, span));
+      return throughType(c, f.type, args, span, (fitted) => opaqueResult(c, f.type, fitted, span));
     case "grad":
       return callGrad(c, f, args, span);
     case "pullback":
@@ -106,7 +106,7 @@ function throughType(
   if (args.length !== type.params.length)
     return fail(c, "GY3009", span, { of: "this function", wants: type.params.length, found: args.length });
   const bindings: Bindings = new Map();
-  const elementwise = type.params.every((p) => p.kind !== "array" || p.shape.length === 0);
+  const elementwise = isOfScalars(type);
   const fitted = args.map((a, i) => ({
     ...a,
     value: fitValue(c, type.params[i]!, a.value, a.span, `argument ${i + 1}`, bindings, elementwise),
@@ -123,12 +123,15 @@ function throughType(
     elementwise,
   );
 }
+const isOfScalars = (f: FnNode): boolean => f.params.every((p) => p.kind !== "array" || p.shape.length === 0);
 /** Something of the result's type, of which nothing else is known: as wide as the arguments. */
-function opaqueResult(c: Context, t: TypeNode, args: readonly Argument[], span: Span): Value {
+function opaqueResult(c: Context, f: FnNode, args: readonly Argument[], span: Span): Value {
+  const t = f.result;
   const types: Type[] = args.flatMap((a) => leaves(a.value)).flatMap((v) => (v.kind === "array" ? [v.atom.type] : []));
   const varying = [...new Set(types.flatMap((x) => x.varying))];
   if (t.kind !== "array") return declaredValue(c, t, "result", varying, span);
-  const joined = t.shape.length === 0 && types.length > 0 ? broadcastShapes(c.typing, types) : t.shape;
+  const joined =
+    isOfScalars(f) && t.shape.length === 0 && types.length > 0 ? broadcastShapes(c.typing, types) : t.shape;
   if ("problem" in joined) {
     explain(c, joined, [], span, "this call");
     return errorValue;
