@@ -47,7 +47,8 @@ export function emit<P extends Op>(b: Builder, op: P, params: Ops[P], ...args: A
     b.context,
   );
   invariant(!isProblem(type), `${op} is ill-typed: ${JSON.stringify(type)}`);
-  const out = fresh(b.ids, type);
+  // Layouts are for the elaborator: behind it a size is a number.
+  const out = fresh(b.ids, { ...type, shape: type.shape.map((d) => dimNumber(d) ?? d) });
   b.eqns.push({ kind: "op", op, params, args, out, ...(b.span && { span: b.span }) } as unknown as OpEqn);
   return out;
 }
