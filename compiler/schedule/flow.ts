@@ -27,6 +27,8 @@ export type StartFlow = {
   readonly output: number;
   readonly axes: readonly string[];
   readonly route: Route;
+  /** In the first step nothing is sent: this kernel makes what would arrive. Then `when` is absent. */
+  readonly still?: number;
 };
 export type WaitFlow = {
   readonly kind: "wait";

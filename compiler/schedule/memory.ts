@@ -152,7 +152,7 @@ export function assignMemory(
         const end = (kind: "send" | "receive", array: number, label: string): Step => ({
           kind,
           label: labels(label),
-          ...when,
+          ...(step.still === undefined ? when : { when: "not-first" }),
           stream,
           token: step.token,
           buffer: at(array),
@@ -161,6 +161,11 @@ export function assignMemory(
           axes: step.axes,
           route: step.route,
         });
+        if (step.still !== undefined) {
+          const label = labels(program.kernels[step.still]!.name);
+          const args = [{ buffer: at(step.output), value: valueId(step.output) }];
+          into.push({ kind: "launch", label, when: "first", stream: "compute", kernel: step.still, args });
+        }
         into.push(end("receive", step.output, `receive ${value(step.output).name} on ${stream}`));
         into.push(end("send", step.input, `send ${value(step.input).name} on ${stream}`));
         return;

@@ -96,5 +96,5 @@ const waitFor = (start: StartFlow): WaitFlow => ({
   token: start.token,
   input: start.input,
   output: start.output,
-  ...(start.when ? { when: start.when } : {}),
+  ...(start.still !== undefined ? { when: "not-first" } : start.when ? { when: start.when } : {}),
 });

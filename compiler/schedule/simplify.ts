@@ -109,7 +109,10 @@ function toFlow(program: DeviceProgram, same: Map<number, number>, find: (a: num
           same.set(step.output, step.input);
           return [];
         }
-        return [{ kind: "start", token: token++, input: step.input, output: step.output, axes: step.axes, route }];
+        const { input, output, axes, still } = step;
+        return [
+          { kind: "start", token: token++, input, output, axes, route, ...(still === undefined ? {} : { still }) },
+        ];
       }
       case "loop": {
         if (step.count === 0) {
@@ -165,7 +168,7 @@ function pruneLoop(loop: LoopFlow, live: ReadonlySet<number>): LoopFlow | undefi
   body = markLast(body, last);
   if (loop.count === 1) {
     // The only step is the last: its idle steps never happen, and carries that only they feed stay as they are.
-    body = body.filter((s) => s.when !== "not-last");
+    body = body.filter((s) => s.when !== "not-last").map(made);
     const first = new Map(carry.filter((c) => !read(c)).map((c) => [c.inside, c.init]));
     carry = carry.filter(read);
     const named = renameArrays({ ...loop, carry, body }, (a) => first.get(a) ?? a);
@@ -180,11 +183,26 @@ function markLast(body: readonly Flow[], live: Set<number>): readonly Flow[] {
   return [...body]
     .reverse()
     .map((step): Flow => {
-      if (!makes(step).some((a) => live.has(a))) return { ...step, when: "not-last" };
+      if (!makes(step).some((a) => live.has(a))) return notLast(step);
       for (const a of uses(step)) live.add(a);
       return step;
     })
     .reverse();
+}
+
+/** The step of a loop of one step: what nobody has to send is made. */
+function made(step: Flow): Flow {
+  if (step.kind !== "start" || step.still === undefined) return step;
+  const arrays = [step.output];
+  return { kind: "launch", kernel: step.still, arrays, reads: [], writes: arrays, updates: [] };
+}
+function notLast(step: Flow): Flow {
+  // A transfer that would be left out at both ends is left out at one.
+  if (step.kind === "start") {
+    const { still: _, ...moving } = step;
+    return { ...moving, when: "not-last" };
+  }
+  return { ...step, when: "not-last" };
 }
 
 function separateCarries(step: Flow, copyOf: (array: number) => CopyFlow): Flow {

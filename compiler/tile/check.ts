@@ -192,6 +192,7 @@ function checkSteps(p: DeviceProgram): readonly string[] {
         write(known, s.output);
         if (s.route.kind === "shift" && s.route.loop !== undefined && !loops.has(s.route.loop))
           wrong.push(`a permute knows no loop ${s.route.loop}`);
+        if (s.still !== undefined) checkStill(s, s.still, loops);
       } else if (s.kind === "launch") launch(s, known, loops);
       else {
         for (const c of s.carry) read(known, c.init, `loop ${s.id}`);
@@ -204,6 +205,14 @@ function checkSteps(p: DeviceProgram): readonly string[] {
         }
       }
     }
+  };
+  const checkStill = (s: Extract<HostStep, { kind: "permute" }>, kernel: number, loops: ReadonlySet<number>): void => {
+    const k = p.kernels[kernel];
+    const [out, ...others] = k?.buffers ?? [];
+    if (loops.size === 0) wrong.push("a permute is still at first, and in no loop");
+    if (!k || !out || others.length > 0 || out.access !== "write" || k.scalars.length > 0)
+      wrong.push(`a permute is made at first by kernel ${kernel}, which is no fill`);
+    else if (!fits(s.output, out.dtype, out.shape)) wrong.push(`${name(s.output)} does not fit ${k.name}`);
   };
   const launch = (s: Extract<HostStep, { kind: "launch" }>, known: Set<number>, loops: ReadonlySet<number>): void => {
     const k = p.kernels[s.kernel];

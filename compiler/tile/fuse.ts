@@ -44,7 +44,12 @@ export function fuse(p: Program, options: FuseOptions = {}): Fused {
 
 /** What a variable from around a region is there. */
 type Binding =
-  | { readonly kind: "array"; readonly array: number }
+  /** `first`: the number that is everywhere in it in the first step of the loop that carries it. */
+  | {
+      readonly kind: "array";
+      readonly array: number;
+      readonly first?: { readonly loop: number; readonly value: number };
+    }
   | { readonly kind: "eqn"; readonly eqn: OpEqn }
   | { readonly kind: "step"; readonly loop: number; readonly count: number };
 type Env = ReadonlyMap<number, Binding>;
@@ -55,6 +60,8 @@ type State = {
   readonly kernels: Kernel[];
   readonly kernelNames: Set<string>;
   readonly arrayNames: Set<string>;
+  /** Kernels that write one number everywhere, by what they write. */
+  readonly fills: Map<string, number>;
   nextLoop: number;
   nextVar: number;
 };
@@ -67,6 +74,7 @@ function deviceProgram(p: Program, options: FuseOptions): DeviceProgram {
     kernels: [],
     kernelNames: new Set(),
     arrayNames: new Set(),
+    fills: new Map(),
     nextLoop: 0,
     nextVar: -1,
   };
@@ -76,7 +84,7 @@ function deviceProgram(p: Program, options: FuseOptions): DeviceProgram {
     env.set(local.id, { kind: "array", array });
     return { port, array };
   });
-  const { steps, results } = region(s, p.body, env);
+  const { steps, results } = region(s, p.body, env, undefined);
   return {
     name: p.name,
     mesh: p.mesh,
@@ -94,11 +102,12 @@ function newArray(s: State, hint: string, v: Var, dtype: DType = v.type.dtype): 
   return id;
 }
 
-/** What a block of array code becomes: steps, and the array of each result. */
+/** What a block of array code becomes: steps, and the array of each result. `loop`: whose body it is. */
 function region(
   s: State,
   b: Block,
   env: Env,
+  loop: number | undefined,
 ): { readonly steps: readonly HostStep[]; readonly results: readonly number[] } {
   const { eqns, results } = withOwnArrays(s, b, env);
   const outer = {
@@ -109,6 +118,7 @@ function region(
   const r: RegionState = {
     s,
     plan,
+    loop,
     env: new Map(env),
     steps: [],
     defs: defsOf(eqns),
@@ -128,6 +138,7 @@ function region(
 type RegionState = {
   readonly s: State;
   readonly plan: Plan;
+  readonly loop: number | undefined;
   readonly env: Map<number, Binding>;
   readonly steps: HostStep[];
   readonly defs: ReadonlyMap<number, Eqn>;
@@ -256,7 +267,15 @@ function emitBarrier(r: RegionState, e: Eqn): void {
     invariant(x.kind === "var", "what is sent is an array");
     const input = arrayOf(r, x);
     const output = newArray(r.s, e.out.name ?? x.name ?? "moved", e.out);
-    r.steps.push({ kind: "permute", axes: e.params.axes, route: hostRoute(r, e.params.route), input, output });
+    const still = stillAtFirst(r, x, e.params.route);
+    r.steps.push({
+      kind: "permute",
+      axes: e.params.axes,
+      route: hostRoute(r, e.params.route),
+      input,
+      output,
+      ...(still !== undefined && { still }),
+    });
     hold(r, e.out, output);
   }
 }
@@ -279,12 +298,13 @@ function emitLoop(r: RegionState, e: FoldEqn): void {
   const count = e.over.count as number;
   const env = new Map(r.env);
   env.set(e.over.step.id, { kind: "step", loop: id, count });
-  const insides = e.carry.map((v) => {
+  const insides = e.carry.map((v, k) => {
     const array = newArray(s, v.name ?? "carry", v);
-    env.set(v.id, { kind: "array", array });
+    const value = constantOf(r, e.init[k]!);
+    env.set(v.id, { kind: "array", array, ...(value !== undefined && { first: { loop: id, value } }) });
     return array;
   });
-  const body = region(s, e.body, env);
+  const body = region(s, e.body, env, id);
   const carry = e.carry.map((v, k) => {
     const out = r.read.has(e.outs[k]!.id) ? newArray(s, e.outs[k]!.name ?? v.name ?? "result", e.outs[k]!) : null;
     if (out !== null) hold(r, e.outs[k]!, out);
@@ -292,6 +312,52 @@ function emitLoop(r: RegionState, e: FoldEqn): void {
   });
   r.steps.push({ kind: "loop", id, count, carry, body: body.steps });
 }
+/** The number that is everywhere in a value, where it is made of one. */
+function constantOf(r: RegionState, a: Atom): number | undefined {
+  if (a.kind === "lit") return a.value;
+  const bound = r.env.get(a.id);
+  const e = bound?.kind === "eqn" ? bound.eqn : r.defs.get(a.id);
+  const spreads = e?.kind === "op" && (e.op === "full" || e.op === "broadcast" || e.op === "reshape");
+  return spreads ? constantOf(r, e.args[0]!) : undefined;
+}
+/** The kernel that makes what a permute of a carry gives in the loop's first step, where that is one number everywhere. */
+function stillAtFirst(r: RegionState, x: Var, route: Route): number | undefined {
+  const bound = r.env.get(x.id);
+  if (bound?.kind !== "array" || !bound.first || bound.first.loop !== r.loop) return undefined;
+  // Devices to which a list of pairs sends nothing get zeros.
+  if (route.kind === "pairs" && bound.first.value !== 0) return undefined;
+  return fillKernel(r, x, bound.first.value);
+}
+function fillKernel(r: RegionState, like: Var, value: number): number {
+  const { s } = r;
+  const shape = like.type.shape as readonly number[];
+  const key = `${like.type.dtype} ${shape.join()} ${value}`;
+  const known = s.fills.get(key);
+  if (known !== undefined) return known;
+  const out: Var = { kind: "var", id: s.nextVar--, type: like.type };
+  const number: Atom = { kind: "lit", value, type: { ...like.type, shape: [] } };
+  const name = uniqueName(s.kernelNames, "fill");
+  const dims = shape.map((size, d): StoreDim => ({ size, value: d, grid: size === 1 ? undefined : `grid ${d}` }));
+  const grid = dims.flatMap(({ grid }, d) =>
+    grid === undefined
+      ? []
+      : [{ key: grid, name: "ijklmnpq"[d] ?? `i${d}`, extent: shape[d]!, block: "auto" as const }],
+  );
+  const { kernel } = emitKernel({
+    name,
+    grid,
+    indices: [],
+    wholeGrid: true,
+    body: [{ kind: "op", op: "full", params: { shape }, args: [number], out }],
+    stores: [{ name, shape, access: "write", value: out, dims }],
+    pins: [],
+    captured: (v) => captured(r, v),
+    ringSize: (axes) => ringSize(s.program.mesh, axes),
+  });
+  s.fills.set(key, s.kernels.length);
+  return s.kernels.push(kernel) - 1;
+}
+
 /** Sees to it that a variable used inside a loop or a kernel is an array, or a formula all of whose parts are. */
 function capture(r: RegionState, v: Var): Binding {
   const bound = r.env.get(v.id);

@@ -153,13 +153,17 @@ export type HostStep =
       readonly buffers: readonly number[];
       readonly updates: readonly { readonly buffer: number; readonly from: number }[];
     }
-  /** Sends `input` round the (flattened) ring of `axes`; a device to which nothing is sent gets zeros. */
+  /**
+   * Sends `input` round the (flattened) ring of `axes`; a device to which nothing is sent gets zeros. `still`: in the first
+   * step of the loop around it one number is everywhere in what is sent, and so in what arrives, which this kernel makes.
+   */
   | {
       readonly kind: "permute";
       readonly axes: readonly string[];
       readonly route: HostRoute;
       readonly input: number;
       readonly output: number;
+      readonly still?: number;
     }
   | {
       readonly kind: "loop";

@@ -206,7 +206,10 @@ function stepLines(p: DeviceProgram, s: HostStep): readonly string[] {
       return [`(${of(false).join(", ")}) = ${k.name} (${of(true).join(", ")})${from}`];
     }
     case "permute":
-      return [`${name(s.output)} = permute ${name(s.input)} over ${s.axes.join(", ")}, ${routeText(s.route)}`];
+      return [
+        `${name(s.output)} = permute ${name(s.input)} over ${s.axes.join(", ")}, ${routeText(s.route)}` +
+          (s.still === undefined ? "" : `, at first ${p.kernels[s.still]!.name} ()`),
+      ];
     case "loop": {
       const carry = s.carry.map((c) => `${name(c.inside)} = ${name(c.init)}`);
       const outs = s.carry.map((c) => (c.out === null ? "_" : name(c.out)));

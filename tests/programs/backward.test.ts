@@ -124,3 +124,25 @@ describe("layers and their gradients", () => {
       for (const other of all) expect(relativeError(other.get(name)!.data, data)).toBeLessThan(1e-5);
   });
 });
+
+test("gradients that travel move while queries get theirs, and not while they are zeros", () => {
+  const path = new URL("attention-backward.gyre", import.meta.url).pathname;
+  const read = (asked: string): string | undefined => (asked === path ? readFileSync(path, "utf8") : readSource(asked));
+  const { compiled } = compile(path, read, { entry: "contiguous", dims: sizes });
+  const loop = compiled!.schedule.steps.find((s) => s.kind === "loop")!;
+  const steps = loop.kind === "loop" ? loop.body.filter((s) => s.kind !== "receive") : [];
+  expect(steps.map((s) => [s.label.replace(/(_\d+)?( \d+| on sp\+1)?$/, ""), s.when])).toEqual([
+    ["fill", "first"],
+    ["send dk", "not-first"],
+    ["fill", "first"],
+    ["send dv", "not-first"],
+    ["send k", "not-last"],
+    ["send v", "not-last"],
+    ["dq", undefined],
+    ["wait for dk", "not-first"],
+    ["wait for dv", "not-first"],
+    ["dk_dv", undefined],
+    ["wait for k", "not-last"],
+    ["wait for v", "not-last"],
+  ]);
+});
