@@ -32,7 +32,7 @@ export function expandDerivatives(
   typing: TypingContext,
   ids: Ids,
 ): { readonly block: Block; readonly diagnostics: readonly Diagnostic[] } {
-  const g: Grad = { typing, ids, names: new Map(), diagnostics: [], linearize };
+  const g: Grad = { typing, ids, names: new Map(), aliases: new Map(), diagnostics: [], linearize };
   const block = plainBlock(g, expand({ ...g, vjps: new Map() }, b));
   return { block, diagnostics: g.diagnostics };
 }
@@ -76,7 +76,7 @@ function backward(x: Expanding, p: PullbackEqn, to: Eqn[]): void {
   const vjp = x.vjps.get(p.of);
   invariant(vjp, `pullback of vjp ${p.of}, which is not there`);
   const { e, body } = vjp;
-  const s = sweep({ ...builder(x.typing, x.ids, p.span), eqns: to });
+  const s = sweep({ ...builder(x.typing, x.ids, p.span), eqns: to }, x.aliases);
   for (const [i, ct] of p.args.entries())
     if (isActive(body.active, body.results[i]!)) contribute(s, body.results[i]!, ct);
   body.pull(s);

@@ -13,6 +13,8 @@ export type Grad = {
   readonly ids: Ids;
   /** What stands for the results of regions that were put in place. */
   readonly names: Names;
+  /** Values under a new name: the cotangent of the one is the other's. */
+  readonly aliases: Map<number, Atom>;
   readonly diagnostics: Diagnostic[];
   /** Where the derivative being expanded is asked for. */
   readonly asked?: Span | undefined;

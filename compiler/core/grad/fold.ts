@@ -15,10 +15,12 @@ import { freeVars } from "../walk.ts";
 import { blockBuilder, fail, type Grad, isActive, type Linear, type Pull, within } from "./context.ts";
 import { planResiduals, type Residuals, reversed, rowAt, startOfMoved, supply } from "./residuals.ts";
 import {
+  type Aliases,
   contribute,
   dimLit,
   isFloatType,
   isReached,
+  origin,
   type Sweep,
   sweep,
   takeCotangent,
@@ -32,6 +34,7 @@ type Loop = {
   readonly body: Linear;
   readonly flows: readonly boolean[];
   readonly enters: readonly boolean[];
+  readonly aliases: Aliases;
 };
 
 export function linearizeFold(g: Grad, e: FoldEqn, active: Set<number>, to: Eqn[]): Pull | undefined {
@@ -47,9 +50,13 @@ export function linearizeFold(g: Grad, e: FoldEqn, active: Set<number>, to: Eqn[
       for (const v of outs) takeParts(s, v);
     };
   }
-  const loop: Loop = { e, body, flows, enters };
-  // Gone back through once, from everything, to see what it reads of the steps.
-  const residuals = planResiduals(g, e, body, trial(g, loop, outs).reads);
+  const loop: Loop = { e, body, flows, enters, aliases: g.aliases };
+  // Gone back through once, from everything, to see what it reads of the steps. What has no derivative is told when it is
+  // asked for, and it may never be.
+  const told = g.diagnostics.length;
+  const { reads } = trial(g, loop, outs);
+  g.diagnostics.length = told;
+  const residuals = planResiduals(g, e, body, reads);
   to.push(withStacks(e, body, residuals));
   return (s) => goBack(g, s, loop, residuals);
 }
@@ -82,8 +89,8 @@ type Back = { readonly carries: readonly (Atom | undefined)[]; readonly sums: re
 type Given = Back & { readonly collected: readonly (Atom | undefined)[] };
 
 /** Emits the step transposed. It reads the values of the forward step by their own names. */
-function stepBack(b: Builder, { e, body, flows }: Loop, given: Given): Back {
-  const s = sweep(b);
+function stepBack(b: Builder, { e, body, flows, aliases }: Loop, given: Given): Back {
+  const s = sweep(b, aliases);
   for (const { v, key, part } of given.sums) s.pending.set(v, new Map([...(s.pending.get(v) ?? []), [key, part]]));
   for (const [i, ct] of [...given.carries, ...given.collected].entries())
     if (ct && isActive(body.active, body.results[i]!)) contribute(s, body.results[i]!, ct);
@@ -158,7 +165,12 @@ function goBack(g: Grad, s: Sweep, loop: Loop, residuals: Residuals): void {
       ...names.moved,
     ];
   });
-  const around = new Map([...freeVars({ eqns: [e], results: [] })].map((v) => [v.id, v]));
+  const around = new Map(
+    [...freeVars({ eqns: [e], results: [] })].map((v) => {
+      const of = origin(g.aliases, v);
+      return [of.kind === "var" ? of.id : v.id, of];
+    }),
+  );
   for (const [k, { i }] of carried.entries()) if (enters[i]) contribute({ ...s, b }, e.init[i]!, results[k]!);
   for (const [k, { v }] of needs.sums.entries()) contribute({ ...s, b }, around.get(v)!, results[carried.length + k]!);
 }

@@ -50,7 +50,7 @@ export function linearize(g: Grad, b: Block, active: ReadonlySet<number>): Linea
 function linearizeEqn(g: Grad, e: Eqn, active: Set<number>, to: Eqn[]): Pull | undefined {
   switch (e.kind) {
     case "op":
-      return linearizeOp(e, active, to);
+      return linearizeOp(g, e, active, to);
     case "fold":
       return linearizeFold(g, e, active, to);
     case "if":
@@ -66,12 +66,16 @@ function linearizeEqn(g: Grad, e: Eqn, active: Set<number>, to: Eqn[]): Pull | u
   }
 }
 
-function linearizeOp(e: OpEqn, active: Set<number>, to: Eqn[]): Pull | undefined {
+function linearizeOp(g: Grad, e: OpEqn, active: Set<number>, to: Eqn[]): Pull | undefined {
   const rule = rules[e.op] as OpRule | null;
   const wants = e.args.map((a) => isActive(active, a));
   if (!rule || !wants.includes(true) || !isFloatType(e.out.type)) return undefined;
   to.push(e);
   active.add(e.out.id);
+  if (e.op === "optimization_barrier" || (e.op === "pvary" && e.params.axes.length === 0)) {
+    g.aliases.set(e.out.id, e.args[0]!);
+    return () => {};
+  }
   return (s) => {
     if (!isReached(s, e.out)) return;
     const b = within(s.b, e);
@@ -90,7 +94,6 @@ function linearizeOp(e: OpEqn, active: Set<number>, to: Eqn[]): Pull | undefined
 /** Ops that move elements: parts whose sum over devices is a cotangent go through as they are, to be summed later at once. */
 const rearranging: ReadonlySet<Op> = new Set<Op>([
   "pvary",
-  "optimization_barrier",
   "cast",
   "reshape",
   "transpose",

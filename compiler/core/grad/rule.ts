@@ -10,7 +10,17 @@ import type { Atom, Block, Eqn, RuleEqn, Var } from "../ir.ts";
 import { freeVars } from "../walk.ts";
 import { alias, fail, type Grad, isActive, type Pull, within } from "./context.ts";
 import { reaches } from "./reach.ts";
-import { contribute, isReached, type Sweep, sweep, takeCotangent, takeParts, widened, zerosOf } from "./transpose.ts";
+import {
+  contribute,
+  isReached,
+  origin,
+  type Sweep,
+  sweep,
+  takeCotangent,
+  takeParts,
+  widened,
+  zerosOf,
+} from "./transpose.ts";
 
 export function linearizeRule(g: Grad, e: RuleEqn, active: Set<number>, to: Eqn[]): Pull | undefined {
   const closed = closedOver(e, active);
@@ -49,13 +59,14 @@ const closedOver = (e: RuleEqn, active: ReadonlySet<number>): readonly Var[] =>
 function differentiated(g: Grad, s: Sweep, e: RuleEqn, body: Block, closed: readonly Var[]): readonly Atom[] {
   const through = g.linearize(g, body, new Set(closed.map((v) => v.id)));
   s.b.eqns.push(...through.eqns);
-  const own = sweep(s.b);
+  const own = sweep(s.b, s.aliases);
   for (const number of through.results.slice(e.args.length))
     if (isActive(through.active, number))
       contribute(own, number, widened(s.b, lit(1, number.type.dtype), number.type.varying));
   through.pull(own);
-  const missing = closed.filter((v) => !isReached(own, v)).map((v) => v.name ?? "an array");
+  const sources = closed.map((v) => origin(s.aliases, v)).filter((a) => a.kind === "var");
+  const missing = sources.filter((v) => !isReached(own, v)).map((v) => v.name ?? "an array");
   if (missing.length > 0) fail(g, "GY7302", e, { name: e.name, functions: e.functions, closed: missing });
-  for (const v of closed) for (const part of takeParts(own, v)) contribute(s, v, part);
+  for (const v of sources) for (const part of takeParts(own, v)) contribute(s, v, part);
   return through.results;
 }

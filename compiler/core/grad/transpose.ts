@@ -24,8 +24,17 @@ export type Sweep = {
   readonly b: Builder;
   /** By variable: sums of contributions that vary alike, by those axes. */
   readonly pending: Map<number, Map<string, Atom>>;
+  /** Variables that are others under a new name: what goes to them goes to those. */
+  readonly aliases: Aliases;
 };
-export const sweep = (b: Builder): Sweep => ({ b, pending: new Map() });
+export type Aliases = ReadonlyMap<number, Atom>;
+export const sweep = (b: Builder, aliases: Aliases = new Map()): Sweep => ({ b, pending: new Map(), aliases });
+
+/** What an atom is a name for. */
+export function origin(aliases: Aliases, a: Atom): Atom {
+  const of = a.kind === "var" ? aliases.get(a.id) : undefined;
+  return of ? origin(aliases, of) : a;
+}
 
 export const isFloatType = (t: Type): boolean => t.dtype === "f32" || t.dtype === "f16" || t.dtype === "bf16";
 
@@ -58,8 +67,9 @@ export function unbroadcast(b: Builder, ct: Atom, to: Type): Atom {
   return x.type.dtype === to.dtype ? x : emit(b, "cast", { dtype: to.dtype }, x);
 }
 
-/** Adds a contribution to the cotangent of `to`. Literals need none. */
-export function contribute(s: Sweep, to: Atom, c: Contribution): void {
+/** Adds a contribution to the cotangent of what `name` names. Literals need none. */
+export function contribute(s: Sweep, name: Atom, c: Contribution): void {
+  const to = origin(s.aliases, name);
   if (to.kind === "lit") return;
   const sums = s.pending.get(to.id) ?? new Map<string, Atom>();
   s.pending.set(to.id, sums);
