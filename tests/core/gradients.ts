@@ -20,6 +20,7 @@ import {
   takeCotangent,
   zerosOf,
 } from "../../compiler/core/grad/transpose.ts";
+import { grad } from "../../compiler/core/grad.ts";
 import type { Atom, Eqn, Mesh, Program, Type, Var } from "../../compiler/core/ir.ts";
 import { ringSize } from "../../compiler/core/mesh-layout.ts";
 import { type NDArray, tabulate } from "../../compiler/core/ndarray.ts";
@@ -136,33 +137,39 @@ const moved = (x: NDArray, v: NDArray, h: number): NDArray => ({
   data: x.data.map((a, k) => a + h * v.data[k]!),
 });
 
-/** That a function's gradient by `gradient` (as {@link gradientOf}'s) is what finite differences say, along random directions. */
-export function expectGradient(mesh: Mesh, f: Fn, seed = 1, gradient = gradientOf(f, { axes: mesh.axes })): void {
+/** Random arrays for a function's operands. */
+export function inputsOf(mesh: Mesh, f: Fn, seed: number): readonly NDArray[] {
   const next = random(seed);
-  const arrays = (inputs: readonly Input[]): NDArray[] =>
-    inputs.map(({ type, value }) =>
-      tabulate(type.dtype, [ringSize(mesh, type.varying), ...type.shape.map((d) => dimNumber(d)!)], () =>
-        value(next()),
-      ),
-    );
-  const forward = programOf(mesh, f),
-    backward = programOf(mesh, gradient);
+  return f.inputs.map(({ type, value }) => {
+    const shape = [ringSize(mesh, type.varying), ...type.shape.map((d) => dimNumber(d)!)];
+    return tabulate(type.dtype, shape, () => value(next()));
+  });
+}
+
+/** That a function's gradient, as {@link gradientOf} gives it, is what finite differences say along random directions. */
+export function expectGradient(mesh: Mesh, f: Fn, seed = 1, gradient = gradientOf(f, { axes: mesh.axes })): void {
+  const forward = grad(programOf(mesh, f)),
+    backward = grad(programOf(mesh, gradient));
   expect(check(backward)).toEqual([]);
-  const xs = arrays(f.inputs);
-  const cts = arrays(gradient.inputs.slice(f.inputs.length));
+  const all = inputsOf(mesh, gradient, seed);
+  const xs = all.slice(0, f.inputs.length),
+    cts = all.slice(f.inputs.length);
   const floats = (ys: readonly NDArray[]): readonly NDArray[] => ys.filter((y) => isFloatType({ ...y, varying: [] }));
   const loss = (at: readonly NDArray[]): number => dot(floats(evaluate(forward, at)), cts);
-  const grads = evaluate(backward, [...xs, ...cts]);
+  const grads = evaluate(backward, all);
   const wrt = f.inputs.flatMap((i, k) => (isFloatType(i.type) ? [k] : []));
-  const h = 1e-5;
+  const next = random(seed + 1);
   for (const [i, k] of wrt.entries())
     for (let trial = 0; trial < 2; trial++) {
       const v = tabulate("f32", xs[k]!.shape, () => 2 * next());
-      const [ahead, behind] = [h, -h].map((step) => loss(xs.with(k, moved(xs[k]!, v, step)))) as [number, number];
-      const numeric = (ahead - behind) / (2 * h);
+      const along = (h: number): number => {
+        const at = (step: number): number => loss(xs.with(k, moved(xs[k]!, v, step)));
+        return (at(h) - at(-h)) / (2 * h);
+      };
       const found = dot([grads[i]!], [v]);
-      const scale = Math.max(1, dot([magnitude(grads[i]!)], [magnitude(v)]));
-      const message = `operand ${k}: ${found}, finite differences say ${numeric}`;
-      expect(Math.abs(found - numeric), message).toBeLessThanOrEqual(1e-6 * scale);
+      const bound = 1e-6 * Math.max(1, dot([magnitude(grads[i]!)], [magnitude(v)]));
+      // A larger step may meet a kink, a smaller one is less exact.
+      const near = Math.abs(found - along(1e-5)) <= bound || Math.abs(found - along(1e-7)) <= 10 * bound;
+      expect(near, `operand ${k}: ${found}, finite differences say ${along(1e-5)}`).toBe(true);
     }
 }
