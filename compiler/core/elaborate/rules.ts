@@ -12,6 +12,7 @@ import { isFloat } from "../dtype.ts";
 import type { Atom, Block, Type, Var } from "../ir.ts";
 import { broadcastShapes } from "../typing.ts";
 import { freeVars, mapEqn, outsOf } from "../walk.ts";
+import { toAtom } from "./arithmetic.ts";
 import { type Context, emit, explain, fail, freshVar, named, poison, push, sameDim, widen } from "./context.ts";
 import { region } from "./derivatives.ts";
 import { fitOrNot, fitValue, lastExpr } from "./fit.ts";
@@ -230,12 +231,12 @@ function ruleValue(c: Context, k: RuledCall, wanted: Value, given: Value, span: 
   const values = leaves(value);
   const atoms: Atom[] = [];
   for (const [i, like] of leaves(wanted).entries()) {
-    const v = values[i]!;
+    const v = values[i];
     if (like.kind !== "array") continue;
-    if (v.kind !== "array") return undefined;
-    const axis = v.atom.type.varying.find((a) => !like.atom.type.varying.includes(a));
+    const atom = v ? toAtom(c, v, span) : poison;
+    const axis = atom.type.varying.find((a) => !like.atom.type.varying.includes(a));
     if (axis !== undefined) fail(c, "GY9107", span, { name, axis });
-    atoms.push(widen(c, v.atom, like.atom.type.varying, span));
+    atoms.push(widen(c, atom, like.atom.type.varying, span));
   }
   return c.diagnostics.length > before || atoms.includes(poison) ? undefined : atoms;
 }
@@ -270,12 +271,14 @@ function ruleEntries(
     let next = 0;
     mapLeaves(shaped(e), (like) => {
       const v = found[next++];
-      if (v?.kind === "array" && like.kind === "array") floats.push(v.atom);
-      else if (v?.kind === "array" && like.kind === "fn") numbers.push(v.atom);
+      const atom = v?.kind === "array" ? v.atom : poison;
+      if (like.kind === "array") floats.push(atom);
+      if (like.kind === "fn") numbers.push(atom);
       return like;
     });
   }
-  return c.diagnostics.length > before ? undefined : [...floats, ...numbers];
+  const all = [...floats, ...numbers];
+  return c.diagnostics.length > before || all.includes(poison) ? undefined : all;
 }
 /** An entry's value, parts that have none cut off: its leaves are those of what fits the entry's type. */
 function shaped(e: Entry): Value {
