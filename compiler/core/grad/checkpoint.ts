@@ -10,7 +10,7 @@ import { emit } from "../build.ts";
 import { copyBlock, renameAtom } from "../copy.ts";
 import type { Atom, Block, CheckpointEqn, Eqn, Var } from "../ir.ts";
 import { freeVars } from "../walk.ts";
-import { alias, type Grad, type Linear, type Pull } from "./context.ts";
+import { alias, type Grad, isActive, type Linear, type Pull } from "./context.ts";
 import { plainEqn } from "./plain.ts";
 import { contribute, isFloatType, isReached, type Sweep, takeCotangent } from "./transpose.ts";
 
@@ -56,7 +56,7 @@ function markOuts(e: CheckpointEqn, active: Set<number>, pull: Pull): Pull {
 function goBack(s: Sweep, e: CheckpointEqn, through: Linear): void {
   for (const [i, out] of e.outs.entries()) {
     const ct = takeCotangent(s, out);
-    if (ct) contribute(s, through.results[i]!, ct);
+    if (ct && isActive(through.active, through.results[i]!)) contribute(s, through.results[i]!, ct);
   }
   through.pull(s);
 }

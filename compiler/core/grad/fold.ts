@@ -66,7 +66,8 @@ function activity(g: Grad, e: FoldEqn, active: ReadonlySet<number>): { flows: re
   let flows = e.carry.map((v, i) => isFloatType(v.type) && isActive(active, e.init[i]!));
   for (;;) {
     const inside = new Set([...active, ...e.carry.flatMap((v, i) => (flows[i] ? [v.id] : []))]);
-    const body = g.linearize(g, e.body, inside);
+    // What stands for the results of regions is found anew each time.
+    const body = g.linearize({ ...g, names: new Map(g.names) }, e.body, inside);
     const next = e.carry.map((v, i) => flows[i] || (isFloatType(v.type) && isActive(body.active, body.results[i]!)));
     if (next.every((x, i) => x === flows[i])) return { flows, body };
     flows = next;
