@@ -1,6 +1,9 @@
 /** gyre/attention and gyre/masks against the formula. */
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
 import { randomUniform } from "../../compiler/core/threefry.ts";
 import { array, attention, trial } from "../programs/harness.ts";
+import { open } from "../support/backends.ts";
 
 const program = "stdlib/attention";
 const operands = { q: undefined, k: undefined, v: undefined };
@@ -143,6 +146,20 @@ for (const [entry, W] of [
       return { "": array([1, 32, 1, 4], attention(q, k, v, { keys: 32, width: 4, mask })) };
     },
   });
+
+test.each([
+  ["window", 1, 1],
+  ["window", 8, 2],
+  ["window", 9, 2],
+  ["window", 10, 3],
+  ["window", 100, 4],
+  ["zigzag_window", 1, 4],
+] as const)("the ring of a %s of %i, over shards of eight, takes %i steps", async (entry, W, steps) => {
+  const path = new URL("attention.gyre", import.meta.url).pathname;
+  const { core } = await open(path, readFileSync(path, "utf8"), { entry, dims: { B: 1, S: 32, H: 1, D: 4, W } });
+  const counts = core.body.eqns.flatMap((e) => (e.kind === "fold" && e.over.kind === "steps" ? [e.over.count] : []));
+  expect(counts).toEqual([steps]);
+});
 
 for (const mesh of [
   { dp: 1, sp: 1, tp: 1 },
