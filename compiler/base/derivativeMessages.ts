@@ -7,9 +7,10 @@ const counted = (n: number, one: string, more = `${one}s`): string => `${n} ${n 
 export const derivativeMessages = {
   // --- GY90xx: grad, vjp, checkpoint -------------------------------------------------------------------------------
   GY9001: say(
-    (a: { name: string; found: string }) =>
-      `${q(a.name)} differentiates with respect to floating-point numbers, found ${a.found}`,
-    "let the function close over what is no float: `vjp(|s| f(s, i), s)`",
+    (a: { name: string; found: string; path: string }) =>
+      `${q(a.name)} differentiates with respect to floating-point numbers, found ${a.found}${a.path && ` at ${q(a.path)}`}`,
+    (a) =>
+      `let the function close over what is no float: ${q(a.name === "vjp" ? "vjp(|s| f(s, i), s)" : `${a.name}(|s| f(s, i))(s)`)}`,
   ),
   GY9002: say(
     (a: { name: string; found: string }) => `${q(a.name)} needs a function that gives one float, found ${a.found}`,

@@ -234,6 +234,11 @@ describe("rules", () => {
       for (const [i, v] of wanted.entries()) expect(mine[i]).toBeCloseTo(v, 10);
     }
   });
+  test("keep their checkpoints: what a rule gives for a function is differentiated", () => {
+    const f =
+      "fn f<N>(x: f32[N], s: (f32) -> f32) = s(x)\nderivative f(x, s) = (s(x), |g| (zeros, checkpoint(|y| sum(g * s(y)))(x)))";
+    expect(core("grad(|y| sum(f(y, exp)))(x)", f)).toContain("checkpoint nothing_saveable");
+  });
   test("of a function of scalars, applied to each element: arguments are broadcast before", () => {
     const half = "fn f(a: f32, b: f32) = a * b\nderivative f(a, b) = (a * b, |g| (g * b, g * a))";
     expect(core("grad(|y| sum(f(y, 3.0)))(x)", half)).toMatchInlineSnapshot(`

@@ -172,6 +172,7 @@ export const cases: readonly Case[] = [
   // --- derivatives
   check("GY9001", "fn f<N>(x: f32[N], i: i32) = vjp(|s, k| s * 2, x, i)"),
   check("GY9001", "fn f<N>(n: i32[N]) = grad(|m| 1.0)(n)"),
+  check("GY9001", "fn f(w: f32, n: i32) = grad(|p| p.w * 2)({ w, b: (w, n) })"),
   check("GY9002", "fn f<N>(x: f32[N]) = grad(exp)(x)"),
   check("GY9002", "fn f(x: f32) = value_and_grad(|y| 3)(x)"),
   check("GY9003", "fn f(x: f32) = grad(x)(x)"),

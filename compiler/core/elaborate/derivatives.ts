@@ -18,6 +18,7 @@ import {
   describe,
   errorValue,
   type FnValue,
+  leafPaths,
   leaves,
   type PullbackFn,
   printType,
@@ -52,7 +53,8 @@ function differentiate(c: Context, k: Asked, span: Span): PullbackFn | Value {
   for (const a of by) {
     const open = openLeaf(c, a.value, a.span);
     if (open) return open;
-    const atoms = leaves(a.value).map((leaf) => floatAtom(c, k.name, leaf, a.span));
+    const paths = leafPaths(a.value, "");
+    const atoms = leaves(a.value).map((leaf, i) => floatAtom(c, k.name, leaf, paths[i]!, a.span));
     if (atoms.includes(poison)) return errorValue;
     given.push({ ...a, value: refill(a.value, atoms.map(arrayOf)) });
   }
@@ -87,9 +89,9 @@ function differentiate(c: Context, k: Asked, span: Span): PullbackFn | Value {
 }
 const atomsOf = (v: Value): readonly Atom[] => leaves(v).flatMap((x) => (x.kind === "array" ? [x.atom] : []));
 const isFloatLeaf = (v: Value): boolean => v.kind === "float" || (v.kind === "array" && isFloat(v.atom.type.dtype));
-function floatAtom(c: Context, name: string, leaf: Value, span: Span): Atom {
+function floatAtom(c: Context, name: string, leaf: Value, path: string, span: Span): Atom {
   if (isFloatLeaf(leaf) || leaf.kind === "error") return toAtom(c, leaf, span);
-  fail(c, "GY9001", span, { name, found: describe(leaf) });
+  fail(c, "GY9001", span, { name, found: describe(leaf), path });
   return poison;
 }
 /** A value that `vjp` has no cotangents for, or `grad` no seed: anything but floats, anything but one number. */
@@ -163,9 +165,10 @@ function pullBack(c: Context, f: PullbackFn, cotangents: readonly Atom[], span: 
   );
 }
 
-/** A checkpointed function: itself, and where a derivative is taken of it, a region. */
+/** A checkpointed function: itself, and where a derivative may be taken of it, a region. */
 export function callCheckpoint(c: Context, f: CheckpointFn, args: readonly Argument[], span: Span): Value {
-  const inner = c.differentiated > 0 ? region(c, 0) : c;
+  // In a derivative rule the numbers for functions are differentiated, and which these are is known at the end.
+  const inner = c.differentiated > 0 || c.calls.some((k) => k.decl.kind === "derivative") ? region(c, 0) : c;
   const value = c.knot.call(inner, f.of, args, span);
   if (leaves(value).some((v) => v.kind === "fn")) return fail(c, "GY9009", span, { what: "a checkpointed function" });
   if (inner === c) return value;

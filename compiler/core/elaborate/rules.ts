@@ -24,6 +24,7 @@ import {
   errorType,
   errorValue,
   type FnValue,
+  leafPaths,
   leaves,
   mapLeaves,
   printType,
@@ -91,7 +92,7 @@ export function callWithRule(c: Context, outer: Context, k: RuledCall): Value {
     primal: { eqns: own.eqns, results: atomsOf(value) },
     forward: { eqns: forward.eqns, results: [...results, ...kept.values] },
     pullback: { params: [...kept.params, ...cotangents], body: kept.body },
-    functions: entries.flatMap((e) => leafNames(e.name, e.value)),
+    functions: entries.flatMap(functionsOf),
     outs,
     span: k.span,
   });
@@ -133,12 +134,9 @@ function entryType(v: Value): TypeNode {
     return { kind: "record", fields: new Map([...v.fields].map(([key, x]) => [key, entryType(x)])) };
   return v.kind === "array" ? typeOfValue(v) : { kind: "array", dtype: "f32", shape: [] };
 }
-/** How the functions among the leaves are told: `score`, `masks.1`. */
-function leafNames(name: string, v: Value): readonly string[] {
-  if (v.kind === "tuple") return v.items.flatMap((x, i) => leafNames(`${name}.${i}`, x));
-  if (v.kind === "record") return [...v.fields].flatMap(([key, x]) => leafNames(`${name}.${key}`, x));
-  return isFloatFn(v) ? [name] : [];
-}
+/** The functions among the leaves: `score`, `masks.1`. */
+const functionsOf = (e: Entry): readonly string[] =>
+  leafPaths(e.value, e.name).filter((_, i) => isFloatFn(leaves(e.value)[i]!));
 
 /** Scalar parameters that stand for arrays, all of one shape: broadcast before, so that the rule has nothing to sum. */
 function spread(c: Context, k: RuledCall): boolean {

@@ -189,6 +189,12 @@ export function leaves(v: Value): readonly Value[] {
   if (v.kind === "record") return [...v.fields.values()].flatMap(leaves);
   return [v];
 }
+/** Where each leaf of `name` stands: `params.w.0`. */
+export function leafPaths(v: Value, name: string): readonly string[] {
+  if (v.kind === "tuple") return v.items.flatMap((x, i) => leafPaths(x, `${name}.${i}`));
+  if (v.kind === "record") return [...v.fields].flatMap(([key, x]) => leafPaths(x, `${name}.${key}`));
+  return [name];
+}
 /** The same structure with other leaves. */
 export function mapLeaves(v: Value, f: (leaf: Value) => Value): Value {
   if (v.kind === "tuple") return tupleOf(v.items.map((x) => mapLeaves(x, f)));
