@@ -30,6 +30,7 @@ import { costOf } from "./tile/cost.ts";
 import { fuse } from "./tile/fuse.ts";
 import { initialContents } from "./tile/initials.ts";
 import type { DeviceProgram } from "./tile/ir.ts";
+import { mergeKernels } from "./tile/merge.ts";
 
 export type CompileOptions = EntryOptions & {
   /** What kernels are mapped for: `software` (a CPU behind WebGPU, the default) or `gpu`. */
@@ -109,7 +110,8 @@ export function compileProgram(
   );
   const diagnostics = [...before, ...fused.diagnostics];
   if (diagnostics.some(isError)) return { diagnostics };
-  const tile = runPass(times, "bounds", () => ({ ...fused.program, kernels: withBounds(fused.program) }));
+  const bounded = runPass(times, "bounds", () => ({ ...fused.program, kernels: withBounds(fused.program) }));
+  const tile = runPass(times, "merge", () => mergeKernels(bounded), checkTile);
   const mappings = runPass(times, "map", () => tile.kernels.map((k) => chooseMapping(k, target)));
   const lanes = runPass(
     times,

@@ -48,13 +48,14 @@ export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
   lowerBody(ctx, kernel.body);
   for (const s of kernel.stores) lowerStore(ctx, s);
   const body = [...ctx.arrays, ...top.stmts];
+  const fours = buffersInFours(body);
   const buffers = kernel.buffers.map(
     (b, k): LaneBuffer => ({
       name: bufferNames[k]!,
       dtype: b.dtype,
       shape: b.shape,
       access: b.access === "read" ? "read" : "read_write",
-      vector: widthsOf(body, k),
+      vector: fours.has(k),
     }),
   );
   return {
@@ -156,12 +157,12 @@ function sideBySide(
   return alignedToFour(ctx, offsetOf(ctx, index, shape, c)) ? axis : null;
 }
 
-/** A buffer is seen as groups of four when something reads it so, and nothing writes it otherwise. */
-function widthsOf(body: readonly LaneStmt[], buffer: number): boolean {
-  let four = false;
-  let singleWrite = false;
+/** The buffers that are seen as groups of four: something reads them so, and nothing writes them otherwise. */
+function buffersInFours(body: readonly LaneStmt[]): ReadonlySet<number> {
+  const fours = new Set<number>();
+  const singles = new Set<number>();
   const seeExpr = (e: Expr): void => {
-    if (e.kind === "load" && e.buffer === buffer && e.width === 4) four = true;
+    if (e.kind === "load" && e.width === 4) fours.add(e.buffer);
     if (e.kind === "op" || e.kind === "vec") e.args.forEach(seeExpr);
     if (e.kind === "cast" || e.kind === "component") seeExpr(e.arg);
     if (e.kind === "component" && typeof e.at !== "number") seeExpr(e.at);
@@ -173,7 +174,7 @@ function widthsOf(body: readonly LaneStmt[], buffer: number): boolean {
       seeExpr(s.index);
       seeExpr(s.value);
     }
-    if (s.kind === "store" && s.buffer === buffer) s.value.width === 4 ? (four = true) : (singleWrite = true);
+    if (s.kind === "store") (s.value.width === 4 ? fours : singles).add(s.buffer);
     if (s.kind === "for") s.body.forEach(see);
     if (s.kind === "if") {
       seeExpr(s.cond);
@@ -182,7 +183,7 @@ function widthsOf(body: readonly LaneStmt[], buffer: number): boolean {
     }
   };
   body.forEach(see);
-  return four && !singleWrite;
+  return new Set([...fours].filter((b) => !singles.has(b)));
 }
 
 function notesOf(kernel: Kernel, mapping: Mapping): readonly string[] {

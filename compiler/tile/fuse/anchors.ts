@@ -117,9 +117,8 @@ export function anchorsOf(r: Region, stored: ReadonlySet<number>, views: Readonl
     const used = r.consumers.get(e.out.id) ?? [];
     const own = costOf(e, cost);
     const from = new Set(e.args.flatMap(arraysOf));
-    const shared =
-      (!isCheap(own) && (used.length > 1 || used.some((c) => c.kind === "op" && repeats(c, e.out)))) ||
-      (used.length > 1 && savesReads(r, e.out, from));
+    const again = used.length > 1 || used.some((c) => c.kind === "op" && repeats(c, e.out));
+    const shared = again && (!isCheap(own) || (own.ops > 0 && savesReads(r, e.out, from)));
     if (stored.has(e.out.id) || isHeavy(e.op) || shared) anchors.push(e.out);
     else {
       costs.set(e.out.id, own);
@@ -140,7 +139,7 @@ function savesReads(r: Region, v: Var, from: ReadonlySet<Var>): boolean {
     return others.length === 0 && by?.kind === "op" && (by.out.id === v.id || onlyHere(by.out));
   };
   const heavy = (x: Var): boolean => isHeavy(opOf(r, x)?.op ?? "full");
-  return whole.length > 2 || (whole.length === 2 && whole.some((x) => heavy(x) && onlyHere(x)));
+  return whole.length > 2 || whole.some((x) => heavy(x) && onlyHere(x));
 }
 /** Whether an op needs each element of x many times over. */
 function repeats(e: OpEqn, x: Var): boolean {
