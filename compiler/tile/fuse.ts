@@ -275,6 +275,7 @@ function emitBarrier(r: RegionState, e: Eqn): void {
       input,
       output,
       ...(still !== undefined && { still }),
+      ...(e.span && { span: e.span }),
     });
     hold(r, e.out, output);
   }

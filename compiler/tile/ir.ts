@@ -164,6 +164,7 @@ export type HostStep =
       readonly input: number;
       readonly output: number;
       readonly still?: number;
+      readonly span?: Span;
     }
   | {
       readonly kind: "loop";
