@@ -16,6 +16,7 @@ import { checkSizes, type EntryPort, type EntrySizes, entryBody, entryHead, type
 import { loadModule, type Module, type Modules, type Read } from "./elaborate/modules.ts";
 import { resolveBlock } from "./elaborate/resolve.ts";
 import { near } from "./elaborate/scope.ts";
+import { isSound, markSound } from "./elaborate/sound.ts";
 import { axisKey } from "./elaborate/value.ts";
 import type { DType, Port, Program, Spec } from "./ir.ts";
 
@@ -59,10 +60,15 @@ function checkModule(s: Session, module: Module): void {
   const c = makeContext({ knot: s.knot, diagnostics: s.diagnostics, axes: [] });
   for (const item of module.ast.items)
     guarded(s, item.span, () => {
-      if (item.kind !== "shard_map") return checkItem({ ...c, eqns: [] }, item, module.scope);
-      const head = entryHead(s.knot, s.diagnostics, item, module.scope);
-      if (head) entryBody(head);
+      if (item.kind !== "shard_map") checkItem({ ...c, eqns: [] }, item, module.scope);
+      else if (!isSound(item, module.texts)) checkEntry(s, module, item);
     });
+}
+function checkEntry(s: Session, module: Module, decl: Ast.ShardMapDecl): void {
+  const before = s.diagnostics.length;
+  const head = entryHead(s.knot, s.diagnostics, decl, module.scope);
+  if (head) entryBody(head);
+  if (s.diagnostics.length === before) markSound(decl, module.texts);
 }
 
 /**

@@ -11,14 +11,9 @@ import { constValue, expr } from "./expressions.ts";
 import { fitValue, lastExpr } from "./fit.ts";
 import { callWithRule, ruleOf, sameParams } from "./rules.ts";
 import { define, frame, near } from "./scope.ts";
+import { isSound, markSound } from "./sound.ts";
 import { scalar, typeNode } from "./types.ts";
 import { type Binding, intValue, type Scope, type TypeNode, type Value } from "./value.ts";
-
-/**
- * Functions found to be free of errors, with the texts that this hangs on. An unchanged text is the same Ast in one process,
- * so a function of the standard library is checked once.
- */
-const foundSound = new WeakMap<Ast.FnDecl, readonly Ast.Module[]>();
 
 /** The functions of elaboration, tied together; a function is checked alone when it is first needed. */
 export function tieKnot(diagnostics: Diagnostic[], textsOf: (env: Scope) => readonly Ast.Module[] | undefined): Knot {
@@ -31,13 +26,12 @@ export function tieKnot(diagnostics: Diagnostic[], textsOf: (env: Scope) => read
       if (known !== undefined) return known;
       verdicts.set(decl, true);
       const texts = textsOf(env);
-      const then = foundSound.get(decl);
-      if (texts && then?.length === texts.length && then.every((t, i) => t === texts[i])) return true;
+      if (texts && isSound(decl, texts)) return true;
       const before = diagnostics.length;
       checkFn(knot, diagnostics, decl, env);
       const sound = diagnostics.length === before;
       verdicts.set(decl, sound);
-      if (sound && texts) foundSound.set(decl, texts);
+      if (sound && texts) markSound(decl, texts);
       return sound;
     },
   };
