@@ -24,6 +24,7 @@ import { type PassTimes, runPass } from "./pass.ts";
 import { checkSchedule } from "./schedule/check.ts";
 import { plan } from "./schedule/plan.ts";
 import type { Schedule, Kernel as ScheduledKernel } from "./schedule/schedule.ts";
+import { workOf } from "./schedule/work.ts";
 import { deriveBounds } from "./tile/bounds.ts";
 import { check as checkTile } from "./tile/check.ts";
 import { costOf } from "./tile/cost.ts";
@@ -127,6 +128,7 @@ export function compileProgram(
       bindings: k.buffers.map(({ name, dtype, shape, access }) => ({ name, dtype, shape, access })),
       scalars: k.scalars,
       cost: costOf(k),
+      work: workOf(k),
     }),
   );
   const planned = (donate: readonly string[]): Schedule => plan(tile, meta, { donate });

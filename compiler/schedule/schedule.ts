@@ -82,7 +82,53 @@ export type Kernel = {
   readonly scalars: readonly Scalar[];
   /** For estimates: what one launch does, masks not counted. */
   readonly cost?: { readonly flops: number; readonly bytes: number };
+  /** The same with masks counted, as a function of the scalars. */
+  readonly work?: Work;
 };
+/**
+ * What one launch does: `always`, and of each `masked` part the share of its blocks on which its condition holds. work.ts
+ * makes it, and running.ts says what the shares are at given scalars.
+ */
+export type Work = { readonly always: Ops; readonly masked: readonly Masked[] };
+/** Floating-point operations: in sums of products, by the dtype of the factors (a multiply-add is 2), and all others. */
+export type Ops = { readonly products: { readonly [K in DType]?: number }; readonly other: number };
+/**
+ * `ops` where every block runs. A block is a block of each of `axes`; it runs where the last of `nodes` is not 0. A node
+ * is a number computed from nodes before it, from block edges (element numbers) and from the kernel's scalars; `unknown`
+ * hangs on data.
+ */
+export type Masked = {
+  readonly ops: Ops;
+  readonly axes: readonly { readonly extent: number; readonly block: number }[];
+  readonly nodes: readonly WorkNode[];
+};
+export type WorkNode =
+  | { readonly kind: "number"; readonly value: number }
+  | { readonly kind: "scalar"; readonly index: number }
+  | { readonly kind: "edge"; readonly axis: number; readonly end: "first" | "last" }
+  | { readonly kind: "unknown" }
+  | { readonly kind: "op"; readonly op: WorkOp; readonly args: readonly number[] };
+/** Whole numbers; quotients round down. Comparisons give 0 or 1. */
+export type WorkOp =
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "mod"
+  | "min"
+  | "max"
+  | "neg"
+  | "abs"
+  | "lt"
+  | "le"
+  | "gt"
+  | "ge"
+  | "eq"
+  | "ne"
+  | "and"
+  | "or"
+  | "not"
+  | "select";
 /** `update`: read nowhere and written in part. */
 export type Binding = {
   readonly name: string;
