@@ -38,17 +38,22 @@ function entryOf(c: Case): string {
   if (c.kind === "inference") return "masked";
   return c.bias ? (c.segment_ids ? "biased_segmented" : "biased") : c.segment_ids ? "segmented" : "plain";
 }
-/** The sizes that the entry is asked for with. */
-function dimsOf(c: Case): Readonly<Record<string, number>> {
-  const chunks = { I: c.query_chunk_size ?? 64, J: c.key_chunk_size ?? 64 };
-  return c.kind ? { ...c.dims, ...chunks } : { ...c.dims, ...chunks, C: c.causal_block_size ?? c.dims.S! };
+/** The sizes that the entry is asked for with; `bias` is the shape of the case's bias, [B, M, N, S]. */
+function dimsOf(c: Case, bias: readonly number[] | undefined): Readonly<Record<string, number>> {
+  const sizes = { ...c.dims, I: c.query_chunk_size ?? 64, J: c.key_chunk_size ?? 64 };
+  if (c.kind) return sizes;
+  return { ...sizes, C: c.causal_block_size ?? c.dims.S!, ...(c.bias && bias && { M: bias[1]!, N: bias[2]! }) };
 }
 
 /** Runs a case and gives the relative error of each result that there is a golden value of: `out`, `dq`, `dk`, `dv`. */
 export async function runCase(folder: string, c: Case, backend: Backend): Promise<ReadonlyMap<string, number>> {
   const file = join(folder, `${c.name}.npz`);
   const arrays = readNpz(readFileSync(file), file);
-  const program = await open(path, sourceFor(c), { entry: entryOf(c), dims: dimsOf(c), mesh: c.mesh });
+  const program = await open(path, sourceFor(c), {
+    entry: entryOf(c),
+    dims: dimsOf(c, arrays.get("bias")?.shape),
+    mesh: c.mesh,
+  });
   const inputs = new Map(
     program.ports.map(({ path: name, dtype, shape }): [string, Tensor] => {
       const data = arrays.get(name)?.data ?? hostArray(dtype, elementCount(shape));
