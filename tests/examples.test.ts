@@ -21,7 +21,7 @@ describe.each(examples)("%s", (example) => {
   test.each(["reference", "webgpu"])("%s", async (backend) => {
     const args = command
       .replace(/^\$ gyre /, "")
-      .replace("examples/", folder)
+      .replaceAll("examples/", folder)
       .split(" ");
     const io = nullIo();
     const code = await main([...args, "--backend", backend], io);
