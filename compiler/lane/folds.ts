@@ -18,6 +18,7 @@ import {
 import { laneType, lit, op, ref, vec } from "./expr.ts";
 import { fill } from "./fill.ts";
 import type { Expr } from "./ir.ts";
+import { foldsOf } from "./map.ts";
 import { childScope } from "./scope.ts";
 import { allocate } from "./storage.ts";
 
@@ -88,6 +89,8 @@ function openPlace(ctx: Context, carry: Value, init: Value, result: Value): Plac
   const array =
     looped(ctx, carry.axes).length > 0 || ctx.facts.addressed.has(carry.id) || ctx.facts.addressed.has(result.id);
   if (array) {
+    const around = inPlace(ctx, carry, init, result);
+    if (around) return { kind: "array", stored: around };
     const stored = allocate(ctx, carry, hint);
     fill(ctx, stored, init, carry.axes);
     return { kind: "array", stored };
@@ -105,6 +108,18 @@ function openPlace(ctx: Context, carry: Value, init: Value, result: Value): Plac
     return { c, name };
   });
   return { kind: "registers", all, along };
+}
+/**
+ * The array of the carry around a carry that goes on from it, where the carry around is read by nobody else and goes on
+ * from the result: a fold in a fold then works on one array.
+ */
+function inPlace(ctx: Context, carry: Value, init: Value, result: Value): Stored | undefined {
+  const stored = ctx.stored.get(init.id);
+  if (init.def.kind !== "carry" || !stored || (ctx.facts.uses.get(init.id) ?? 0) !== 1) return undefined;
+  const { fold, place } = init.def;
+  const around = foldsOf(ctx.kernel.body).find((f) => f.id === fold);
+  const same = carry.axes.length === init.axes.length && carry.axes.every((a, k) => a.id === init.axes[k]!.id);
+  return same && around?.next[place]!.id === result.id ? stored : undefined;
 }
 const wide = (e: Expr, along: Axis | null): Expr => (along && e.width === 1 ? vec([e, e, e, e]) : e);
 
@@ -135,7 +150,10 @@ function update(ctx: Context, f: Fold, places: readonly Place[]): void {
     if (!sum || p.kind !== "array") continue;
     ctx.pending.set(sum.loop, [...(ctx.pending.get(sum.loop) ?? []), { target: p.stored, ...sum }]);
   }
-  const unchanged = (k: number): boolean => f.next[k]!.id === f.carry[k]!.id;
+  const unchanged = (k: number): boolean => {
+    const [next, p] = [f.next[k]!, places[k]!];
+    return next.id === f.carry[k]!.id || (p.kind === "array" && ctx.stored.get(next.id)?.array === p.stored.array);
+  };
   const registers = places.flatMap((p, k) => {
     if (p.kind !== "registers" || unchanged(k)) return [];
     return p.all.map(({ c, name }) => ({ name, value: wide(ctx.evaluate(f.next[k]!, c, p.along), p.along) }));
