@@ -13,6 +13,7 @@
 import { checkMessages } from "./checkMessages.ts";
 import { derivativeMessages } from "./derivativeMessages.ts";
 import type { Diagnostic, Note } from "./diagnostic.ts";
+import { machineMessages } from "./machineMessages.ts";
 import { q, type Row, say } from "./say.ts";
 import type { Span } from "./span.ts";
 
@@ -110,6 +111,7 @@ const messages = {
   // --- GY2xxx … GY9xxx: what the checker says ------------------------------------------------------------------------
   ...checkMessages,
   ...derivativeMessages,
+  ...machineMessages,
 } as const satisfies Record<string, Row<never>>;
 
 type Messages = typeof messages;

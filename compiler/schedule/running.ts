@@ -98,7 +98,7 @@ function evaluate(
         break;
       }
       case "op":
-        interval(node.op, node.args, k, low, high);
+        [low[k], high[k]] = interval(node.op, node.args, low, high) as [number, number];
     }
   }
   const at = nodes.length - 1;
@@ -106,40 +106,39 @@ function evaluate(
   return high[at]! <= 0 ? "never" : "mixed";
 }
 
-/** Least and largest of node `k`, from those of its arguments. */
-function interval(op: WorkOp, args: readonly number[], k: number, low: Float64Array, high: Float64Array): void {
+type Interval = readonly [low: number, high: number];
+const ANY: Interval = [-Infinity, Infinity];
+const bool = (must: boolean, may: boolean): Interval => [must ? 1 : 0, may ? 1 : 0];
+
+/** Least and largest of a node, from those of its arguments. */
+function interval(op: WorkOp, args: readonly number[], low: Float64Array, high: Float64Array): Interval {
   const [x = 0, y = 0, z = 0] = args;
   const a = low[x]!;
   const b = high[x]!;
   const c = low[y]!;
   const d = high[y]!;
-  const set = (least: number, most: number): void => {
-    low[k] = least;
-    high[k] = most;
-  };
-  const bool = (must: boolean, may: boolean): void => set(must ? 1 : 0, may ? 1 : 0);
   switch (op) {
     case "add":
-      return set(a + c, b + d);
+      return [a + c, b + d];
     case "sub":
-      return set(a - d, b - c);
+      return [a - d, b - c];
     case "mul":
-      return spread([a * c, a * d, b * c, b * d], set);
+      return spread([a * c, a * d, b * c, b * d]);
     case "div":
-      return c > 0 ? spread([a / c, a / d, b / c, b / d].map(Math.floor), set) : set(-Infinity, Infinity);
+      return c > 0 ? spread([a / c, a / d, b / c, b / d].map(Math.floor)) : ANY;
     case "mod": {
-      if (c !== d || c <= 0) return set(-Infinity, Infinity);
+      if (c !== d || c <= 0) return ANY;
       const same = Math.floor(a / c) === Math.floor(b / c);
-      return same ? set(a - c * Math.floor(a / c), b - c * Math.floor(b / c)) : set(0, c - 1);
+      return same ? [a - c * Math.floor(a / c), b - c * Math.floor(b / c)] : [0, c - 1];
     }
     case "min":
-      return set(Math.min(a, c), Math.min(b, d));
+      return [Math.min(a, c), Math.min(b, d)];
     case "max":
-      return set(Math.max(a, c), Math.max(b, d));
+      return [Math.max(a, c), Math.max(b, d)];
     case "neg":
-      return set(-b, -a);
+      return [-b, -a];
     case "abs":
-      return set(Math.max(0, a, -b), Math.max(-a, b));
+      return [Math.max(0, a, -b), Math.max(-a, b)];
     case "lt":
       return bool(b < c, a < d);
     case "le":
@@ -159,16 +158,15 @@ function interval(op: WorkOp, args: readonly number[], k: number, low: Float64Ar
     case "not":
       return bool(!possibly(a, b), !truly(a, b));
     case "select": {
-      if (truly(a, b)) return set(c, d);
-      if (!possibly(a, b)) return set(low[z]!, high[z]!);
-      return set(Math.min(c, low[z]!), Math.max(d, high[z]!));
+      if (truly(a, b)) return [c, d];
+      if (!possibly(a, b)) return [low[z]!, high[z]!];
+      return [Math.min(c, low[z]!), Math.max(d, high[z]!)];
     }
   }
 }
 const truly = (low: number, high: number): boolean => low > 0 || high < 0;
 const possibly = (low: number, high: number): boolean => low !== 0 || high !== 0;
 
-function spread(corners: readonly number[], set: (low: number, high: number) => void): void {
-  const known = corners.some(Number.isNaN) ? [-Infinity, Infinity] : corners;
-  set(Math.min(...known), Math.max(...known));
+function spread(corners: readonly number[]): Interval {
+  return corners.some(Number.isNaN) ? ANY : [Math.min(...corners), Math.max(...corners)];
 }
