@@ -1,5 +1,9 @@
-/** gyre/transformer against its formulas. */
-import { array, attention, type Element, once, sigmoid, sum, trial } from "../programs/harness.ts";
+/** gyre/transformer against its formulas, and its gradients against differences, on several meshes. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { expectSame, reference, results, webgpu } from "../laws/laws.ts";
+import { array, attention, type Element, once, sigmoid, sum, tabulate, trial } from "../programs/harness.ts";
+import type { Backend } from "../support/backends.ts";
 
 const program = "stdlib/transformer";
 const [B, S, V, L, E, H, G, D, F] = [4, 8, 12, 2, 8, 4, 2, 4, 6];
@@ -74,3 +78,52 @@ for (const mesh of [
     inputs,
     expect: (read) => ({ "": array([B, S, V], logits(read)) }),
   });
+
+describe("gradients", () => {
+  const text = readFileSync(new URL("transformer.gyre", import.meta.url), "utf8");
+  const one = { dp: 1, fsdp: 1, sp: 1, tp: 1 };
+  const gradients = (backend: Backend, mesh: Readonly<Record<string, number>>) =>
+    results(backend, text, { entry: "gradients", dims, mesh }, inputs);
+
+  test("those of one device are differences of the loss along any direction", async () => {
+    const found = await gradients(reference, one);
+    for (const seed of [21, 22, 23]) {
+      const direction = Object.fromEntries(
+        [...found.keys()].flatMap((name, i) => {
+          const leaf = name.replace(/^d\./, "");
+          return leaf === name ? [] : [[`direction.${leaf}`, wave(seed + 5 * i, 1)]];
+        }),
+      ) as Readonly<Record<string, Element>>;
+      const step = 2 ** -18;
+      const loss = async (t: number): Promise<number> => {
+        const at = { ...inputs, ...direction, t: () => t };
+        const found = await results(reference, text, { entry: "along", dims, mesh: one }, at);
+        return found.get("")!.data[0]!;
+      };
+      const difference = ((await loss(step)) - (await loss(-step))) / (2 * step);
+      const slope = sum(names.length + 3, (i) => {
+        const [name, d] = [...found].filter(([name]) => name.startsWith("d."))[i]!;
+        const along = tabulate(d.shape, direction[name.replace(/^d\./, "direction.")]!);
+        return along.reduce((total, x, j) => total + Math.fround(x) * d.data[j]!, 0);
+      });
+      expect(Math.abs(slope - difference)).toBeLessThan(1e-5 * Math.abs(difference));
+    }
+  });
+
+  const meshes = [
+    { ...one, dp: 2 },
+    { ...one, fsdp: 2 },
+    { ...one, sp: 2 },
+    { ...one, tp: 2 },
+    { dp: 2, fsdp: 2, sp: 1, tp: 1 },
+    { dp: 1, fsdp: 2, sp: 2, tp: 2 },
+  ];
+  test.each(meshes)("on %o they are those of one device", async (mesh) => {
+    expectSame(await gradients(reference, mesh), await gradients(reference, one), 1e-9);
+  });
+
+  test.skipIf(!webgpu.ready)("on WebGPU, over all axes", async () => {
+    const mesh = { dp: 1, fsdp: 2, sp: 2, tp: 2 };
+    expectSame(await gradients(webgpu, mesh), await gradients(reference, one), 1e-5);
+  });
+});
