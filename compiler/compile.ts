@@ -2,7 +2,7 @@
  * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
  *
  *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, decompose→ Core for one device
- *        ─fuse→ Tile ─bounds→ Tile ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
+ *        ─fuse, pack→ Tile ─bounds→ Tile ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
  *
  * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
  * bug of the compiler (InvariantError).
@@ -32,6 +32,7 @@ import { fuse } from "./tile/fuse.ts";
 import { initialContents } from "./tile/initials.ts";
 import type { DeviceProgram } from "./tile/ir.ts";
 import { mergeKernels } from "./tile/merge.ts";
+import { packInputs } from "./tile/pack.ts";
 
 export type CompileOptions = EntryOptions & {
   /** What kernels are mapped for: `software` (a CPU behind WebGPU, the default) or `gpu`. */
@@ -96,6 +97,7 @@ export function compileProgram(
   times: PassTimes = [],
   before: readonly Diagnostic[] = [],
 ): CompileResult {
+  const maxBuffers = options.maxBuffers ?? 8;
   const kind = options.target === "gpu" ? gpuTarget : softwareTarget;
   const target: MapTarget = { ...kind, spread: kind.spread && options.subgroups !== false };
   const program = runPass(times, "grad", () => grad(written), checkCore);
@@ -106,12 +108,13 @@ export function compileProgram(
   const fused = runPass(
     times,
     "fuse",
-    () => fuse(device, { maxBuffers: options.maxBuffers ?? 8 }),
+    () => fuse(device, { maxBuffers }),
     (r) => (r.diagnostics.length > 0 ? [] : checkTile(r.program)),
   );
   const diagnostics = [...before, ...fused.diagnostics];
   if (diagnostics.some(isError)) return { diagnostics };
-  const bounded = runPass(times, "bounds", () => ({ ...fused.program, kernels: withBounds(fused.program) }));
+  const packed = runPass(times, "pack", () => packInputs(fused.program, maxBuffers), checkTile);
+  const bounded = runPass(times, "bounds", () => ({ ...packed, kernels: withBounds(packed) }));
   const tile = runPass(times, "merge", () => mergeKernels(bounded), checkTile);
   const mappings = runPass(times, "map", () => tile.kernels.map((k) => chooseMapping(k, target)));
   const lanes = runPass(
