@@ -453,7 +453,7 @@ function emitCluster(r: RegionState, c: Cluster): void {
   const eqnOf = (id: number): OpEqn => r.defs.get(id) as OpEqn;
   const roots = [...members].filter((id) => r.plan.stored.has(id)).map(eqnOf);
   roots.sort((x, y) => body.indexOf(x) - body.indexOf(y));
-  const main = roots.at(-1)!;
+  const main = roots.filter((e) => !r.plan.updates.has(e.out.id)).at(-1) ?? roots.at(-1)!;
   const name = uniqueName(r.s.kernelNames, kernelName(main, [...members].map(eqnOf), body));
   const letters = "ijklmnpq";
   const order = c.axes.get(main.out.id)!.filter((a): a is string => a !== undefined && c.grid.has(a));

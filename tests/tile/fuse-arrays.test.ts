@@ -381,3 +381,26 @@ describe("a product with comparisons, as gathers give when they are turned round
     expect(expectSame(p).kernels.length).toBe(1);
   });
 });
+
+test("what a loop collects is written there by the kernel that computes it", () => {
+  const p = on(
+    [
+      [6, 5],
+      [5, 5],
+    ],
+    [2, 3],
+    (b, x, w) =>
+      fold(b, 4, [x!], (inside, _, [y]) => {
+        const h = emit(inside, "exp", {}, emit(inside, "neg", {}, emit(inside, "abs", {}, matmul(inside, y!, w!))));
+        return [matmul(inside, h, w!), h];
+      }),
+  );
+  const { kernels, steps } = expectSame(p);
+  const [loop] = steps.filter((s) => s.kind === "loop");
+  const inside =
+    loop?.kind === "loop" ? loop.body.flatMap((s) => (s.kind === "launch" ? [kernels[s.kernel]!] : [])) : [];
+  expect(inside.map((k) => k.buffers.map((b) => b.access))).toEqual([
+    ["read", "read", "write", "update"],
+    ["read", "read", "write"],
+  ]);
+});

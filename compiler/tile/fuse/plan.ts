@@ -13,6 +13,7 @@
 import type { Atom, Eqn, OpEqn, Var } from "../../core/ir.ts";
 import { anchorsOf, inlineValues, storedValues } from "./anchors.ts";
 import { type Cluster, newCluster, sinkCluster } from "./cluster.ts";
+import { linksOf } from "./links.ts";
 import { type Outer, type Region, regionOf } from "./region.ts";
 
 export type Plan = {
@@ -37,6 +38,7 @@ export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer
   for (;;) {
     const plan = planWith(r, forced);
     mergeFills(r, plan, maxBuffers);
+    joinUpdates(r, plan, maxBuffers);
     const more = [...new Set(plan.clusterOf.values())].flatMap((c) => partOfTooMuch(r, plan, c, maxBuffers) ?? []);
     if (more.length === 0) return plan;
     for (const v of more) forced.add(v);
@@ -113,6 +115,45 @@ function partOfTooMuch(r: Region, p: Plan, c: Cluster, maxBuffers: number): numb
       best = { v, reads: part };
   }
   return best?.v;
+}
+/**
+ * Rows that only go into an array, which nobody else reads meanwhile (a loop that collects), are written there by the kernel
+ * that computes them.
+ */
+function joinUpdates(r: Region, p: Plan & { readonly clusterOf: Map<number, Cluster> }, maxBuffers: number): void {
+  for (const id of p.updates) {
+    const e = r.defs.get(id) as OpEqn;
+    const [into, rows, start] = e.args;
+    const onlyHere = into?.kind === "var" && r.consumers.get(into.id)!.length === 1 && !r.results.includes(into);
+    const at = onlyHere && rows?.kind === "var" ? memberBehind(r, p, rows) : undefined;
+    const cluster = at && p.clusterOf.get(at.v);
+    if (!at || !cluster || p.clusterOf.get(id)!.members.size > 1) continue;
+    if ([...cluster.members].some((v) => p.updates.has(v)) || (start!.kind === "var" && r.defs.has(start!.id)))
+      continue;
+    const own = cluster.axes.get(at.v)!;
+    const axes = at.dims.map((d) => (d === undefined ? undefined : own[d]));
+    if (axes.filter((a) => a !== undefined && cluster.grid.has(a)).length !== cluster.grid.size) continue;
+    const members = new Set([...cluster.members, id]);
+    const writes = [...members].filter((v) => p.stored.has(v)).length;
+    if (coneOf(p, r.defs, members, members).reads.size + writes > maxBuffers) continue;
+    cluster.members.add(id);
+    cluster.axes.set(id, axes);
+    p.clusterOf.set(id, cluster);
+  }
+}
+/** The member of a kernel that a value is, under another shape; `dims`: for each dim of the value the member's. */
+function memberBehind(
+  r: Region,
+  p: Pick<Plan, "clusterOf" | "updates">,
+  x: Var,
+): { readonly v: number; readonly dims: readonly (number | undefined)[] } | undefined {
+  if (p.clusterOf.has(x.id)) return p.updates.has(x.id) ? undefined : { v: x.id, dims: [...x.type.shape.keys()] };
+  const e = r.defs.get(x.id);
+  if (e?.kind !== "op" || e.op !== "reshape" || e.args[0]!.kind !== "var") return undefined;
+  const behind = memberBehind(r, p, e.args[0]!);
+  const links = linksOf(e);
+  const dims = x.type.shape.map((_, to) => behind?.dims[links.find((l) => l.to === to)?.dim ?? -1]);
+  return behind && dims.every((d, k) => d !== undefined || x.type.shape[k] === 1) ? { v: behind.v, dims } : undefined;
 }
 /** Kernels that read nothing and run over the same sizes are one. */
 function mergeFills(r: Region, p: Plan & { readonly clusterOf: Map<number, Cluster> }, maxBuffers: number): void {

@@ -90,7 +90,7 @@ function plainOp(s: State, e: OpEqn): readonly Eqn[] {
     s.names.set(e.out.id, e.args[0]!);
     return [];
   }
-  if (!picking.has(e.op) || e.args.some(isComputed)) s.computed.add(e.out.id);
+  if (!picking.has(e.op) || isComputed(e.args[0]!)) s.computed.add(e.out.id);
   if (e.op === "concat") return concat(s, e);
   const split = s.inTiles ? undefined : splitReduction(e, (type, name) => fresh(s, type, name));
   if (split) return split;
