@@ -6,8 +6,7 @@ import { check } from "../../compiler/core/check.ts";
 import { decompose } from "../../compiler/core/decompose.ts";
 import { evaluate } from "../../compiler/core/eval.ts";
 import { grad } from "../../compiler/core/grad.ts";
-import type { Atom, Mesh, Program, Var } from "../../compiler/core/ir.ts";
-import type { NDArray } from "../../compiler/core/ndarray.ts";
+import type { Atom, Mesh, Var } from "../../compiler/core/ir.ts";
 import { simplify } from "../../compiler/core/simplify.ts";
 import { expectGradient, type Fn, float, type Input, inputsOf, over, programOf, traced } from "../core/gradients.ts";
 import { expectSame, reference, results, tolerance, webgpu } from "./laws.ts";
@@ -39,7 +38,6 @@ function pulled(f: Fn, m: Mesh): Fn {
     },
   };
 }
-const value = (p: Program, at: readonly NDArray[]) => evaluate(p, at);
 
 test("gradients = finite differences, for any equations on any mesh", () => {
   fc.assert(
@@ -50,6 +48,43 @@ test("gradients = finite differences, for any equations on any mesh", () => {
     }),
     { numRuns: 40 },
   );
+});
+
+const sine: Step = { kind: "unary", how: 0, x: 0 };
+const square: Step = { kind: "product", how: 0, x: 0, y: 0 };
+const loop = (body: readonly Step[], ...carries: readonly number[]): Step => ({
+  kind: "fold",
+  count: 2,
+  carries,
+  ring: null,
+  collect: true,
+  body,
+});
+const again = (...body: readonly Step[]): Step => ({ kind: "checkpoint", policy: "nothing_saveable", body });
+test.each<[string, readonly Step[]]>([
+  // Devices that take the other branch have no part in the sum over devices of what flows back to what is the same on all.
+  ["a branch that some devices take", [{ kind: "if", x: 0, y: 1, then: [sine, square], else: [loop([square], 0)] }]],
+  // Of the parameter and what is around the inner region alike; the second result does not hang on the parameter.
+  [
+    "a result that derivatives do not flow to",
+    [{ kind: "vjp", x: 0, body: [loop([again({ ...sine, x: 5 }, square)], 0)] }],
+  ],
+  // Whether derivatives flow through a carry turns out in the second round.
+  [
+    "a carry that comes to be differentiated",
+    [
+      {
+        kind: "vjp",
+        x: 0,
+        body: [loop([again(square, { kind: "binary", how: 0, x: 0, y: 5 }), { kind: "rule", x: 8, y: 0 }], 0, 0)],
+      },
+    ],
+  ],
+])("%s", (_, recipe) => {
+  for (const layout of layouts) {
+    const m = mesh(layout);
+    for (const seed of [1, 2]) expectGradient(m, fromRecipe(recipe), seed, pulled(fromRecipe(recipe), m));
+  }
 });
 
 test("what comes after keeps a gradient's value", () => {
@@ -63,13 +98,45 @@ test("what comes after keeps a gradient's value", () => {
       const rings = decompose(short);
       expect(check(rings)).toEqual([]);
       const at = inputsOf(m, f, seed);
-      const before = value(plain, at);
-      expect(value(short, at)).toEqual(before);
-      for (const [i, x] of value(simplify(rings), at).entries())
+      const before = evaluate(plain, at);
+      expect(evaluate(short, at)).toEqual(before);
+      for (const [i, x] of evaluate(simplify(rings), at).entries())
         for (const [k, v] of x.data.entries()) expect(v).toBeCloseTo(before[i]!.data[k]!, 8);
     }),
     { numRuns: 15 },
   );
+});
+
+/** `f` with a rule and `g` without: a function closes over a number, or over the array that is passed as well. */
+const ruled = `
+mesh one(device: 1)
+fn f<N>(x: f32[N], score: (f32) -> f32, by: f32 = 1.0) -> f32[N] { score(x) * by }
+derivative f(x, score, by) {
+  let (s, back) = vjp(score, x)
+  (s * by, |g| (back(g * by), sum(g * by * score(x)), sum(g * s)))
+}
+fn g<N>(x: f32[N], score: (f32) -> f32, by: f32 = 1.0) -> f32[N] { score(x) * by }
+type found<N> = { first: f32[N] @ P(_), second: f32[N] @ P(_), mixed: f32[N] @ P(_), both: f32[N] @ P(_) }
+fn derivatives<N>(x: f32[N], k: f32, call: (f32[N], f32) -> f32[N], twice: (f32[N]) -> f32[N]) -> found<N> {
+  let loss = |x, k| sum(sin(call(x, k)))
+  {
+    first: grad(|x| loss(x, k))(x),
+    second: grad(|x| sum(sin(grad(|x| loss(x, k))(x))))(x),
+    mixed: grad(|x| grad(|k| loss(x, k))(k))(x),
+    both: grad(|x| sum(sin(twice(x))))(x),
+  }
+}
+export shard_map main<N>(x: f32[N] @ P(_), k: f32 @ P()) -> (found<N>, found<N>) on one {
+  (
+    derivatives(x, k, |x, k| f(x, |s| s * s * k, by = k), |x| f(x, |s| s * s * x[0])),
+    derivatives(x, k, |x, k| g(x, |s| s * s * k, by = k), |x| g(x, |s| s * s * x[0])),
+  )
+}`;
+test("a rule gives what the function would", async () => {
+  const all = await results(reference, ruled, { dims: { N: 4 } });
+  const part = (k: number) => new Map([...all].flatMap(([p, x]) => (p.startsWith(`${k}.`) ? [[p.slice(2), x]] : [])));
+  expect(part(0).size).toBe(4);
+  expectSame(part(0), part(1), tolerance(reference));
 });
 
 // ── A mesh says where, never what ────────────────────────────────────────────────────────────────────────────────────
