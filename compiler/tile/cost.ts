@@ -8,26 +8,28 @@ const bytesOf = { f32: 4, i32: 4, u32: 4, bool: 4, f16: 2, bf16: 2 } as const;
 export function costOf(kernel: Kernel): { readonly flops: number; readonly bytes: number } {
   const seen = new Set<number>();
   let flops = 0;
-  const count = (v: Value): void => {
+  /** `times`: the steps of the loops around it that are no axes. */
+  const count = (v: Value, times: number): void => {
     if (seen.has(v.id)) return;
     seen.add(v.id);
-    operandsOf(v.def).forEach(count);
+    for (const x of operandsOf(v.def)) count(x, times);
     const axes: readonly Axis[] = v.def.kind === "reduce" ? [...v.axes, v.def.axis] : v.axes;
     const float = v.dtype !== "i32" && v.dtype !== "u32" && v.dtype !== "bool";
     if (float && (v.def.kind === "map" || v.def.kind === "reduce" || v.def.kind === "scan"))
-      flops += axes.reduce((n, a) => n * a.extent, 1);
+      flops += axes.reduce((n, a) => n * a.extent, times);
   };
-  const walk = (body: readonly Stmt[]): void => {
+  const walk = (body: readonly Stmt[], times: number): void => {
     for (const s of body) {
-      if (s.kind === "let") count(s.value);
+      if (s.kind === "let") count(s.value, times);
       else {
-        walk(s.body);
-        s.next.forEach(count);
+        const inside = s.over.kind === "steps" ? times * s.over.count : times;
+        walk(s.body, inside);
+        for (const v of s.next) count(v, inside);
       }
     }
   };
-  walk(kernel.body);
-  for (const s of kernel.stores) count(s.value);
+  walk(kernel.body, 1);
+  for (const s of kernel.stores) count(s.value, 1);
   const bytes = kernel.buffers.reduce((n, b) => n + b.shape.reduce((m, d) => m * d, 1) * bytesOf[b.dtype], 0);
   return { flops, bytes };
 }

@@ -204,6 +204,8 @@ function mapped(op: string, args: readonly Known[]): Known {
     case "gt":
     case "ge":
       return compared(b, a, op === "ge");
+    case "random_uniform":
+      return finite;
     case "exp":
     case "exp2":
     case "tanh":

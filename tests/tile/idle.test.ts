@@ -30,6 +30,7 @@ function words(b: KernelBuilder) {
     exp: op("exp"),
     tanh: op("tanh"),
     where: op("select"),
+    random: op("random_uniform"),
     eq: op("eq", "bool"),
     n: (x: number) => constant(b, x, "f32"),
   };
@@ -80,8 +81,29 @@ const careful = (p: Parts, m: Value, l: Value, o: Value): readonly Value[] => {
   const keep = p.exp(p.sub(m, safe));
   return [top, p.add(p.mul(keep, l), p.sum(e)), p.add(p.mul(keep, o), p.sum(p.mul(e, p.v)))];
 };
+/** The weights of a block and what their gradient is weighted with, some of the weights dropped. */
+const slopes = (p: Parts, drop: (x: Value) => Value): readonly [Value, Value] => {
+  const e = p.exp(p.sub(p.where(p.mask, p.s, p.n(no)), p.v));
+  return [drop(e), p.mul(e, p.sub(drop(p.s), p.v))];
+};
 
 test.each<[string, readonly number[], (p: Parts, ...carry: Value[]) => readonly Value[]]>([
+  [
+    "what a gradient adds to two sums",
+    [0, 0],
+    (p, a, c) => {
+      const [e, d] = slopes(p, (x) => x);
+      return [p.add(a, p.sum(p.mul(d, p.v))), p.add(c, p.sum(p.mul(e, p.s)))];
+    },
+  ],
+  [
+    "the same with some weights dropped at random",
+    [0, 0],
+    (p, a, c) => {
+      const [e, d] = slopes(p, (x) => p.mul(x, p.sub(p.random(p.s, p.v), p.n(0.5))));
+      return [p.add(a, p.sum(p.mul(d, p.v))), p.add(c, p.sum(p.mul(e, p.s)))];
+    },
+  ],
   ["a running maximum and sum", [no, 0], running],
   ["with what was weighted, and nothing seen yet", [no, 0, 0], careful],
   ["a masked sum", [0], (p, a) => [p.add(a, p.sum(p.where(p.mask, p.s, p.n(0))))]],
