@@ -4,8 +4,10 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { compileProgram } from "../../compiler/compile.ts";
 import { evaluate } from "../../compiler/core/eval.ts";
 import { type NDArray, tabulate } from "../../compiler/core/ndarray.ts";
+import { printSchedule } from "../../compiler/schedule/print.ts";
 import type { Tensor } from "../../runtime/dtype.ts";
 import { backends, type Choices, type Opened, open } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
@@ -148,4 +150,28 @@ test("queries that see nothing get no gradient, and give none", async () => {
   const row = shape[2]! * shape[3]!;
   expect(data.subarray(0, 3 * row).every((x) => x === 0)).toBe(true);
   expect(data.subarray(3 * row, 4 * row).some((x) => x !== 0)).toBe(true);
+});
+
+describe("the backward pass of a ring", () => {
+  const compiled = async (t: Trial) => compileProgram((await opened(t)).core).compiled!;
+  const masked: Trial = { entry: "windowed", dims: { ...grouped, W: 1000 }, mesh: { sp: 4 } };
+
+  test("skips blocks in which nothing is seen, as the forward pass does", async () => {
+    const { kernels, lanes } = await compiled(masked);
+    for (const name of ["out_lse", "dq", "dk_dv"]) {
+      const notes = lanes.flatMap((lane, i) => (kernels[i]!.name.startsWith(name) ? lane.notes : []));
+      expect(notes.join("\n"), name).toMatch(/blocks of . run only where/);
+    }
+  });
+
+  test("sends what keys have gathered while the queries' gradients are computed", async () => {
+    const text = printSchedule((await compiled(masked)).schedule);
+    const loop = text.slice(text.indexOf("loop 1"));
+    const places = [/send dk/, /send dv/, / dq(_\d)? /, /wait for dk/, / dk_dv /].map((line) => loop.search(line));
+    expect(
+      places.every((at) => at >= 0),
+      text,
+    ).toBe(true);
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+  });
 });
