@@ -76,55 +76,57 @@ function packSteps(s: State, steps: readonly HostStep[], around: readonly Level[
 
 function packLaunch(s: State, step: Launch, levels: readonly Level[]): Launch {
   const kernel = s.kernels[step.kernel]!;
-  const reads = kernel.buffers.flatMap((b, k) => (b.access === "read" ? [k] : []));
-  const writes = kernel.buffers.length - reads.length;
   if (kernel.buffers.length <= s.most) return step;
-  const arrays = [...new Set(reads.map((k) => step.buffers[k]!))];
-  const chosen = fewer(
-    arrays.map((array): Input => {
-      const loop = s.madeAt.get(array)!;
-      return { kind: "array", array, ...sizeOf(s.arrays[array]!), loop, turns: levels[loop]!.turns };
-    }),
-    s.most - writes,
-  );
+  const reads = kernel.buffers.flatMap((b, k) => (b.access === "read" ? [k] : []));
+  const writes = kernel.buffers.flatMap((b, k) => (b.access === "read" ? [] : [k]));
+  const viewsOf = (array: number): readonly BufferParam[] =>
+    reads.flatMap((k) => (step.buffers[k] === array ? [kernel.buffers[k]!] : []));
+  // In one order everywhere: kernels that read the same join the same.
+  const numbers = [...new Set(reads.map((k) => step.buffers[k]!))].sort((x, y) => x - y);
+  const arrays = numbers.map((array): Input => {
+    const { dtype, shape } = s.arrays[array]!;
+    const loop = s.madeAt.get(array)!;
+    const row = rowOf(viewsOf(array));
+    return { kind: "array", array, dtype, elements: elementsOf(shape), row, loop, turns: levels[loop]!.turns };
+  });
+  const chosen = fewer(arrays, s.most - writes.length);
   if (!chosen) return step;
+
   const params: BufferParam[] = [];
   const buffers: number[] = [];
   const places = new Map<number, Place>();
+  const names = new Set<string>();
+  const bind = (array: number, param: BufferParam): void => {
+    params.push({ ...param, name: uniqueName(names, param.name) });
+    buffers.push(array);
+  };
   for (const input of chosen) {
-    const array = arrayOf(s, input, levels);
     let offset = 0;
     for (const { array, elements } of arraysIn(input)) {
       for (const k of reads) if (step.buffers[k] === array) places.set(k, { buffer: buffers.length, offset });
       offset += elements;
     }
-    const seenAs = reads.filter((k) => places.get(k)?.buffer === buffers.length).map((k) => kernel.buffers[k]!);
-    const name = input.kind === "array" ? seenAs[0]!.name : s.arrays[array]!.name;
-    params.push({ name, dtype: input.dtype, shape: shapeFor(seenAs, input.elements), access: "read" });
-    buffers.push(array);
+    const array = arrayOf(s, input, levels);
+    const [view, ...others] = input.kind === "array" ? viewsOf(array) : [];
+    const same = view && others.every((b) => String(b.shape) === String(view.shape));
+    const { dtype, elements, row } = input;
+    const shape = row === undefined ? [elements] : [elements / row, row];
+    bind(array, same ? view : { name: view?.name ?? s.arrays[array]!.name, dtype, shape, access: "read" });
   }
-  kernel.buffers.forEach((b, k) => {
-    if (b.access === "read") return;
+  for (const k of writes) {
     places.set(k, { buffer: buffers.length, offset: 0 });
-    params.push(b);
-    buffers.push(step.buffers[k]!);
-  });
-  const unique = new Set<string>();
-  const named = params.map((b) => ({ ...b, name: uniqueName(unique, b.name) }));
-  s.kernels[step.kernel] = readdressed(kernel, named, (k) => places.get(k)!);
-  const updates = step.updates.map((u) => ({ ...u, buffer: places.get(u.buffer)!.buffer }));
-  return { ...step, buffers, updates };
+    bind(step.buffers[k]!, kernel.buffers[k]!);
+  }
+  s.kernels[step.kernel] = readdressed(kernel, params, (k) => places.get(k)!);
+  return { ...step, buffers, updates: step.updates.map((u) => ({ ...u, buffer: places.get(u.buffer)!.buffer })) };
 }
-const sizeOf = ({ dtype, shape }: ArrayInfo) => ({ dtype, elements: elementsOf(shape) });
 const arraysIn = (x: Input): readonly Extract<Input, { kind: "array" }>[] =>
   x.kind === "array" ? [x] : x.parts.flatMap(arraysIn);
 
-/** The shape of what is seen as all of these: their own, rows of the length that all have, or flat. */
-function shapeFor(seenAs: readonly BufferParam[], elements: number): readonly number[] {
-  const [first, ...others] = seenAs.map((b) => b.shape);
-  if (elementsOf(first!) === elements && others.every((x) => String(x) === String(first))) return first!;
-  const row = first!.at(-1);
-  return row !== undefined && row > 1 && others.every((x) => x.at(-1) === row) ? [elements / row, row] : [elements];
+/** The length of the rows that an array has wherever it is seen. */
+function rowOf(views: readonly BufferParam[]): number | undefined {
+  const row = views[0]!.shape.at(-1);
+  return row !== undefined && row > 1 && views.every((b) => b.shape.at(-1) === row) ? row : undefined;
 }
 
 /** The array of an input, joined where that is to be done: several steps of it where the parts are too many for one kernel. */
