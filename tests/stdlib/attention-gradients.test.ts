@@ -135,6 +135,7 @@ describe("the same gradients", () => {
 
 describe.skipIf(!webgpu.ready)("on WebGPU", () => {
   const trials: readonly Trial[] = [
+    { entry: "learned", dims: learned, mesh: { sp: 2 } },
     { entry: "by_reference", dims: { B: 2, S: 16, H: 2, D: 3 }, mesh: { sp: 4 }, layout: "zigzag(sp)" },
     { entry: "masked", dims: grouped },
     { entry: "dropped", dims: grouped, layout: "striped(sp)" },
