@@ -1,4 +1,15 @@
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { defineConfig, type UserConfig } from "tsdown";
+
+/** `import style from "./style.css"` gives the file's text. */
+const styleAsText = {
+  name: "style-as-text",
+  resolveId: (name: string, from: string | undefined) =>
+    name.endsWith(".css") && from ? `${join(dirname(from), name)}.text` : null,
+  load: (id: string) =>
+    id.endsWith(".css.text") ? `export default ${JSON.stringify(readFileSync(id.slice(0, -5), "utf8"))}` : null,
+};
 
 /**
  * Two ways in: the `gyre` command and the package's API. Chunks lie flat in dist/, so that `../stdlib/` is the standard
@@ -13,6 +24,22 @@ export default defineConfig([
     ...shared(),
   },
   { entry: { index: "index.ts" }, dts: true, clean: false, ...shared() },
+  {
+    // The page that `gyre inspect --html` writes: one script for the browser, its style in it.
+    entry: { inspector: "inspector/page/main.ts" },
+    format: "iife",
+    platform: "browser",
+    target: "es2023",
+    outDir: "dist",
+    tsconfig: "inspector/page/tsconfig.json",
+    outputOptions: { entryFileNames: "[name].js" },
+    plugins: [styleAsText],
+    minify: true,
+    dts: false,
+    clean: false,
+    report: false,
+    logLevel: "error",
+  },
 ]);
 
 function shared(): UserConfig {

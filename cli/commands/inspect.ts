@@ -4,12 +4,13 @@ import { colors } from "../io.ts";
 import { type ProgramFlags, programFlags } from "../shared.ts";
 import type { Stage } from "../stages.ts";
 
-type Options = ProgramFlags & { readonly stage?: Stage | "ast" };
+type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly html?: string };
 
 const EXAMPLES = `
 Examples:
   $ gyre inspect examples/05-ring-attention.gyre --dims B=1,S=256,H=4,D=32
   $ gyre inspect examples/01-sharded-matmul.gyre --stage kernels
+  $ gyre inspect examples/05-ring-attention.gyre --dims B=1,S=256,H=4,D=32 --html ring.html
   $ gyre inspect ring.gyre --mesh sp=1024 --dims B=1,S=1048576,H=8,D=64 --json | jq .memory.bytes`;
 
 /** `gyre inspect`: one stage of the compiler, or the schedule as a timeline. */
@@ -29,6 +30,7 @@ export const inspectCommand: Declare = (program, io, done) => {
         "schedule",
       ]),
     )
+    .option("--html <file>", "write all stages, the timeline and memory as one HTML page that opens offline")
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => {
       const json = (value: unknown) => io.out(`${JSON.stringify(value, null, 2)}\n`);
@@ -48,6 +50,12 @@ export const inspectCommand: Declare = (program, io, done) => {
         import("../schedule.ts"),
       ]);
       const compiled = await compileFile(file, options, io);
+      if (typeof compiled !== "number" && options.html !== undefined) {
+        const { writeReport } = await import("../report.ts");
+        writeReport(options.html, file, compiled);
+        io.err(`wrote ${options.html}: open it in a browser\n`);
+        if (!options.json && !options.stage) return;
+      }
       if (typeof compiled === "number") done(compiled);
       else if (options.json) json(stageJson(compiled, options.stage));
       else if (options.stage) io.out(`${(await stageText(compiled, options.stage)).trimEnd()}\n`);

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { Compiled } from "../../compiler/compile.ts";
 import type { Program } from "../../compiler/core/ir.ts";
 import type { Tensor } from "../../runtime/dtype.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
@@ -44,14 +45,13 @@ export const runCommand: Declare = (program, io, done) => {
     .option("--seed <n>", "for inputs that are not given: random normal numbers, integers are 0", count(0), 0)
     .option("--verify", "run the reference interpreter too, and compare; exit 1 where a result is too far off")
     .option("--trace <file>", "write what ran when as a Chrome trace (opens in Perfetto)")
-    .option("--report <file>", "the same and the program as one HTML page (not supported yet)")
+    .option("--report <file>", "the same and the compiled program as one HTML page that opens offline")
     .option("--repeat <n>", "run n times after a warm-up and print the median", count(1))
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => done(await run(file, options, io)));
 };
 
 async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
-  if (options.report) throw cannot("--report is not supported yet", "--trace FILE writes a trace that Perfetto opens");
   if (options.backend.startsWith("cuda")) throw cannot("the CUDA backend is not supported yet", "use --backend webgpu");
   const [programs, inputs, results, { progress }, execute] = await Promise.all([
     import("../program.ts"),
@@ -96,6 +96,7 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
     line.done();
 
     if (options.trace) await writeTrace(options.trace, trace);
+    if (options.report) await report(options.report, file, program, ran, trace);
     const files = options.out ? results.writeResults(ran.outputs, options.out) : [];
     if (options.json) {
       const verify = options.verify ? { verify: verdicts } : {};
@@ -108,6 +109,7 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
       for (const v of verdicts) io.out(`${results.verdictLine(v, colors(io.outColor))}\n`);
       io.err(`${timesLine(ran.times, ran.where)}\n`);
       if (options.trace) io.err(`wrote ${options.trace}: open it at ui.perfetto.dev\n`);
+      if (options.report) io.err(`wrote ${options.report}: open it in a browser\n`);
     }
     return verdicts.every((v) => v.ok) ? 0 : 1;
   } finally {
@@ -123,7 +125,7 @@ async function onDevices(
   line: Progress,
   trace: TraceEvent[],
   io: Io,
-): Promise<Ran | ExitCode> {
+): Promise<RanOnDevices | ExitCode> {
   const [{ open }, { compileProgram }, { refused, targetFor }, execute] = await Promise.all([
     import("../../runtime/api.ts"),
     import("../../compiler/compile.ts"),
@@ -136,13 +138,35 @@ async function onDevices(
   try {
     const { compiled, diagnostics } = compileProgram(program, targetFor(session.devices[0]!.info));
     if (!compiled) return refused(diagnostics, options, io);
-    return await execute.onDevices(session, compiled, arrays, line, {
+    const traced = options.trace !== undefined || options.report !== undefined;
+    const ran = await execute.onDevices(session, compiled, arrays, line, {
       ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
-      ...(options.trace === undefined ? {} : { trace: (event: TraceEvent) => trace.push(event) }),
+      ...(traced ? { trace: (event: TraceEvent) => trace.push(event) } : {}),
     });
+    return { ...ran, compiled, devices: session.devices.map((d) => d.info.name) };
   } finally {
     session.close();
   }
+}
+
+/** What ran besides its results: the page shows it. `devices`: their names, by mesh position. */
+type RanOnDevices = Ran & { readonly compiled: Compiled; readonly devices: readonly string[] };
+
+/** The page of the program, with what was measured where it ran on devices. */
+async function report(
+  path: string,
+  file: string,
+  program: Program,
+  ran: Ran | RanOnDevices,
+  events: readonly TraceEvent[],
+): Promise<void> {
+  const [{ writeReport }, { compileProgram }] = await Promise.all([
+    import("../report.ts"),
+    import("../../compiler/compile.ts"),
+  ]);
+  if ("compiled" in ran) return writeReport(path, file, ran.compiled, { ...ran, events });
+  const { compiled } = compileProgram(program);
+  if (compiled) writeReport(path, file, compiled);
 }
 
 async function writeTrace(path: string, events: readonly TraceEvent[]): Promise<void> {

@@ -49,7 +49,6 @@ test("what is not supported yet says so", async () => {
     ["simulate", "x.gyre"],
     ["build", "x.gyre", "--target", "cuda", "--out", "o"],
     ["run", "x.gyre", "--backend", "cuda"],
-    ["run", "x.gyre", "--report", "r.html"],
   ]) {
     const { code, err } = await gyre(...argv);
     expect(err).toContain("not supported yet");
