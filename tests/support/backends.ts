@@ -1,6 +1,6 @@
 /** Programs, opened from source, on each backend that tests run on. */
 import { readSource } from "../../cli/sources.ts";
-import { compileProgram } from "../../compiler/compile.ts";
+import { type CompileOptions, compileProgram } from "../../compiler/compile.ts";
 import { elaborateEntry } from "../../compiler/core/elaborate.ts";
 import { evaluate } from "../../compiler/core/eval.ts";
 import { grad } from "../../compiler/core/grad.ts";
@@ -84,12 +84,12 @@ function sessionFor(count: number): Promise<Session> {
 }
 
 /** Compiled by the whole pipeline, run on the adapter that `auto` finds: the bundled software one where there is no other. */
-const webgpu: Backend = {
+export const onWebGPU = (options: CompileOptions = {}): Backend => ({
   name: "webgpu",
   ready: true,
   exact: false,
   run: async ({ core, ports }, inputs) => {
-    const { compiled, diagnostics } = compileProgram(core);
+    const { compiled, diagnostics } = compileProgram(core, options);
     if (!compiled) throw new Error(diagnostics.map(({ code, message }) => `${code}: ${message}`).join("\n"));
     const session = await sessionFor(core.mesh.axes.reduce((n, axis) => n * axis.size, 1));
     const loaded = await session.load(compiled);
@@ -101,6 +101,6 @@ const webgpu: Backend = {
     }
     return results;
   },
-};
+});
 
-export const backends: readonly Backend[] = [reference, webgpu];
+export const backends: readonly Backend[] = [reference, onWebGPU()];
