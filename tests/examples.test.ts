@@ -14,23 +14,41 @@ const number = /-?\d+(\.\d+)?(e[+-]?\d+)?/g;
 const words = (text: string): string => text.replace(number, "#");
 const numbers = (text: string): readonly number[] => [...text.matchAll(number)].map((m) => Number(m[0]));
 
+/** A command of the documents, run in this process: what it prints. */
+async function output(command: string, ...more: readonly string[]): Promise<string> {
+  const args = command
+    .replace(/^\$ gyre /, "")
+    .replaceAll("examples/", folder)
+    .split(" ");
+  const io = nullIo();
+  const code = await main([...args, ...more], io);
+  expect(code, io.errText()).toBe(0);
+  return io.outText().trimEnd();
+}
+/** Texts that agree, but for what computing in float32 does to numbers. */
+function expectSame(got: string, wanted: string): void {
+  expect(words(got)).toBe(words(wanted));
+  const [a, b] = [numbers(got), numbers(wanted)];
+  for (const [i, x] of a.entries()) expect(Math.abs(x - b[i]!)).toBeLessThan(1e-4 * Math.max(1, Math.abs(x)));
+}
+
 describe.each(examples)("%s", (example) => {
   const file = `${folder}${example.replace(/\.gyre$/, ".expect.txt")}`;
   const [command = "", ...rest] = readFileSync(file, "utf8").split("\n");
 
-  test.each(["reference", "webgpu"])("%s", async (backend) => {
-    const args = command
-      .replace(/^\$ gyre /, "")
-      .replaceAll("examples/", folder)
-      .split(" ");
-    const io = nullIo();
-    const code = await main([...args, "--backend", backend], io);
-    expect(code, io.errText()).toBe(0);
-    const got = io.outText().trimEnd();
-    if (process.env.GYRE_ACCEPT) writeFileSync(file, `${command}\n${got}\n`);
-    const wanted = process.env.GYRE_ACCEPT ? got : rest.join("\n").trimEnd();
-    expect(words(got)).toBe(words(wanted));
-    const [a, b] = [numbers(got), numbers(wanted)];
-    for (const [i, x] of a.entries()) expect(Math.abs(x - b[i]!)).toBeLessThan(1e-4 * Math.max(1, Math.abs(x)));
-  });
+  test.each(["reference", "webgpu"])(
+    "%s",
+    async (backend) => {
+      const got = await output(command, "--backend", backend);
+      if (process.env.GYRE_ACCEPT) writeFileSync(file, `${command}\n${got}\n`);
+      expectSame(got, process.env.GYRE_ACCEPT ? got : rest.join("\n").trimEnd());
+    },
+    300_000,
+  );
+});
+
+test("the language model learns the same on one device as on eight", async () => {
+  const [command = "", ...rest] = readFileSync(`${folder}09-language-model.expect.txt`, "utf8").split("\n");
+  const got = await output(command, "--backend", "reference", "--mesh", "dp=1,sp=1,tp=1");
+  expectSame(got, rest.join("\n").trimEnd());
 });
