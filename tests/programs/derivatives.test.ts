@@ -19,6 +19,7 @@ test.skipIf(!webgpu!.ready).each<[string, Record<string, number>, bound?: number
   ["looped", { S: 8, E: 6, L: 3 }],
   ["exchanged", { S: 8, E: 4 }],
   ["halves", { S: 8, E: 6 }, 1e-2],
+  ["chosen", { S: 8 }],
 ])("%s", async (entry, dims, bound = 2e-5) => {
   const program = await open(path, text, { entry, dims });
   const given = program.inputs(inputs);

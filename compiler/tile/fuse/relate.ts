@@ -4,7 +4,7 @@ import { invariant } from "../../base/invariant.ts";
 import type { Span } from "../../base/span.ts";
 import type { Atom, Eqn, Index, OpEqn, Var } from "../../core/ir.ts";
 import type { Axis } from "../ir.ts";
-import { linksOf, placesOf, reducedOf } from "./links.ts";
+import { isElementwise, isHeavy, linksOf, placesOf, reducedOf } from "./links.ts";
 import type { KernelSpec } from "./spec.ts";
 import { axisNode, classesOf, find, join, markReduced, node, type Unifier, unifier } from "./unify.ts";
 import { NotSupported } from "./unsupported.ts";
@@ -69,6 +69,8 @@ export type Relations = { readonly unifier: Unifier; readonly dims: ReadonlyMap<
 export function relate(spec: KernelSpec, indices: Indices): Relations {
   const u = unifier(new Set(spec.wholeGrid ? spec.grid.map((g) => g.key) : []));
   const dims = new Map<string, Dim>();
+  /** Results of reductions and products, and what is computed of them element by element. */
+  const reductions = new Set<number>();
   const declare = (value: number, shape: readonly Dim[]): void => {
     for (const [d, size] of shape.entries())
       if (size !== 1) {
@@ -105,10 +107,12 @@ export function relate(spec: KernelSpec, indices: Indices): Relations {
         if (s?.kind === "block" && s.index.block !== null) isIndex(node(e.out.id, to), s.index);
       }
     }
-    for (const { arg, dim, to } of linksOf(e)) {
-      const a = e.args[arg]!;
-      if (a.kind === "var" && a.type.shape[dim] !== 1) joinNodes(node(a.id, dim), node(e.out.id, to));
-    }
+    // What hangs on a reduction is computed where its result is; operands that do not can be computed anywhere.
+    const hangs = (a: Atom): boolean => a.kind === "var" && reductions.has(a.id);
+    const links = linksOf(e).map((link) => ({ ...link, of: e.args[link.arg]! }));
+    for (const { of, dim, to } of [...links.filter((l) => hangs(l.of)), ...links.filter((l) => !hangs(l.of))])
+      if (of.kind === "var" && of.type.shape[dim] !== 1) joinNodes(node(of.id, dim), node(e.out.id, to));
+    if (isHeavy(e.op) || (isElementwise(e.op) && e.args.some(hangs))) reductions.add(e.out.id);
   };
   const eqns = (all: readonly Eqn[]): void => {
     for (const e of all) {
