@@ -1,18 +1,45 @@
 import type { Declare } from "../command.ts";
-import { cannot } from "../exit.ts";
+import { count } from "../flags.ts";
+import { colors } from "../io.ts";
+import { type ProgramFlags, programFlags } from "../shared.ts";
 
-/** `gyre simulate`: the name is taken, the command comes later. */
-export const simulateCommand: Declare = (program) => {
-  program
+type Options = ProgramFlags & { readonly machine: string; readonly nodes?: number };
+
+const EXAMPLES = `
+Machines are files: a name is looked up in the folder machines/ of the package, a path is a file of your own. An unknown
+name lists those that there are. docs/guide/simulation.md says what a machine file holds and what is modelled.
+
+Examples:
+  $ gyre simulate examples/05-ring-attention.gyre --machine h100-nvlink8 --dims B=1,S=1048576,H=32,D=128 --mesh sp=8
+  $ gyre simulate ring.gyre --machine h100-nvlink8 --nodes 128 --mesh sp=1024 --dims B=1,S=100000000,H=32,D=128
+  $ gyre simulate ring.gyre --machine ./mine.json --dims B=1,S=65536,H=8,D=64 --json | jq .seconds`;
+
+/** `gyre simulate`: the schedule on a machine that one does not have. */
+export const simulateCommand: Declare = (program, io, done) => {
+  const command = program
     .command("simulate")
-    .description("run the schedule on the cost model of a named machine (not supported yet)")
+    .description("run the schedule on a model of a machine, without devices: time, communication, balance, memory")
     .argument("<file>", "a Gyre program")
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .action(() => {
-      throw cannot(
-        "`gyre simulate` is not supported yet",
-        "`gyre inspect FILE` shows the schedule with its steps and bytes",
-      );
+    .requiredOption("--machine <name>", "a machine by name, as in h100-nvlink8, or a machine file by path")
+    .option("--nodes <n>", "how many nodes the machine has; as many as the mesh fills, where it is left out", count(1));
+  programFlags(command)
+    .addHelpText("after", EXAMPLES)
+    .action(async (file: string, options: Options) => {
+      const [{ compileFile, refused }, { machineOf }, { simulateOn }, { describeSimulation }] = await Promise.all([
+        import("../program.ts"),
+        import("../machines.ts"),
+        import("../simulate.ts"),
+        import("../simulation.ts"),
+      ]);
+      const { machine, diagnostics } = machineOf(options.machine);
+      if (!machine) return done(refused(diagnostics, options, io));
+      const compiled = await compileFile(file, options, io, {}, { target: "gpu" });
+      if (typeof compiled === "number") return done(compiled);
+      const result = simulateOn(compiled.schedule, machine, options.nodes);
+      if (options.json) {
+        const { spans: _, ...numbers } = result.simulation;
+        const { nodes, memory } = result;
+        io.out(`${JSON.stringify({ machine: machine.name, nodes, ...numbers, memory }, null, 2)}\n`);
+      } else io.out(`${describeSimulation(compiled.schedule, result, colors(io.outColor), io.columns)}\n`);
     });
 };

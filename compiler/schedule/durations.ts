@@ -168,7 +168,7 @@ function bases(scalars: LaunchCost["scalars"], strides: readonly number[], free:
   );
 }
 
-/** Sets all cells of a table from few of them. At first it is cut into tiles of about 1/32. */
+/** Sets all cells of a table from few of them. At first it is cut into tiles of about 1/16. */
 function fillRectangles(
   rows: number,
   columns: number,
@@ -191,7 +191,7 @@ function fillRectangles(
       fill(i0, i1, half + 1, j1);
     }
   };
-  const [tall, wide] = [Math.ceil(rows / 32), Math.ceil(columns / 32)];
+  const [tall, wide] = [Math.ceil(rows / 16), Math.ceil(columns / 16)];
   for (let i = 0; i < rows; i += tall)
     for (let j = 0; j < columns; j += wide) fill(i, Math.min(i + tall, rows) - 1, j, Math.min(j + wide, columns) - 1);
 }

@@ -1,0 +1,49 @@
+/** A schedule on a machine: whether it fits there, and what comes of it. */
+import type { Machine } from "../compiler/schedule/machine.ts";
+import { devicesOf } from "../compiler/schedule/places.ts";
+import type { Schedule } from "../compiler/schedule/schedule.ts";
+import { lacking, type Simulation, simulate } from "../compiler/schedule/simulate.ts";
+import { usage } from "./exit.ts";
+import { plural } from "./text.ts";
+
+export type Simulated = {
+  readonly machine: Machine;
+  readonly nodes: number;
+  readonly simulation: Simulation;
+  /** Of each device: what the program takes at most, what there is, and what is left (less than 0: it does not fit). */
+  readonly memory: {
+    readonly bytes: number;
+    readonly of: number;
+    readonly fits: boolean;
+    readonly spare: number;
+  };
+};
+
+/**
+ * Simulates `s` on `nodes` nodes of a machine (as many as it needs, where that is not given). The first and the last device
+ * are watched. Errors (exit 2): more devices than there are, or a link that the machine file does not have.
+ */
+export function simulateOn(s: Schedule, machine: Machine, nodes?: number): Simulated {
+  const devices = devicesOf(s.mesh);
+  const per = machine.devicesPerNode;
+  const needed = Math.ceil(devices / per);
+  if (nodes !== undefined && nodes < needed)
+    throw usage(
+      `the mesh has ${plural(devices, "device")}, ${plural(nodes, "node")} of ${machine.name} ${nodes === 1 ? "has" : "have"} ${nodes * per}`,
+      `give it ${plural(needed, "node")}, as in --nodes ${needed}, or a smaller mesh`,
+    );
+  const missing = lacking(s, machine);
+  if (missing !== undefined)
+    throw usage(
+      `the machine ${machine.name} has no ${missing}, and the program sends over it`,
+      `add it to the machine file, as in "${missing.split(".")[1]}": { "bandwidth": 5e10, "latency": 5e-6 }, or use a smaller mesh`,
+    );
+  const simulation = simulate(s, machine, { watch: devices > 1 ? [0, devices - 1] : [0] });
+  const spare = machine.memory.bytes - s.memory.bytes;
+  return {
+    machine,
+    nodes: nodes ?? needed,
+    simulation,
+    memory: { bytes: s.memory.bytes, of: machine.memory.bytes, fits: spare >= 0, spare },
+  };
+}
