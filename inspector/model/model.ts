@@ -71,8 +71,20 @@ export type Selection = {
 /** What a selected step has to do with: on which device, and which. */
 export type Related = { readonly how: "needs" | "other end" | "needed by"; readonly to: Selection };
 
-/** Those that it waited for, its transfer's other end, and those that waited for it. */
+/** Those that it waited for, its transfer's other end, and those that waited for it. Worked out once for each selection. */
 export function related(m: Model, at: Selection): readonly Related[] {
+  const known = relations.get(m) ?? new Map<string, readonly Related[]>();
+  relations.set(m, known);
+  const key = keyOf(at);
+  const found = known.get(key) ?? findRelated(m, at);
+  known.set(key, found);
+  return found;
+}
+const relations = new WeakMap<Model, Map<string, readonly Related[]>>();
+/** One text for each selection. */
+export const keyOf = (at: Selection): string => `${at.measured ? "m" : "p"} ${at.device} ${at.step} ${at.turn}`;
+
+function findRelated(m: Model, at: Selection): readonly Related[] {
   const { step } = m.listed[at.step]!;
   if (at.measured && m.run) {
     const { run } = m;
@@ -172,4 +184,16 @@ function summary(end: number, compute: readonly Timed[], transfers: readonly Tim
     transfer: uncovered(transfers, []),
     exposed: uncovered(transfers, compute),
   };
+}
+
+/** The span of a selection: a predicted one, or that of the run. */
+export function spanOf(m: Model, at: Selection): { readonly start: number; readonly end: number } | undefined {
+  if (at.measured) return m.run?.find(at.device, at.step, at.turn);
+  const span = m.predictedAt(at.step, at.turn);
+  if (span) return span;
+  // A receive is its neighbour's send, which is as long as its own.
+  const step = m.listed[at.step]!.step;
+  const send =
+    step.kind === "receive" ? m.listed.find((l) => l.step.kind === "send" && l.step.token === step.token) : undefined;
+  return send && m.predictedAt(send.index, at.turn);
 }

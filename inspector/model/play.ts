@@ -77,11 +77,10 @@ export function play(s: Schedule, listed: readonly ListedStep[], cost: Cost): Pl
         case "launch": {
           const { bindings } = s.kernels[step.kernel]!;
           const slots = step.args.map((a) => slotOf[a.buffer]!);
-          const span = begin(
-            step,
-            turn,
-            slots.map((slot) => madeBy[slot]!),
-          );
+          // What is only overwritten need not be there.
+          const read = step.args.map((a, i) => bindings[i]!.access === "read" || a.from !== undefined);
+          const makers = slots.flatMap((slot, i) => (read[i] ? [madeBy[slot]!] : []));
+          const span = begin(step, turn, makers);
           step.args.forEach((a, i) => {
             const slot = slots[i]!;
             if (bindings[i]!.access === "read") memory.reads(slot, span.end);

@@ -104,3 +104,21 @@ export function rowsOf(streams: number, measured: boolean, d: Density): Rows {
   });
   return { lanes, height: 2 * d.gap + streams * (lane + between) - between };
 }
+
+/** The same, with bars up to {@link TALLEST} where a device has `room` pixels to itself. */
+export function roomyRows(streams: number, measured: boolean, d: Density, room: number): Rows {
+  if (!d.text) return rowsOf(streams, measured, d);
+  let rows = rowsOf(streams, measured, d);
+  for (let bar = d.bar + 1; bar <= TALLEST; bar++) {
+    const taller = rowsOf(streams, measured, {
+      ...d,
+      bar,
+      half: d.half + Math.floor((bar - d.bar) / 3),
+      gap: d.gap + (bar - d.bar) / 2,
+    });
+    if (taller.height > room) break;
+    rows = taller;
+  }
+  return rows;
+}
+const TALLEST = 28;

@@ -20,7 +20,8 @@ export function codeView(s: Store): HTMLElement {
     for (const pane of panes) pane.refresh(scroll);
   };
   s.listen((now, before) => {
-    if (now.tab === "Code" && (!drawn || now.tab !== before.tab)) refresh(true);
+    // A pane has no height before it is shown.
+    if (now.tab === "Code" && (!drawn || now.tab !== before.tab)) requestAnimationFrame(() => refresh(true));
     else if (now.focus !== before.focus || now.kernel !== before.kernel || now.selection !== before.selection)
       refresh(true);
   });
@@ -36,7 +37,14 @@ type Pane = { readonly element: HTMLElement; readonly refresh: (scroll: boolean)
 /** A column with a title, a choice of what it shows, and lines. */
 function pane(title: string, choice: HTMLElement | null): { element: HTMLElement; lines: HTMLElement } {
   const lines = h("div.lines", { tabindex: 0, role: "listbox", "aria-label": title });
-  return { element: h("section.pane", {}, h("div.top", {}, h("b", {}, title), choice), lines), lines };
+  const element = h(`section.pane${title === "Source" || title === "Core" ? ".wide" : ""}`);
+  const fold = (): void => {
+    const folded = element.classList.toggle("folded");
+    name.setAttribute("aria-expanded", String(!folded));
+  };
+  const name = h("button", { title: "Fold or unfold", "aria-expanded": "true", onclick: fold }, title);
+  element.append(h("div.top", {}, name, choice), lines);
+  return { element, lines };
 }
 
 function line(number: number, text: string, clicked: () => void, extra = ""): HTMLElement {
@@ -48,7 +56,7 @@ function colored(text: string): readonly (string | HTMLElement)[] {
   const comment = text.search(/\/\//);
   const [code, rest] = comment < 0 ? [text, ""] : [text.slice(0, comment), text.slice(comment)];
   const parts = code.split(
-    /\b(fn|let|fold|tiles|with|export|shard_map|import|from|mesh|derivative|for|if|else|kernel|grid|store|load|run|ppermute|var|struct|return|in|by|into|on)\b/,
+    /\b(fn|let|fold|tiles|with|export|shard_map|import|from|mesh|derivative|for|if|else|kernel|grid|store|load|run|ppermute|var|struct|return)\b/,
   );
   return [...parts.map((p, i) => (i % 2 === 1 ? h("span.k", {}, p) : p)), rest === "" ? "" : h("span.c", {}, rest)];
 }

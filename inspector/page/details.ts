@@ -1,13 +1,21 @@
 /** The panel at the right: the selected step, or where nothing is selected, the program. */
-import { bytesText, flopsText, plural, timeText } from "../model/format.ts";
+import { bytesText, flopsText, percentText, plural, timeText } from "../model/format.ts";
 import { deviceName } from "../model/mesh.ts";
-import { type Model, placeOf, type Related, related, type Selection } from "../model/model.ts";
+import {
+  type Model,
+  measuredSummary,
+  placeOf,
+  predictedSummary,
+  type Related,
+  related,
+  type Selection,
+  spanOf,
+} from "../model/model.ts";
 import { typeText } from "../model/steps.ts";
 import { fill, h } from "./dom.ts";
 import { factsOf, stepName } from "./facts.ts";
 import { kernelColor, theme } from "./paint.ts";
 import { type Store, select } from "./state.ts";
-import { spanOf } from "./timeline.ts";
 
 export function detailsView(s: Store): HTMLElement {
   const panel = h("aside", { "aria-label": "Details", "aria-live": "polite" });
@@ -137,6 +145,9 @@ function overview(s: Store, m: Model): readonly (HTMLElement | null)[] {
     const what = m.listed[span.step]!.step;
     return what.kind === "launch" ? n + (p.kernels[what.kernel]!.cost?.flops ?? 0) : n;
   }, 0);
+  const [guess, measured] = [predictedSummary(m), measuredSummary(m)];
+  const share = (x: typeof guess): string => percentText(x.transfer - x.exposed, x.transfer);
+  const hidden = measured ? `${share(guess)} predicted, ${share(measured)} measured` : share(guess);
   const compiled = data.passes.reduce((n, pass) => n + pass.ms, 0);
   const first = (kernel: number) =>
     m.played.spans.find((span) => {
@@ -164,6 +175,7 @@ function overview(s: Store, m: Model): readonly (HTMLElement | null)[] {
         "critical path",
         `${timeText(pathTime.compute)} compute${pathTime.transfer > 0 ? `, ${timeText(pathTime.transfer)} transfers` : ""}`,
       ],
+      ...(sent > 0 ? [["transfers hidden", hidden] as const] : []),
       ["machine", m.machine.note],
       ...(data.measured ? [["ran", data.measured.where] as const] : []),
       ["compiled in", timeText(compiled * 1000)],
@@ -192,7 +204,7 @@ function overview(s: Store, m: Model): readonly (HTMLElement | null)[] {
           },
           h("span.swatch", { style: `background:${kernelColor(kernel)}` }),
           h("span.name", {}, p.kernels[kernel]!.name),
-          h("span.faint.num", {}, `${count} ×  ${timeText(time)}`),
+          h("span.faint.num", {}, `${timeText(time)} in ${count}`),
         ),
       ),
     p.streams.length > 1

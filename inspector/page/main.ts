@@ -12,7 +12,7 @@ import { forgetTheme } from "./paint.ts";
 import { shardingView } from "./sharding.ts";
 import { type Store, select, store, TABS, type Tab, wholeRange } from "./state.ts";
 import style from "./style.css";
-import { spanOf, timelineView, zoomBy } from "./timeline.ts";
+import { timelineView, zoomBy } from "./timeline.ts";
 
 const began = performance.now();
 document.head.appendChild(h("style", {}, style));

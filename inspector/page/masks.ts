@@ -25,6 +25,7 @@ export function masksView(s: Store): readonly HTMLElement[] {
   }
   let chosen = 0;
   let hover: { device: number; step: number } | null = null;
+  let overview: { readonly key: string; readonly picture: OffscreenCanvas } | undefined;
   const readers = data.masks.map((mask) => maskReader(mask, schedule.mesh));
   const stepsIn = (mask: Mask): number => {
     const loop = listed.find((l) => l.step.kind === "loop" && l.step.id === mask.loop)?.step;
@@ -33,7 +34,7 @@ export function masksView(s: Store): readonly HTMLElement[] {
   const gutter = 104;
   const cells = (width: number, height: number) => {
     const steps = stepsIn(data.masks[chosen]!);
-    const size = Math.min(104, (width - gutter - 16) / steps, Math.max(9, (height - TOP - 16) / devices));
+    const size = Math.min(172, (width - gutter - 16) / steps, Math.max(9, (height - TOP - 16) / devices));
     const w = Math.min((width - gutter - 16) / steps, Math.max(size, 1));
     const hh = Math.min(Math.max(size, 1), (height - TOP - 16) / devices);
     return {
@@ -49,9 +50,12 @@ export function masksView(s: Store): readonly HTMLElement[] {
     ctx.fillStyle = t.paper;
     ctx.fillRect(0, 0, width, height);
     const colors = colorsOf();
-    if (w < 6 || hh < 6)
-      drawOverview(ctx, reader, devices, steps, { width: width - gutter - 16, height: height - TOP - 16, gutter });
-    else
+    if (w < 6 || hh < 6) {
+      const key = `${chosen} ${t.dark}`;
+      if (overview?.key !== key) overview = { key, picture: overviewOf(reader, devices, steps) };
+      ctx.imageSmoothingEnabled = false;
+      ctx.drawImage(overview.picture, gutter, TOP, width - gutter - 16, height - TOP - 16);
+    } else
       for (let device = 0; device < devices; device++)
         for (let step = 0; step < steps; step++)
           drawCell(ctx, reader, colors, device, step, {
@@ -149,7 +153,7 @@ export function masksView(s: Store): readonly HTMLElement[] {
     if (JSON.stringify(next) === JSON.stringify(hover)) return;
     hover = next;
     showPanel();
-    picture.paint();
+    if (w >= 6) picture.paint();
   });
   picture.canvas.addEventListener("pointerleave", () => {
     hover = null;
@@ -207,25 +211,18 @@ function drawCell(
 }
 
 /** Too many for a picture each: one pixel for each, or for the first of several. */
-function drawOverview(
-  ctx: CanvasRenderingContext2D,
-  reader: MaskReader,
-  devices: number,
-  steps: number,
-  size: { readonly width: number; readonly height: number; readonly gutter: number },
-): void {
-  const [w, hh] = [Math.min(steps, Math.floor(size.width)), Math.min(devices, Math.floor(size.height))];
-  const image = new ImageData(w, hh);
-  const colors = colorsOf().map((c) => [1, 3, 5].map((i) => Number.parseInt(c.slice(i, i + 2), 16)));
-  for (let y = 0; y < hh; y++)
-    for (let x = 0; x < w; x++) {
-      const color = colors[reader.whole(Math.floor((y * devices) / hh), Math.floor((x * steps) / w))]!;
-      image.data.set([...color, 255], 4 * (y * w + x));
-    }
-  const small = new OffscreenCanvas(w, hh);
-  small.getContext("2d")!.putImageData(image, 0, 0);
-  ctx.imageSmoothingEnabled = false;
-  ctx.drawImage(small, size.gutter, TOP, size.width, size.height);
+function overviewOf(reader: MaskReader, devices: number, steps: number): OffscreenCanvas {
+  const [w, h] = [Math.min(steps, 1024), Math.min(devices, 1024)];
+  const image = new ImageData(w, h);
+  const pixels = new Uint32Array(image.data.buffer);
+  const hex = (c: string, i: number): number => Number.parseInt(c.slice(i, i + 2), 16);
+  const colors = colorsOf().map((c) => ((255 << 24) | (hex(c, 5) << 16) | (hex(c, 3) << 8) | hex(c, 1)) >>> 0);
+  for (let y = 0; y < h; y++)
+    for (let x = 0; x < w; x++)
+      pixels[y * w + x] = colors[reader.whole(Math.floor((y * devices) / h), Math.floor((x * steps) / w))]!;
+  const canvas = new OffscreenCanvas(w, h);
+  canvas.getContext("2d")!.putImageData(image, 0, 0);
+  return canvas;
 }
 
 function drawAxes(
@@ -246,11 +243,11 @@ function drawAxes(
   ctx.fillStyle = t.soft;
   ctx.textBaseline = "middle";
   ctx.textAlign = "right";
-  const every = Math.ceil(16 / a.h);
+  const every = 2 ** Math.ceil(Math.log2(Math.max(1, 16 / a.h)));
   for (let d = 0; d < devices; d += every)
     ctx.fillText(deviceName(schedule.mesh, d), a.gutter - 10, TOP + (d + (every > 1 ? 0 : 0.5)) * a.h);
   ctx.textAlign = "center";
-  const each = Math.ceil((a.steps > 99 ? 40 : 24) / a.w);
+  const each = 2 ** Math.ceil(Math.log2(Math.max(1, (a.steps > 99 ? 40 : 24) / a.w)));
   for (let step = 0; step < a.steps; step += each)
     ctx.fillText(String(step), a.gutter + (step + (each > 1 ? 0 : 0.5)) * a.w, TOP - 12);
   ctx.textAlign = "right";

@@ -61,8 +61,11 @@ export function deviceColor(device: number, devices: number): string {
   return dark ? `hsl(${hue} 38% ${45 + step}%)` : `hsl(${hue} 50% ${66 + step}%)`;
 }
 
+/** What draws: on the screen, or on a picture that is copied there. */
+export type Pen = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
+
 /** As much of a text as fits; nothing where that is next to nothing. */
-export function fitText(ctx: CanvasRenderingContext2D, text: string, x: number, y: number, width: number): void {
+export function fitText(ctx: Pen, text: string, x: number, y: number, width: number): void {
   const fits = Math.floor(width / 6);
   if (fits < 2) return;
   const full = ctx.measureText(text).width <= width;

@@ -151,18 +151,15 @@ function portCard(s: Store, m: Model, port: Port, role: string): Card {
         }
       }
     const parts = [down, p.across].flatMap((side) =>
-      side && side.parts > 1 ? [`${side.written}: ${rangeText(side, along(mesh, side.entry.axes, device).d)}`] : [],
+      side && side.parts > 1 ? [`${rangeText(side, along(mesh, side.entry.axes, device).d)} of ${side.written}`] : [],
     );
     const copies = p.copies.length > 0 ? ` The same on all devices along ${p.copies.join(", ")}.` : "";
     const rest = p.hidden > 0 ? ` Split in ${p.hidden} more dimensions that are not drawn.` : "";
-    fill(
-      caption,
+    const held =
       parts.length > 0
-        ? `${deviceName(mesh, device)} holds ${parts.join("; ")} of its size.`.replace(" of its size.", ".")
-        : "Every device holds all of it.",
-      copies.replace(parts.length > 0 ? "" : copies, ""),
-      rest,
-    );
+        ? `${deviceName(mesh, device)} holds ${parts.join(", ")}.${copies}`
+        : "Every device holds all of it.";
+    fill(caption, held, rest);
   });
   const value = m.schedule.values[port.value]!;
   const spec = port.spec.map((e) => {
