@@ -2,7 +2,7 @@
  * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
  *
  *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, decompose→ Core for one device
- *        ─fuse, pack→ Tile ─bounds→ Tile ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
+ *        ─fuse, in place, pack→ Tile ─bounds→ Tile ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
  *
  * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
  * bug of the compiler (InvariantError).
@@ -30,6 +30,7 @@ import { check as checkTile } from "./tile/check.ts";
 import { costOf } from "./tile/cost.ts";
 import { fuse } from "./tile/fuse.ts";
 import { initialContents } from "./tile/initials.ts";
+import { writeInPlace } from "./tile/inplace.ts";
 import type { DeviceProgram } from "./tile/ir.ts";
 import { mergeKernels } from "./tile/merge.ts";
 import { packInputs } from "./tile/pack.ts";
@@ -113,7 +114,8 @@ export function compileProgram(
   );
   const diagnostics = [...before, ...fused.diagnostics];
   if (diagnostics.some(isError)) return { diagnostics };
-  const packed = runPass(times, "pack", () => packInputs(fused.program, maxBuffers), checkTile);
+  const placed = runPass(times, "in place", () => writeInPlace(fused.program), checkTile);
+  const packed = runPass(times, "pack", () => packInputs(placed, maxBuffers), checkTile);
   const bounded = runPass(times, "bounds", () => ({ ...packed, kernels: withBounds(packed) }));
   const tile = runPass(times, "merge", () => mergeKernels(bounded), checkTile);
   const mappings = runPass(times, "map", () => tile.kernels.map((k) => chooseMapping(k, target)));

@@ -129,7 +129,7 @@ export type WorkOp =
   | "or"
   | "not"
   | "select";
-/** `update`: read nowhere and written in part. */
+/** `update`: it goes on from what it held: written in part, or element by element where it was read before. */
 export type Binding = {
   readonly name: string;
   readonly dtype: DType;

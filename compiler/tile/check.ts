@@ -147,7 +147,7 @@ function checkDef(s: Scope, v: Value): void {
       break;
     case "load": {
       const b = s.kernel.buffers[d.buffer];
-      if (b?.access !== "read") say("reads what is no input");
+      if (!b || b.access === "write") say("reads what is no input");
       else if (b.shape.length !== d.index.length || b.dtype !== v.dtype) say(`does not fit ${b.name}`);
       integers(d.index);
       break;

@@ -246,7 +246,7 @@ function elsewhere(m: Machine, d: Extract<Value["def"], { kind: "at" }>): number
 }
 function loaded(m: Machine, buffer: number, index: readonly number[], clamp: boolean): number {
   const x = m.buffers[buffer]!;
-  invariant(m.kernel.buffers[buffer]!.access === "read", "what is loaded is an input");
+  invariant(m.kernel.buffers[buffer]!.access !== "write", "what is loaded was there before");
   let at = 0;
   for (const [d, n] of x.shape.entries()) {
     const i = clamp ? Math.max(0, Math.min(index[d]!, n - 1)) : index[d]!;

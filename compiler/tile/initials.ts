@@ -19,8 +19,9 @@ export function initialContents(program: DeviceProgram): readonly ReadonlyMap<nu
         for (const [k, value] of constantStores(kernel)) filled.set(s.buffers[k]!, value);
         const here = new Map<number, number>();
         s.buffers.forEach((array, k) => {
-          const carry = carried.get(array);
-          if (kernel.buffers[k]!.access === "read" && carry && s.buffers.includes(carry.next)) here.set(k, carry.value);
+          const begins = kernel.buffers[k]!.access === "read" ? array : s.updates.find((u) => u.buffer === k)?.from;
+          const carry = begins === undefined ? undefined : carried.get(begins);
+          if (carry && s.buffers.includes(carry.next)) here.set(k, carry.value);
         });
         // A kernel of several launches keeps what holds in all of them.
         const before = found[s.kernel];

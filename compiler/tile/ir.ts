@@ -125,7 +125,10 @@ export type Scalar =
   | { readonly kind: "axis_index"; readonly axes: readonly string[] }
   | { readonly kind: "step"; readonly loop: number };
 
-/** `buffers`: inputs first, then outputs. An `update` buffer is read nowhere and written in part. */
+/**
+ * `buffers`: inputs first, then outputs. An `update` buffer begins with the contents of another array: it is written in
+ * part, or where it was read before by who writes it.
+ */
 export type Kernel = {
   readonly name: string;
   readonly buffers: readonly BufferParam[];
