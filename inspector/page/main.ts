@@ -1,7 +1,7 @@
 /** The page: unpacks the data that is embedded in it, and shows it. */
 import type { PageData } from "../data.ts";
 import { plural } from "../model/format.ts";
-import { type Model, machinesOf, modelOf } from "../model/model.ts";
+import { type Model, machinesOf, modelOf, spanOf } from "../model/model.ts";
 import { codeView } from "./code.ts";
 import { detailsView } from "./details.ts";
 import { fill, h } from "./dom.ts";

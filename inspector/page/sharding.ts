@@ -65,7 +65,7 @@ function meshCard(s: Store, m: Model): Card {
   const { mesh } = m.schedule;
   const axes = mesh.axes.filter((a) => a.size > 1);
   const across = axes.at(-1)?.size ?? 1;
-  const columns = across > 64 ? Math.ceil(Math.sqrt(m.devices * 3)) : across;
+  const columns = across > 64 ? columnsFor(m.devices) : across;
   const rows = Math.ceil(m.devices / columns);
   const height = Math.min(260, Math.max(46, rows * (rows > 12 ? 12 : 34)));
   const caption = h("p", {});
@@ -113,6 +113,15 @@ function meshCard(s: Store, m: Model): Card {
   return { element, draw: picture.draw };
 }
 
+/** Of the numbers that divide `devices` the one that makes the grid about four times as wide as high. */
+function columnsFor(devices: number): number {
+  const wanted = Math.sqrt(devices * 4);
+  let best = Math.ceil(wanted);
+  for (let n = Math.floor(wanted / 2); n <= 2 * wanted; n++)
+    if (devices % n === 0 && (devices % best !== 0 || Math.abs(n - wanted) < Math.abs(best - wanted))) best = n;
+  return best;
+}
+
 function frame(ctx: CanvasRenderingContext2D, x: number, y: number, w: number, h: number): void {
   ctx.strokeStyle = theme().ink;
   ctx.lineWidth = 2;
@@ -142,6 +151,10 @@ function portCard(s: Store, m: Model, port: Port, role: string): Card {
         ctx.fillStyle = colorAt(row.place, column.place);
         ctx.fillRect(x, y, Math.max(0.5, w - (w > 6 ? 1 : 0)), Math.max(0.5, hh - (hh > 6 ? 1 : 0)));
         ctx.globalAlpha = 1;
+        if (on && w < 4 && !down && (p.across?.parts ?? 1) > 1) {
+          ctx.fillStyle = theme().ink;
+          ctx.fillRect(Math.min(x, width - 2), 0, 2, height);
+        }
         if (w > 26 && hh > 16 && (p.across?.parts ?? 1) * (down?.parts ?? 1) > 1) {
           ctx.fillStyle = on ? kernelInk() : theme().soft;
           ctx.font = FONT;
