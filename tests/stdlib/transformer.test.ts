@@ -82,8 +82,8 @@ for (const mesh of [
 describe("gradients", () => {
   const text = readFileSync(new URL("transformer.gyre", import.meta.url), "utf8");
   const one = { dp: 1, fsdp: 1, sp: 1, tp: 1 };
-  const gradients = (backend: Backend, mesh: Readonly<Record<string, number>>) =>
-    results(backend, text, { entry: "gradients", dims, mesh }, inputs);
+  const gradients = (backend: Backend, mesh: Readonly<Record<string, number>>, entry = "gradients") =>
+    results(backend, text, { entry, dims, mesh }, inputs);
 
   test("those of one device are differences of the loss along any direction", async () => {
     const found = await gradients(reference, one);
@@ -120,6 +120,16 @@ describe("gradients", () => {
   ];
   test.each(meshes)("on %o they are those of one device", async (mesh) => {
     expectSame(await gradients(reference, mesh), await gradients(reference, one), 1e-9);
+  });
+
+  test("with weights stored in pieces over the sequence's axis too", async () => {
+    const mesh = { dp: 1, fsdp: 2, sp: 2, tp: 2 };
+    expectSame(await gradients(reference, mesh, "gradients_of_pieces"), await gradients(reference, one), 1e-9);
+  });
+
+  test("with activations in bf16, which the reference does not round", async () => {
+    const mesh = { dp: 1, fsdp: 2, sp: 2, tp: 2 };
+    expectSame(await gradients(reference, mesh, "gradients_in_bf16"), await gradients(reference, one), 1e-9);
   });
 
   test.skipIf(!webgpu.ready)("on WebGPU, over all axes", async () => {
