@@ -112,7 +112,7 @@ function region(
   const { eqns, results } = withOwnArrays(s, b, env);
   const outer = {
     isArray: (v: Var) => env.get(v.id)?.kind === "array",
-    isInline: (v: Var) => env.get(v.id)?.kind !== "array",
+    isInline: (v: Var) => isFormula(env, v),
   };
   const plan = planRegion(eqns, results, outer, s.options.maxBuffers ?? 8);
   const r: RegionState = {
@@ -134,6 +134,13 @@ function region(
     return arrayOf(r, a);
   });
   return { steps: r.steps, results: arrays };
+}
+/** Whether a variable from around takes no array: a part of one (anchors.ts) is read where it is used, and is no formula. */
+function isFormula(env: Env, v: Var): boolean {
+  const bound = env.get(v.id);
+  if (bound?.kind !== "eqn") return bound?.kind !== "array";
+  const [x] = bound.eqn.args;
+  return !(x?.kind === "var" && x.type.shape.length > 0 && env.get(x.id)?.kind === "array");
 }
 type RegionState = {
   readonly s: State;

@@ -11,13 +11,28 @@ export function inlineValues(r: Region): Set<number> {
   const inline = new Set<number>();
   const costs = new Map<number, Cost>();
   const cost = (a: Atom): Cost => (a.kind === "var" ? costs.get(a.id) : undefined) ?? { ops: 0, slow: false };
-  const isIn = (v: Var): boolean => inline.has(v.id) || (!r.defs.has(v.id) && r.outer.isInline(v));
+  const parts = new Set<number>();
+  const isIn = (v: Var): boolean =>
+    (inline.has(v.id) && !parts.has(v.id)) || (!r.defs.has(v.id) && r.outer.isInline(v));
   for (const e of r.eqns) {
     if (e.kind !== "op" || e.op === "ppermute") continue;
     costs.set(e.out.id, costOf(e, cost));
-    if (isInline(e, isIn, (v) => v.type.shape.length === 0 && !isIn(v), cost(e.out))) inline.add(e.out.id);
+    const isScalarArray = (v: Var): boolean => v.type.shape.length === 0 && !isIn(v);
+    const part = isPart(r, e, isIn);
+    if (part) parts.add(e.out.id);
+    if (part || isInline(e, isIn, isScalarArray, cost(e.out))) inline.add(e.out.id);
   }
   return inline;
+}
+/** A part of an array that is in memory, at a place that can be computed anywhere: it is read there, not copied. */
+function isPart(r: Region, e: OpEqn, isIn: (v: Var) => boolean): boolean {
+  if (e.op !== "dynamic_slice" && e.op !== "index") return false;
+  if (e.op === "index" && e.params.selectors.some((s) => s.kind === "gather")) return false;
+  const [x, ...places] = e.args;
+  if (x?.kind !== "var" || x.type.shape.length === 0 || isIn(x)) return false;
+  const from = r.defs.get(x.id);
+  const inMemory = from ? from.kind !== "op" || from.op === "ppermute" : r.outer.isArray(x);
+  return inMemory && places.every((a) => a.kind === "lit" || isIn(a));
 }
 
 type Stored = {
