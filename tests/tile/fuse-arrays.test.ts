@@ -404,3 +404,25 @@ test("what a loop collects is written there by the kernel that computes it", () 
     ["read", "read", "write"],
   ]);
 });
+
+test("a loop in a loop reads its part of a stack where it lies", () => {
+  const p = on(
+    [
+      [4, 5],
+      [3, 5, 5],
+    ],
+    [2],
+    (b, x, ws) =>
+      fold(b, 3, [x!], (outer, l, [y]) => {
+        const w = emit(
+          outer,
+          "index",
+          { selectors: [{ kind: "at", arg: 1 }, { kind: "all" }, { kind: "all" }] },
+          ws!,
+          l,
+        );
+        return fold(outer, 2, [y!], (inner, _, [z]) => [emit(inner, "max", {}, matmul(inner, z!, w), lit(0))]);
+      }),
+  );
+  expect(expectSame(p).kernels.length).toBe(1);
+});
