@@ -75,6 +75,7 @@ export function drawTimeline(ctx: CanvasRenderingContext2D, s: Store, f: Frame):
   });
   const own = new Set(selection ? [selection.device, ...relations.map((r) => r.to.device)] : []);
   for (let device = first; device <= last; device++) {
+    ctx.globalAlpha = 1;
     if (own.has(device)) predicted(ctx, gutter, y(device), device);
     else ctx.drawImage(strip, gutter, y(device), inner, rows.height);
     ctx.globalAlpha = 1;

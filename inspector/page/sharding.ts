@@ -184,7 +184,7 @@ function portCard(s: Store, m: Model, port: Port, role: string): Card {
     {},
     h("h2", {}, port.path || "result", h("small", {}, `${role}, ${port.dtype}[${port.shape.join(", ")}]`)),
     h("div.pic", {}, picture.canvas),
-    h("p", {}, h("code", {}, `P(${spec.join(", ")})`), `  ${bytesText(value.bytes)} on each device`),
+    h("p.spec", {}, h("code", {}, `P(${spec.join(", ")})`), h("span", {}, `${bytesText(value.bytes)} each`)),
     caption,
   );
   return { element, draw: picture.draw };
