@@ -5,7 +5,7 @@ import type { Tensor } from "../../runtime/dtype.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
 import type { Declare } from "../command.ts";
 import type { Ran } from "../execute.ts";
-import { cannot, type ExitCode } from "../exit.ts";
+import { cannot, type ExitCode, usage } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
 import { count, type InFlag, inFlag } from "../flags.ts";
 import { colors, type Io } from "../io.ts";
@@ -21,6 +21,7 @@ type Options = ProgramFlags & {
   readonly trace?: string;
   readonly report?: string;
   readonly repeat?: number;
+  readonly schedule?: string;
 };
 
 const EXAMPLES = `
@@ -47,11 +48,14 @@ export const runCommand: Declare = (program, io, done) => {
     .option("--trace <file>", "write what ran when as a Chrome trace (opens in Perfetto)")
     .option("--report <file>", "the same and the compiled program as one HTML page that opens offline")
     .option("--repeat <n>", "run n times after a warm-up and print the median", count(1))
+    .option("--schedule <file>", "run this schedule (JSON) in the place of the compiler's; checked first")
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => done(await run(file, options, io)));
 };
 
 async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
+  if (options.schedule !== undefined && options.backend === "reference")
+    throw usage("--schedule is for devices, and the reference interpreter has no schedule", "leave one of them out");
   if (options.backend.startsWith("cuda")) throw cannot("the CUDA backend is not supported yet", "use --backend webgpu");
   const [programs, inputs, results, { progress }, execute] = await Promise.all([
     import("../program.ts"),
@@ -136,8 +140,9 @@ async function onDevices(
   line.at(`opening ${plural(count, "device")}`);
   const session = await open({ backend: options.backend, devices: count });
   try {
-    const { compiled, diagnostics } = compileProgram(program, targetFor(session.devices[0]!.info));
-    if (!compiled) return refused(diagnostics, options, io);
+    const made = compileProgram(program, targetFor(session.devices[0]!.info));
+    if (!made.compiled) return refused(made.diagnostics, options, io);
+    const compiled = await scheduled(made.compiled, options.schedule);
     const traced = options.trace !== undefined || options.report !== undefined;
     const ran = await execute.onDevices(session, compiled, arrays, line, {
       ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
@@ -147,6 +152,14 @@ async function onDevices(
   } finally {
     session.close();
   }
+}
+
+/** The program with the schedule in the file at `path`, where one is given. */
+async function scheduled(compiled: Compiled, path: string | undefined): Promise<Compiled> {
+  if (path === undefined) return compiled;
+  const { readSchedule } = await import("../edited.ts");
+  const schedule = readSchedule(path, compiled.schedule);
+  return { ...compiled, schedule, replan: () => schedule };
 }
 
 /** What ran besides its results: the page shows it. `devices`: their names, by mesh position. */

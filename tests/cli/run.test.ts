@@ -243,3 +243,47 @@ describe("on devices", () => {
     expect(code).toBe(3);
   });
 });
+
+describe("--schedule", () => {
+  const program = new URL("../../examples/05-ring-attention.gyre", import.meta.url).pathname;
+  const sizes = ["--dims", "B=1,S=32,H=1,D=4", "--mesh", "sp=2"];
+  type Step = { kind: string; body: Step[]; route: { offset: number } };
+  /** The compiler's schedule with the steps of its loop changed. */
+  const edited = async (change: (body: Step[]) => Step[]): Promise<string> => {
+    const { out } = await gyre("inspect", program, ...sizes, "--stage", "schedule", "--json");
+    const schedule = JSON.parse(out) as { steps: Step[] };
+    const steps = schedule.steps.map((s) => (s.kind === "loop" ? { ...s, body: change(s.body) } : s));
+    return file(JSON.stringify({ ...schedule, steps }), "edited.json");
+  };
+  const run = (path: string) => gyre("run", program, ...sizes, "--schedule", path, "--verify");
+
+  test("a schedule in another order that is safe runs", async () => {
+    const path = await edited((body) => {
+      const of = (...kinds: string[]) => body.filter((s) => kinds.includes(s.kind));
+      return [...of("send", "receive"), ...of("wait"), ...of("launch")];
+    });
+    const { code, out } = await run(path);
+    expect(out).toContain("verified result");
+    expect(code).toBe(0);
+  });
+
+  test.each([
+    ["is not safe to run: transfer", (body: Step[]) => body.filter((s) => s.kind !== "wait")],
+    [
+      "comes about in another way",
+      (body: Step[]) => body.map((s) => ("route" in s ? { ...s, route: { ...s.route, offset: 2 } } : s)),
+    ],
+    ["is missing", (body: Step[]) => body.filter((s) => s.kind !== "launch")],
+    ["is not a schedule", (body: Step[]) => body.map((s) => ({ ...s, kind: "jump" }))],
+  ])("refused: %s", async (reason, change) => {
+    const { code, err } = await run(await edited(change));
+    expect(err).toContain(reason);
+    expect(code).toBe(1);
+  });
+
+  test("is for devices", async () => {
+    const { code, err } = await gyre("run", program, ...sizes, "--schedule", "s.json", ...reference);
+    expect(err).toContain("the reference interpreter has no schedule");
+    expect(code).toBe(2);
+  });
+});
