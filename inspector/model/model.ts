@@ -91,7 +91,7 @@ function findRelated(m: Model, at: Selection): readonly Related[] {
     const span = run.find(at.device, at.step, at.turn);
     if (!span) return [];
     const to = (s: RunSpan): Selection => ({ step: s.step, turn: s.turn, device: s.device, measured: true });
-    const users = run.spans.filter((s) => s.start >= span.end - 1e3 && run.needs(s.id).includes(span.id)).slice(0, 12);
+    const users = run.spans.filter((s) => s.end >= span.start && run.needs(s.id).includes(span.id)).slice(0, 12);
     return [
       ...run.needs(span.id).map((n) => ({ how: "needs" as const, to: to(run.spans[n]!) })),
       ...users.map((s) => ({ how: s.kind === "arrival" ? ("other end" as const) : ("needed by" as const), to: to(s) })),

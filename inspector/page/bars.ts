@@ -326,14 +326,17 @@ function connect(
       : [boxOf(m, f, x, y, here), boxOf(m, f, x, y, there)];
   if (!a || !b) return;
   const [x0, y0] = [a.x + a.w, a.y + a.h / 2];
-  const [x1, y1] = how === "other end" ? [b.x + b.w, b.y + b.h / 2] : [b.x, b.y + b.h / 2];
+  // A wait or an arrival may have begun before: it ends with what it waited for.
+  const { kind } = m.listed[(how === "needs" ? here : there).step]!.step;
+  const atEnd = kind === "wait" || kind === "receive";
+  const [x1, y1] = [atEnd ? b.x + b.w : b.x, b.y + b.h / 2];
   if (Math.abs(y1 - y0) < 1) return; // in one lane it would run through the bars
   const bend = Math.max(14, Math.min(60, Math.abs(x1 - x0) / 2));
   ctx.strokeStyle = theme().accent;
   ctx.globalAlpha = 0.75;
   ctx.beginPath();
   ctx.moveTo(x0, y0);
-  ctx.bezierCurveTo(x0 + bend, y0, how === "other end" ? x1 + bend : x1 - bend, y1, x1, y1);
+  ctx.bezierCurveTo(x0 + bend, y0, atEnd ? x1 + bend : x1 - bend, y1, x1, y1);
   ctx.stroke();
   ctx.globalAlpha = 1;
   ctx.fillStyle = theme().accent;

@@ -87,11 +87,14 @@ export function timelineView(s: Store): HTMLElement {
       const found = x === undefined || y === undefined ? null : at(x, y);
       const changed = (found && keyOf(found)) !== (hover && keyOf(hover));
       hover = found;
-      tip.show(found, pageX, pageY);
+      const chosen = s.get().selection;
+      // The panel says it all already.
+      tip.show(found && chosen && keyOf(found) === keyOf(chosen) ? null : found, pageX, pageY);
       picture.canvas.style.cursor = found ? "pointer" : "";
       if (changed) picture.paint();
     },
     click(x, y) {
+      tip.show(null, 0, 0);
       const found = at(x, y);
       const device = Math.floor((y - RULER + top) / rows().height);
       if (found || x >= gutter()) select(s, found);
