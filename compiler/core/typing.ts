@@ -210,6 +210,16 @@ function joinDim(d: Dim, n: Dim, axes: readonly string[]): Dim {
     : size;
 }
 
+/** The shape after a reshape: leading and trailing dims that did not change are the ones they were. */
+function kept(c: TypingContext, from: readonly Dim[], to: readonly Dim[]): readonly Dim[] {
+  const shape = [...to];
+  const most = Math.min(from.length, to.length);
+  for (let i = 0; i < most && same(c, from[i]!, to[i]!); i++) shape[i] = preferDim(from[i]!, to[i]!);
+  for (let i = 1; i <= most && same(c, from.at(-i)!, to.at(-i)!); i++)
+    shape[to.length - i] = preferDim(from.at(-i)!, shape.at(-i)!);
+  return shape;
+}
+
 const math = unary("float"),
   number1 = unary("number");
 const arithmetic = binary("number"),
@@ -272,7 +282,9 @@ const rules: { readonly [P in Op]: Rule<P> } = {
   reshape: ([x], { shape }, c) => {
     const a = dimProduct(x!.shape),
       b = dimProduct(shape);
-    return same(c, a, b) ? { ...x!, shape } : { problem: "sizes", what: "number of elements", a, b };
+    return same(c, a, b)
+      ? { ...x!, shape: kept(c, x!.shape, shape) }
+      : { problem: "sizes", what: "number of elements", a, b };
   },
   transpose: ([x], { perm }) => {
     const rank = x!.shape.length;

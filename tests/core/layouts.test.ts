@@ -30,3 +30,14 @@ test.each([
   expect([numbers(gathered), numbers(returned)]).toEqual([[0], [0]]);
   expect(numbers(back)).toEqual(numbers(x));
 });
+
+test("a dimension that a reshape leaves as it is keeps its positions", () => {
+  const source = `mesh pod(sp: 2)
+    export shard_map main<B, S, E>(x: f32[B, S, E] @ P(_, zigzag(sp), _)) -> i32 @ P() on pod {
+      let heads = reshape(x, (B, S / sp, 2, E / 2))
+      psum(sum(abs(positions(heads, 1) - positions(x, 1))), sp)
+    }`;
+  const { program, diagnostics } = elaborateEntry("main.gyre", () => source, { dims: { B: 1, S: 8, E: 4 } });
+  expect(diagnostics).toEqual([]);
+  expect(evaluate(program!, [randomArray(3, 1, 8, 4)]).map(numbers)).toEqual([[0]]);
+});
