@@ -28,8 +28,9 @@ type Part = () => Promise<readonly Row[]>;
 const ms = (x: number): string =>
   x < 1000 ? `${Number(x.toPrecision(3))} ms` : `${Number((x / 1000).toPrecision(3))} s`;
 
-/** Source to kernels and schedule in a warm process; the size of the mesh must not matter. */
+/** Source to kernels and schedule in a warm process, by the built package; the size of the mesh must not matter. */
 const compileTimes: Part = async () => {
+  const { compile, readSource } = (await import(here("../dist/index.js"))) as typeof import("../index.ts");
   const rows: Row[] = [];
   for (const [program, what] of [
     ["ring", "ring attention"],
