@@ -56,7 +56,7 @@ function kernels(s: Schedule, c: Colors): readonly string[] {
     const of = (access: (a: string) => boolean) =>
       k.bindings
         .filter((b) => access(b.access))
-        .map((b) => `${b.name} ${b.dtype}[${b.shape.join(", ")}]`)
+        .map((b) => `${b.name} ${b.dtype}[${b.shape.join(", ")}]${b.access === "update" ? " in place" : ""}`)
         .join(", ");
     const scalars = k.scalars.map((x) => (x.kind === "axis_index" ? `index along ${x.axes.join(", ")}` : "step"));
     const cost = k.cost ? `, ${countOf(k.cost.flops)} flop, ${humanBytes(k.cost.bytes)}` : "";

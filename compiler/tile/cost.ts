@@ -4,15 +4,17 @@ import type { Axis, Kernel, Stmt, Value } from "./ir.ts";
 
 const bytesOf = { f32: 4, i32: 4, u32: 4, bool: 4, f16: 2, bf16: 2 } as const;
 
-/** `flops`: every elementwise or reducing step once (a multiply-add is 2). `bytes`: every buffer once. */
+/** `flops`: every elementwise or reducing step once (a multiply-add is 2). `bytes`: every buffer once, one that goes on from what it held twice. */
 export function costOf(kernel: Kernel): { readonly flops: number; readonly bytes: number } {
   const seen = new Set<number>();
+  const read = new Set<number>();
   let flops = 0;
   /** `times`: the steps of the loops around it that are no axes. */
   const count = (v: Value, times: number): void => {
     if (seen.has(v.id)) return;
     seen.add(v.id);
     for (const x of operandsOf(v.def)) count(x, times);
+    if (v.def.kind === "load") read.add(v.def.buffer);
     const axes: readonly Axis[] = v.def.kind === "reduce" ? [...v.axes, v.def.axis] : v.axes;
     const float = v.dtype !== "i32" && v.dtype !== "u32" && v.dtype !== "bool";
     if (float && (v.def.kind === "map" || v.def.kind === "reduce" || v.def.kind === "scan"))
@@ -30,6 +32,9 @@ export function costOf(kernel: Kernel): { readonly flops: number; readonly bytes
   };
   walk(kernel.body, 1);
   for (const s of kernel.stores) count(s.value, 1);
-  const bytes = kernel.buffers.reduce((n, b) => n + b.shape.reduce((m, d) => m * d, 1) * bytesOf[b.dtype], 0);
+  const bytes = kernel.buffers.reduce((n, b, k) => {
+    const times = b.access === "update" && read.has(k) ? 2 : 1;
+    return n + times * b.shape.reduce((m, d) => m * d, 1) * bytesOf[b.dtype];
+  }, 0);
   return { flops, bytes };
 }
