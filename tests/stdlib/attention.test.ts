@@ -235,21 +235,22 @@ for (const [Q, at] of [
   [10, 7],
   [2, 30],
 ] as const)
-  trial(`${Q} rows are written to a split cache at ${at}, and seen`, {
-    program,
-    entry: "written",
-    dims: { B: 2, S: 32, Q, H: 4, G: 2, D: 4 },
-    inputs: { ...operands, k_cache: undefined, v_cache: undefined, cache_idx: () => at },
-    expect: ({ q, k, v, k_cache, v_cache }) => {
-      const now =
-        (rows: typeof k, cache: typeof k): typeof k =>
-        (b, i, g, d) =>
-          i! >= at && i! < at + Q ? rows(b!, i! - at, g!, d!) : cache(b!, i!, g!, d!);
-      const keys = now(k, k_cache);
-      const mask = (i: number, j: number) => at + i >= j;
-      return {
-        "0": array([2, 32, 2, 4], keys),
-        "1": array([2, Q, 4, 4], attention(q, keys, now(v, v_cache), { keys: 32, width: 4, mask, group: 2 })),
-      };
-    },
-  });
+  for (const entry of ["written", "dealt"])
+    trial(`${Q} rows are ${entry} to a split cache at ${at}, and seen`, {
+      program,
+      entry,
+      dims: { B: 2, S: 32, Q, H: 4, G: 2, D: 4 },
+      inputs: { ...operands, k_cache: undefined, v_cache: undefined, cache_idx: () => at },
+      expect: ({ q, k, v, k_cache, v_cache }) => {
+        const now =
+          (rows: typeof k, cache: typeof k): typeof k =>
+          (b, i, g, d) =>
+            i! >= at && i! < at + Q ? rows(b!, i! - at, g!, d!) : cache(b!, i!, g!, d!);
+        const keys = now(k, k_cache);
+        const mask = (i: number, j: number) => at + i >= j;
+        return {
+          "0": array([2, 32, 2, 4], keys),
+          "1": array([2, Q, 4, 4], attention(q, keys, now(v, v_cache), { keys: 32, width: 4, mask, group: 2 })),
+        };
+      },
+    });
