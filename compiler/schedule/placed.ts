@@ -58,7 +58,7 @@ export function workKeys(s: Schedule, costs: readonly LaunchCost[]): readonly st
     base.forEach((at, p) => {
       let row = rows.get(at);
       if (row === undefined) {
-        row = digest(cost.seconds, at, offsets);
+        row = `${digest(cost.seconds, at, offsets)} ${digest(cost.flops, at, offsets)}`;
         rows.set(at, row);
       }
       keys[p] += `${row} `;

@@ -1,0 +1,123 @@
+/** The tables of the Ring Attention and Striped Attention papers, found by simulating the schedules that Gyre makes. */
+import { fileURLToPath } from "node:url";
+import { machineOf } from "../../cli/machines.ts";
+import { readSource } from "../../cli/sources.ts";
+import { compile } from "../../compiler/compile.ts";
+import type { Machine } from "../../compiler/schedule/machine.ts";
+import type { Schedule } from "../../compiler/schedule/schedule.ts";
+import { simulate } from "../../compiler/schedule/simulate.ts";
+
+const program = fileURLToPath(new URL("./ring.gyre", import.meta.url));
+const schedules = new Map<string, Schedule>();
+
+/** The schedule of an entry of ring.gyre, with `tokens` on each of `devices`. */
+export function ring(
+  entry: string,
+  devices: number,
+  tokens: number,
+  sizes: Readonly<Record<string, number>>,
+): Schedule {
+  const key = JSON.stringify([entry, devices, tokens, sizes]);
+  const known = schedules.get(key);
+  if (known) return known;
+  const { compiled, diagnostics } = compile(program, readSource, {
+    entry,
+    dims: { S: devices * tokens, ...sizes },
+    meshSizes: { sp: devices },
+    target: "gpu",
+  });
+  if (!compiled) throw new Error(diagnostics.map((d) => d.message).join("; "));
+  schedules.set(key, compiled.schedule);
+  return compiled.schedule;
+}
+
+/** A machine of the package. */
+export function machine(name: string): Machine {
+  const { machine: found } = machineOf(name);
+  if (!found) throw new Error(`machines/${name}.json is wrong`);
+  return found;
+}
+
+// --- Overlap: Table 2 of the Ring Attention paper ----------------------------------------------------------------------
+
+/** The rows of the paper, in thousands of tokens. */
+export const overlapInPaper = [
+  { name: "a100-nvlink", title: "A100, NVLink", block: 1.0, sequence: 6.2 },
+  { name: "a100-infiniband", title: "A100, InfiniBand", block: 24.5, sequence: 149.5 },
+  { name: "tpu-v3", title: "TPU v3", block: 1.1, sequence: 6.6 },
+  { name: "tpu-v4", title: "TPU v4", block: 1.0, sequence: 6.2 },
+  { name: "tpu-v5e", title: "TPU v5e", block: 1.1, sequence: 6.3 },
+] as const;
+
+/** Whether every transfer of a ring with `tokens` on each device is under way only while kernels run. */
+export const hidden = (on: Machine, tokens: number): boolean => {
+  const { exposed, seconds } = simulate(ring("full", 4, tokens, { H: 1, D: 128 }), on);
+  return exposed.most <= 1e-6 * seconds;
+};
+
+/** The smallest number of tokens on each device with which all transfers are hidden, to about 1 %. */
+export function smallestBlock(on: Machine): number {
+  let most = 64;
+  while (!hidden(on, most)) most *= 2;
+  let least = most / 2;
+  while (most - least > most / 96) {
+    const middle = (least + most) / 2;
+    if (hidden(on, middle)) most = middle;
+    else least = middle;
+  }
+  return most;
+}
+
+// --- Memory: behind Table 3 of the Ring Attention paper ------------------------------------------------------------------
+
+/** The rows of the paper, in thousands of tokens: the longest context by blocks on each device, and with the ring. */
+export const contextInPaper = [
+  { title: "8 × A100, NVLink", model: "3B", layers: 26, alone: 64, ring: 512 },
+  { title: "8 × A100, NVLink", model: "7B", layers: 32, alone: 32, ring: 256 },
+  { title: "8 × A100, NVLink", model: "13B", layers: 40, alone: 16, ring: 128 },
+  { title: "32 × A100, InfiniBand", model: "7B", layers: 32, alone: 128, ring: 4096 },
+  { title: "32 × A100, InfiniBand", model: "13B", layers: 40, alone: 64, ring: 2048 },
+  { title: "TPUv3-512", model: "7B", layers: 32, alone: 8, ring: 2048 },
+  { title: "TPUv3-512", model: "13B", layers: 40, alone: 8, ring: 1024 },
+  { title: "TPUv4-1024", model: "3B", layers: 26, alone: 32, ring: 16384 },
+  { title: "TPUv4-1024", model: "7B", layers: 32, alone: 16, ring: 8192 },
+  { title: "TPUv4-1024", model: "13B", layers: 40, alone: 16, ring: 4096 },
+  { title: "TPUv4-1024", model: "30B", layers: 60, alone: 8, ring: 2048 },
+  { title: "TPUv5e-256", model: "3B", layers: 26, alone: 32, ring: 4096 },
+  { title: "TPUv5e-256", model: "7B", layers: 32, alone: 16, ring: 2048 },
+] as const;
+
+/** What attention takes on each device, in blocks: a block is what q takes there, in bf16. */
+export function blocksOnDevice(devices: number): number {
+  const s = ring("full", devices, 1024, { H: 1, D: 128 });
+  return s.memory.bytes / s.values[s.inputs[0]!.value]!.bytes;
+}
+
+/**
+ * How much longer a context may be on a ring of `devices`, in the same memory on each. A device keeps the input of each
+ * layer (one block, all else is computed again) and what one layer's attention takes; each device has 1/n of the context.
+ */
+export const longerOnRing = (devices: number, layers: number): number =>
+  (devices * (layers + blocksOnDevice(1))) / (layers + blocksOnDevice(devices));
+
+// --- Balance: the Striped Attention paper ------------------------------------------------------------------------------
+
+const LAYOUTS = ["contiguous", "striped", "zigzag"] as const;
+/** Links that never hold anything back, so that only the work counts. */
+const free: Machine = {
+  name: "free links",
+  peak: { bf16: 1e15 },
+  vector: 1e15,
+  efficiency: { compute: 1, memory: 1, links: 1 },
+  memory: { bytes: 1e12, bandwidth: 1e18 },
+  launch: 0,
+  devicesPerNode: 1,
+  links: { between: { bandwidth: 1e18, latency: 0, duplex: true, shared: true } },
+};
+
+/** Causal ring attention in each layout on `devices`, `blocks` blocks of queries and of keys on each: seconds. */
+export function secondsByLayout(devices: number, blocks: number): Readonly<Record<(typeof LAYOUTS)[number], number>> {
+  const C = 64;
+  const of = (layout: string): number => simulate(ring(layout, devices, C * blocks, { H: 1, D: 128, C }), free).seconds;
+  return { contiguous: of("contiguous"), striped: of("striped"), zigzag: of("zigzag") };
+}
