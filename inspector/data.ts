@@ -2,6 +2,7 @@
  * What is embedded in the page: plain JSON, from which everything that it shows is derived. `schedule` is the very value
  * that the runtime runs; all else is text, where it came from, and numbers.
  */
+import type { Machine } from "../compiler/schedule/machine.ts";
 import type { Schedule } from "../compiler/schedule/schedule.ts";
 
 export type PageData = {
@@ -18,6 +19,8 @@ export type PageData = {
   /** Where a transfer was asked for, by its token. */
   readonly transfers: { readonly [token: number]: Place };
   readonly masks: readonly Mask[];
+  /** Those on which the schedule may be predicted. */
+  readonly machines: readonly Machine[];
   readonly measured?: Measured;
   /** Passes in order, milliseconds. */
   readonly passes: readonly { readonly name: string; readonly ms: number }[];

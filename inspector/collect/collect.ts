@@ -1,6 +1,7 @@
 /** Everything that the compiler made of a program, and what a run of it took → the data of the page. */
 import type { Source } from "../../compiler/base/source.ts";
 import type { Compiled } from "../../compiler/compile.ts";
+import type { Machine } from "../../compiler/schedule/machine.ts";
 import type { Schedule, Step } from "../../compiler/schedule/schedule.ts";
 import type { DeviceProgram, HostStep } from "../../compiler/tile/ir.ts";
 import type { Measured, PageData, Place } from "../data.ts";
@@ -8,8 +9,8 @@ import { coreListing, tileListing } from "./listings.ts";
 import { masksOf } from "./masks.ts";
 import { collectPlaces, type Places } from "./places.ts";
 
-/** `source`: the program's own file. No I/O. */
-export function collect(source: Source, c: Compiled, measured?: Measured): PageData {
+/** `source`: the program's own file; `machines`: those on which it may be predicted. No I/O. */
+export function collect(source: Source, c: Compiled, machines: readonly Machine[], measured?: Measured): PageData {
   const places = collectPlaces(source);
   const core = coreListing("Core", c.written, places);
   const grad = coreListing("Core, derivatives worked out", c.program, places);
@@ -28,6 +29,7 @@ export function collect(source: Source, c: Compiled, measured?: Measured): PageD
     transfers: transferPlaces(c.tile, c.schedule, places),
     masks: c.tile.kernels.flatMap((k, i) => masksOf(k, i, c.mappings[i]!)),
     sources: places.sources,
+    machines,
     ...(measured ? { measured } : {}),
     passes: c.times,
   };

@@ -10,10 +10,11 @@ type Where = { first: number; last: number; firstColumn: number; lastColumn: num
 type Run = (w: Where) => number;
 
 export type MaskReader = {
-  /** The blocks of one device and step, row by row. */
+  /** The blocks of one device and step, row by row; several as one where there are more than `most` in a direction. */
   readonly blocks: (
     device: number,
     step: number,
+    most?: number,
   ) => { readonly rows: number; readonly columns: number; readonly work: Uint8Array };
   /** The same as if all were one block. */
   readonly whole: (device: number, step: number) => Work;
@@ -27,20 +28,22 @@ export function maskReader(mask: Mask, mesh: Mesh): MaskReader {
   const always = mask.full === 1;
   const at: Where = { first: 0, last: 0, firstColumn: 0, lastColumn: 0, step: 0, device: 0 };
   const work = (): Work => (run(at) === 0 ? 0 : !always && full(at) !== 0 ? 2 : 1);
-  const block = (axis: MaskAxis, k: number): readonly [number, number] => [
-    k * axis.block,
-    Math.min(axis.extent, (k + 1) * axis.block) - 1,
+  const block = (axis: MaskAxis, size: number, k: number): readonly [number, number] => [
+    k * size,
+    Math.min(axis.extent, (k + 1) * size) - 1,
   ];
   return {
-    blocks(device, step) {
-      const [rows, columns] = [blocksOf(mask.rows), blocksOf(mask.columns)];
+    blocks(device, step, most = Number.POSITIVE_INFINITY) {
+      const together = (axis: MaskAxis): number => axis.block * Math.ceil(blocksOf(axis) / most || 1);
+      const [height, width] = [together(mask.rows), together(mask.columns)];
+      const [rows, columns] = [Math.ceil(mask.rows.extent / height), Math.ceil(mask.columns.extent / width)];
       const found = new Uint8Array(rows * columns);
       at.device = device;
       at.step = step;
       for (let r = 0; r < rows; r++) {
-        [at.first, at.last] = block(mask.rows, r);
+        [at.first, at.last] = block(mask.rows, height, r);
         for (let c = 0; c < columns; c++) {
-          [at.firstColumn, at.lastColumn] = block(mask.columns, c);
+          [at.firstColumn, at.lastColumn] = block(mask.columns, width, c);
           found[r * columns + c] = work();
         }
       }
@@ -117,8 +120,13 @@ function placesOf(mesh: Mesh, axes: readonly string[]): Int32Array {
 }
 
 /** Blocks of each kind, summed over the steps of the loop, for one device. */
-export function workOf(reader: MaskReader, device: number, steps: number): readonly [number, number, number] {
+export function workOf(
+  reader: MaskReader,
+  device: number,
+  steps: number,
+  most?: number,
+): readonly [number, number, number] {
   const sum: [number, number, number] = [0, 0, 0];
-  for (let step = 0; step < steps; step++) for (const w of reader.blocks(device, step).work) sum[w as Work]++;
+  for (let step = 0; step < steps; step++) for (const w of reader.blocks(device, step, most).work) sum[w as Work]++;
   return sum;
 }

@@ -1,15 +1,24 @@
 /** All that is derived from the data once, and again for another machine. */
+
+import type { Machine as MachineFile } from "../../compiler/schedule/machine.ts";
 import type { Launch, Schedule, Step, Transfer } from "../../compiler/schedule/schedule.ts";
+import { lacking } from "../../compiler/schedule/simulate.ts";
 import type { PageData, Place } from "../data.ts";
+import { forecast } from "./forecast.ts";
 import { deviceCount, receiverOf } from "./mesh.ts";
 import { criticalPath, uncovered } from "./path.ts";
 import { type Cost, type Played, play, type Span } from "./play.ts";
-import { costs, fitted, MACHINES } from "./rates.ts";
-import { type Run, type RunSpan, readRun, stepsOf, turnText } from "./run.ts";
+import { costs, fitted } from "./rates.ts";
+import { happenedIn, type Run, type RunSpan, runOf, stepsOf, turnText } from "./run.ts";
 import { type ListedStep, listSteps } from "./steps.ts";
 
-/** A machine on which the schedule is played: one of given rates, or the one that it ran on. */
-export type Machine = { readonly name: string; readonly note: string; readonly cost: Cost };
+/** A machine on which the schedule is predicted: one that can be simulated, or the one that it ran on. */
+export type Machine = {
+  readonly name: string;
+  readonly note: string;
+  readonly cost: Cost;
+  readonly simulated?: MachineFile;
+};
 
 export type Model = {
   readonly data: PageData;
@@ -25,16 +34,35 @@ export type Model = {
   readonly run: Run | undefined;
   /** Numbers of measured spans. */
   readonly runPath: ReadonlySet<number>;
+  /** Predictions of every device, where they are told apart; each transfer is on the device where it arrives. */
+  readonly forecast: Run | undefined;
+  readonly forecastPath: ReadonlySet<number>;
   readonly predictedAt: (step: number, turn: string) => Span | undefined;
 };
 
 /** The run's own times first, where there is a run. */
 export function machinesOf(data: PageData): readonly Machine[] {
+  const known = machines.get(data) ?? findMachines(data);
+  machines.set(data, known);
+  return known;
+}
+const machines = new WeakMap<PageData, readonly Machine[]>();
+
+function findMachines(data: PageData): readonly Machine[] {
   const s = data.schedule;
-  const known = MACHINES.map((rates) => ({ name: rates.name, note: rates.note, cost: costs(s, rates) }));
+  const fit = data.machines.filter((m) => lacking(s, m) === undefined);
+  // Any schedule runs somewhere: a machine without the links that it needs is better than none.
+  const known = (fit.length > 0 ? fit : data.machines).map(
+    (m): Machine => ({
+      name: m.name,
+      note: m.about ?? m.name,
+      cost: costs(s, m),
+      ...(fit.length > 0 ? { simulated: m } : {}),
+    }),
+  );
   if (!data.measured) return known;
-  const own = fitted(s, listSteps(s), data.measured);
-  return [{ name: "as in this run", note: "each step as long as its median in this run", cost: own }, ...known];
+  const note = "each step as long as its median in this run";
+  return [{ name: "as in this run", note, cost: fitted(listSteps(s), data.measured) }, ...known];
 }
 
 export function modelOf(data: PageData, machine: Machine): Model {
@@ -43,7 +71,8 @@ export function modelOf(data: PageData, machine: Machine): Model {
   const played = play(schedule, listed, machine.cost);
   const lanes = schedule.streams.map((_, i) => played.spans.filter((span) => span.stream === i));
   const devices = deviceCount(schedule.mesh);
-  const run = data.measured && readRun(schedule, listed, played, data.measured, devices);
+  const run = data.measured && runOf(schedule, listed, played, happenedIn(data.measured), devices);
+  const guess = machine.simulated && forecast(schedule, listed, played, machine.simulated, devices);
   const byKey = new Map(played.spans.map((p) => [`${p.step} ${turnText(p.turn)}`, p]));
   return {
     data,
@@ -56,9 +85,14 @@ export function modelOf(data: PageData, machine: Machine): Model {
     run,
     path: new Set(criticalPath(played.spans, (i) => played.spans[i]!.needs)),
     runPath: new Set(run ? criticalPath(run.spans, run.needs) : []),
+    forecast: guess,
+    forecastPath: new Set(guess ? criticalPath(guess.spans, guess.needs) : []),
     predictedAt: (step, turn) => byKey.get(`${step} ${turn}`),
   };
 }
+
+/** False where there are too many devices to tell them apart, though masks or links may make them differ. */
+export const apart = (m: Model): boolean => m.machine.simulated === undefined || m.forecast !== undefined;
 
 /** A step in a turn of its loops on a device; whether it is looked at in the prediction or in the run. */
 export type Selection = {
@@ -86,11 +120,12 @@ export const keyOf = (at: Selection): string => `${at.measured ? "m" : "p"} ${at
 
 function findRelated(m: Model, at: Selection): readonly Related[] {
   const { step } = m.listed[at.step]!;
-  if (at.measured && m.run) {
-    const { run } = m;
+  const run = at.measured ? m.run : m.forecast;
+  if (run) {
     const span = run.find(at.device, at.step, at.turn);
     if (!span) return [];
-    const to = (s: RunSpan): Selection => ({ step: s.step, turn: s.turn, device: s.device, measured: true });
+    const { measured } = at;
+    const to = (s: RunSpan): Selection => ({ step: s.step, turn: s.turn, device: s.device, measured });
     const users = run.spans.filter((s) => s.end >= span.start && run.needs(s.id).includes(span.id)).slice(0, 12);
     return [
       ...run.needs(span.id).map((n) => ({ how: "needs" as const, to: to(run.spans[n]!) })),
@@ -153,27 +188,23 @@ export type Summary = {
 
 export function predictedSummary(m: Model): Summary {
   const [compute = [], ...transfers] = m.lanes;
-  return summary(m.played.end, compute, transfers.flat());
+  return m.forecast ? runSummary(m.forecast) : summary(m.played.end, compute, transfers.flat());
 }
 
-/** Of the devices of the run, the mean. */
-export function measuredSummary(m: Model): Summary | undefined {
-  const { run } = m;
-  if (!run || run.spans.length === 0) return undefined;
-  const all = run.lanes.map(([compute, ...rest]) =>
+export const measuredSummary = (m: Model): Summary | undefined =>
+  m.run && m.run.spans.length > 0 ? runSummary(m.run) : undefined;
+
+/** The mean of its devices. */
+function runSummary({ lanes, end }: Run): Summary {
+  const all = lanes.map(([compute, ...rest]) =>
     summary(
-      run.end,
+      end,
       compute?.work ?? [],
       rest.flatMap((l) => l.work),
     ),
   );
   const mean = (of: (s: Summary) => number): number => all.reduce((t, s) => t + of(s), 0) / all.length;
-  return {
-    end: run.end,
-    busy: mean((s) => s.busy),
-    transfer: mean((s) => s.transfer),
-    exposed: mean((s) => s.exposed),
-  };
+  return { end, busy: mean((s) => s.busy), transfer: mean((s) => s.transfer), exposed: mean((s) => s.exposed) };
 }
 
 type Timed = { readonly start: number; readonly end: number };
@@ -186,14 +217,36 @@ function summary(end: number, compute: readonly Timed[], transfers: readonly Tim
   };
 }
 
+/**
+ * Where a selection is found: what is sent is predicted where it arrives, on the device that it goes to, if devices are
+ * told apart.
+ */
+export function foundAt(m: Model, at: Selection): Selection {
+  const { step } = m.listed[at.step]!;
+  if (at.measured || !m.forecast || step.kind !== "send") return at;
+  const other = m.listed.find((l) => l.step.kind === "receive" && l.step.token === step.token);
+  const device = receiverFor(m, at);
+  return other && device !== undefined ? { ...at, step: other.index, device } : at;
+}
+
 /** The span of a selection: a predicted one, or that of the run. */
 export function spanOf(m: Model, at: Selection): { readonly start: number; readonly end: number } | undefined {
   if (at.measured) return m.run?.find(at.device, at.step, at.turn);
+  const there = foundAt(m, at);
+  if (m.forecast) return m.forecast.find(there.device, there.step, there.turn);
   const span = m.predictedAt(at.step, at.turn);
   if (span) return span;
   // A receive is its neighbour's send, which is as long as its own.
-  const step = m.listed[at.step]!.step;
+  const { step } = m.listed[at.step]!;
   const send =
     step.kind === "receive" ? m.listed.find((l) => l.step.kind === "send" && l.step.token === step.token) : undefined;
   return send && m.predictedAt(send.index, at.turn);
+}
+
+/** Whether a selection is on the critical path. */
+export function onPath(m: Model, at: Selection): boolean {
+  const { device, step, turn } = foundAt(m, at);
+  if (at.measured) return m.runPath.has(m.run?.find(device, step, turn)?.id ?? -1);
+  if (m.forecast) return m.forecastPath.has(m.forecast.find(device, step, turn)?.id ?? -1);
+  return m.path.has(m.predictedAt(step, turn)?.id ?? -1);
 }

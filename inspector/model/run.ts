@@ -35,22 +35,47 @@ export type Run = {
 
 export const turnText = (turn: readonly number[]): string => turn.join(".");
 
-/** Events of steps that the schedule does not have are left out. */
-export function readRun(s: Schedule, listed: readonly ListedStep[], played: Played, m: Measured, devices: number): Run {
+/** What happened, by the name of the step. */
+export type Happened = {
+  readonly device: number;
+  readonly label: string;
+  readonly turn: string;
+  readonly start: number;
+  readonly end: number;
+};
+
+/** The events of a trace. */
+export const happenedIn = (m: Measured): readonly Happened[] =>
+  m.name.map((n, i) => ({
+    device: m.device[i]!,
+    label: m.names[n]!,
+    turn: m.turns[m.turn[i]!]!,
+    start: m.start[i]!,
+    end: m.start[i]! + m.length[i]!,
+  }));
+
+/** Events of steps that the schedule does not have are left out. `arrivals`: what a receive counts as. */
+export function runOf(
+  s: Schedule,
+  listed: readonly ListedStep[],
+  played: Played,
+  happened: readonly Happened[],
+  devices: number,
+  arrivals: "arrival" | "work" = "arrival",
+): Run {
   const byLabel = new Map(listed.map((l) => [l.step.label, l]));
   const streamOf = new Map(s.streams.map((name, i) => [name, i]));
   const spans: RunSpan[] = [];
   const keys = new Map<string, number>();
-  m.name.forEach((n, i) => {
-    const listedStep = byLabel.get(m.names[n]!);
-    if (!listedStep) return;
+  for (const { device, label, turn, start, end } of happened) {
+    const listedStep = byLabel.get(label);
+    if (!listedStep) continue;
     const { step, index } = listedStep;
-    const kind = step.kind === "wait" ? "wait" : step.kind === "receive" ? "arrival" : "work";
+    const kind = step.kind === "wait" ? "wait" : step.kind === "receive" ? arrivals : "work";
     const stream = "stream" in step ? (streamOf.get(step.stream) ?? 0) : 0;
-    const [device, turn, start] = [m.device[i]!, m.turns[m.turn[i]!]!, m.start[i]!];
     keys.set(`${device} ${index} ${turn}`, spans.length);
-    spans.push({ id: spans.length, device, step: index, turn, kind, stream, start, end: start + m.length[i]! });
-  });
+    spans.push({ id: spans.length, device, step: index, turn, kind, stream, start, end });
+  }
   const lanes = Array.from({ length: devices }, () =>
     s.streams.map(() => ({ work: [] as RunSpan[], thin: [] as RunSpan[] })),
   );
@@ -67,25 +92,37 @@ export function readRun(s: Schedule, listed: readonly ListedStep[], played: Play
     listed.flatMap((l) => (l.step.kind === "receive" ? [[l.step.token, l.index] as const] : [])),
   );
   const sends = new Map(listed.flatMap((l) => (l.step.kind === "send" ? [[l.step.token, l.index] as const] : [])));
+  /** On a device, what the played step `n` is; of a transfer both ends. */
+  const both = (device: number, n: number): readonly (number | undefined)[] => {
+    const need = played.spans[n]!;
+    const [needed, at] = [listed[need.step]!.step, turnText(need.turn)];
+    const arrived = needed.kind === "send" ? idOf(device, receives.get(needed.token) ?? -1, at) : undefined;
+    return [idOf(device, need.step, at), arrived];
+  };
+  const playedNeeds = (step: number, turn: string): readonly number[] => predicted.get(`${step} ${turn}`)?.needs ?? [];
+  /** Of what arrives: its send; where sends are not told apart from it, what the send had to wait for. */
+  const needsOfArrival = (device: number, step: number, turn: string): readonly (number | undefined)[] => {
+    const transfer = listed[step]!.step as Transfer;
+    const from = senderOf(s.mesh, transfer.axes, transfer.route, device, stepsOf(listed[step]!, turn));
+    const send = sends.get(transfer.token) ?? -1;
+    if (from === undefined) return [];
+    const sent = idOf(from, send, turn);
+    if (sent !== undefined) return [sent];
+    return playedNeeds(send, turn).flatMap((n) => [
+      ...both(from, n),
+      ...(played.spans[n]!.stream > 0 ? both(device, n) : []),
+    ]);
+  };
   const needs = (i: number): readonly number[] => {
-    const { device, step, turn, kind } = spans[i]!;
+    const { device, step, turn } = spans[i]!;
     const what = listed[step]!.step;
-    const found: (number | undefined)[] = [];
-    if (kind === "wait" && what.kind === "wait") {
-      found.push(idOf(device, receives.get(what.token) ?? -1, turn), idOf(device, sends.get(what.token) ?? -1, turn));
-    } else if (kind === "arrival") {
-      const transfer = what as Transfer;
-      const from = senderOf(s.mesh, transfer.axes, transfer.route, device, stepsOf(listed[step]!, turn));
-      if (from !== undefined) found.push(idOf(from, sends.get(transfer.token) ?? -1, turn));
-    } else {
-      for (const n of predicted.get(`${step} ${turn}`)?.needs ?? []) {
-        const need = played.spans[n]!;
-        const [needed, at] = [listed[need.step]!.step, turnText(need.turn)];
-        found.push(idOf(device, need.step, at));
-        if (needed.kind === "send") found.push(idOf(device, receives.get(needed.token) ?? -1, at));
-      }
-    }
-    return found.filter((f) => f !== undefined && f !== i) as number[];
+    const found =
+      what.kind === "wait"
+        ? [idOf(device, receives.get(what.token) ?? -1, turn), idOf(device, sends.get(what.token) ?? -1, turn)]
+        : what.kind === "receive"
+          ? needsOfArrival(device, step, turn)
+          : playedNeeds(step, turn).flatMap((n) => both(device, n));
+    return [...new Set(found)].filter((f) => f !== undefined && f !== i) as number[];
   };
   return {
     spans,

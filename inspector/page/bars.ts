@@ -76,7 +76,19 @@ export function drawTimeline(ctx: CanvasRenderingContext2D, s: Store, f: Frame):
   const own = new Set(selection ? [selection.device, ...relations.map((r) => r.to.device)] : []);
   for (let device = first; device <= last; device++) {
     ctx.globalAlpha = 1;
-    if (own.has(device)) predicted(ctx, gutter, y(device), device);
+    const lanes = model.forecast?.lanes[device];
+    if (lanes) {
+      for (const lane of rows.lanes) {
+        const style = { left: gutter, strong: !lane.measured };
+        eachVisible(lanes[lane.stream]!.work, range, inner, (span, dx, w0) => {
+          const onPath = model.forecastPath.has(span.id);
+          const on = selection ? lit.has(`p ${device} ${span.step} ${span.turn}`) : onPath;
+          const label = text ? shortLabel(model, span.step, span.turn) : "";
+          const box = { x: gutter + dx, y: y(device) + lane.top, w: barWidth(w0), h: lane.predicted.height };
+          drawBar(ctx, model, span.step, box, { ...style, alpha: alpha(on), marked: path && onPath, label });
+        });
+      }
+    } else if (own.has(device)) predicted(ctx, gutter, y(device), device);
     else ctx.drawImage(strip, gutter, y(device), inner, rows.height);
     ctx.globalAlpha = 1;
     for (const lane of rows.lanes) {
@@ -141,7 +153,7 @@ export function drawTimeline(ctx: CanvasRenderingContext2D, s: Store, f: Frame):
     ctx.restore();
   };
   if (model.run && y(model.devices) + 90 < height) {
-    end(model.played.end, "predicted end");
+    end(model.forecast?.end ?? model.played.end, "predicted end");
     end(model.run.end, "measured end");
   }
   drawScroll(ctx, f, model.devices);
@@ -253,7 +265,7 @@ function drawBar(ctx: Pen, m: Model, step: number, { x, y, w, h }: Box, style: B
     what.kind === "launch" ? kernelColor(what.kernel, style.strong) : what.kind === "copy" ? t.wait : t.transfer;
   ctx.fillRect(x, y, w, h);
   if (style.label !== "" && h >= 14 && w > 14) {
-    ctx.fillStyle = what.kind === "send" ? t.transferInk : kernelInk();
+    ctx.fillStyle = what.kind === "send" || what.kind === "receive" ? t.transferInk : kernelInk();
     const hidden = Math.max(0, style.left - x);
     fitText(ctx, style.label, x + hidden + 5, y + h / 2 + 0.5, w - 8 - hidden);
   }

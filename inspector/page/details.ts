@@ -2,8 +2,10 @@
 import { bytesText, flopsText, percentText, plural, timeText } from "../model/format.ts";
 import { deviceName } from "../model/mesh.ts";
 import {
+  apart,
   type Model,
   measuredSummary,
+  onPath,
   placeOf,
   predictedSummary,
   type Related,
@@ -70,15 +72,12 @@ function step(s: Store, m: Model, at: Selection): readonly (HTMLElement | null)[
             ),
           ),
         );
-  const onPath = at.measured
-    ? m.runPath.has(m.run?.find(at.device, at.step, at.turn)?.id ?? -1)
-    : m.path.has(m.predictedAt(at.step, at.turn)?.id ?? -1);
   const place = placeOf(m, what);
   const source = place && m.data.sources[place[0]];
   const go = (label: string): HTMLElement => h("button", { onclick: () => s.set({ tab: "Code" }) }, label);
   return [
     h("h2", {}, title),
-    onPath ? h("span.badge", {}, "on the critical path") : null,
+    onPath(m, at) ? h("span.badge", {}, "on the critical path") : null,
     list(rows.filter(([name]) => name !== "waits for")),
     what.kind === "launch" ? operands(m, what) : null,
     group("Waits for", of("needs")),
@@ -137,8 +136,8 @@ function overview(s: Store, m: Model): readonly (HTMLElement | null)[] {
     return what.kind === "send" ? n + what.bytes : n;
   }, 0);
   const pathTime = { compute: 0, transfer: 0 };
-  for (const i of m.path) {
-    const span = m.played.spans[i]!;
+  for (const i of m.forecast ? m.forecastPath : m.path) {
+    const span = (m.forecast ?? m.played).spans[i]!;
     pathTime[span.stream === 0 ? "compute" : "transfer"] += span.end - span.start;
   }
   const flops = m.played.spans.reduce((n, span) => {
@@ -176,10 +175,19 @@ function overview(s: Store, m: Model): readonly (HTMLElement | null)[] {
         `${timeText(pathTime.compute)} compute${pathTime.transfer > 0 ? `, ${timeText(pathTime.transfer)} transfers` : ""}`,
       ],
       ...(sent > 0 ? [["transfers hidden", hidden] as const] : []),
-      ["machine", m.machine.note],
+      ["machine", m.machine.note.split(/[.:]\s/)[0]!],
       ...(data.measured ? [["ran", data.measured.where] as const] : []),
       ["compiled in", timeText(compiled * 1000)],
     ]),
+    apart(m)
+      ? null
+      : h(
+          "p",
+          { style: "margin-top:10px" },
+          "With so many devices, one that takes the mean time for every kernel is drawn for all. ",
+          h("code", {}, "gyre simulate"),
+          " tells them apart.",
+        ),
     m.played.shortened.length > 0
       ? h(
           "p",

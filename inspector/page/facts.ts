@@ -1,7 +1,7 @@
 /** What there is to say about one step, for the panel and for the pointer. */
 import { bytesText, flopsText, timeText } from "../model/format.ts";
 import { deviceName } from "../model/mesh.ts";
-import { type Model, receiverFor, related, type Selection, workOf } from "../model/model.ts";
+import { type Model, receiverFor, related, type Selection, spanOf, workOf } from "../model/model.ts";
 import { describe, typeText, WHEN } from "../model/steps.ts";
 
 export type Facts = { readonly title: string; readonly rows: readonly (readonly [name: string, value: string])[] };
@@ -9,7 +9,7 @@ export type Facts = { readonly title: string; readonly rows: readonly (readonly 
 export function factsOf(m: Model, at: Selection): Facts {
   const { step } = m.listed[at.step]!;
   const s = m.schedule;
-  const predicted = m.predictedAt(at.step, at.turn);
+  const predicted = spanOf(m, { ...at, measured: false });
   const measured = m.run?.find(at.device, at.step, at.turn);
   const work = workOf(m, step);
   const rows: [string, string][] = [["device", deviceName(s.mesh, at.device)]];

@@ -139,7 +139,9 @@ function neighbour(s: Store, by: number): void {
   const step = at && model.listed[at.step]!.step;
   const stream = step && "stream" in step ? model.schedule.streams.indexOf(step.stream) : 0;
   const measured = at?.measured === true;
-  const lane = measured ? order(model.run?.lanes[at!.device]?.[stream]?.work ?? []) : order(model.lanes[stream] ?? []);
+  const lane = measured
+    ? order(model.run?.lanes[at!.device]?.[stream]?.work ?? [])
+    : order(model.forecast?.lanes[at?.device ?? device]?.[stream]?.work ?? model.lanes[stream] ?? []);
   const now = at ? lane.findIndex((o) => o.step === at.step && o.turn === at.turn) : -1;
   const next = lane[Math.max(0, Math.min(lane.length - 1, now + (at ? by : 1)))];
   if (next && (!at || spanOf(model, at))) select(s, { ...next, device: at?.device ?? device, measured });

@@ -25,6 +25,9 @@ export function masksView(s: Store): readonly HTMLElement[] {
   }
   let chosen = 0;
   let hover: { device: number; step: number } | null = null;
+  let counted:
+    | { readonly chosen: number; readonly sums: readonly (readonly [number, number, number])[]; readonly slow: number }
+    | undefined;
   let overview: { readonly key: string; readonly picture: OffscreenCanvas } | undefined;
   const readers = data.masks.map((mask) => maskReader(mask, schedule.mesh));
   const stepsIn = (mask: Mask): number => {
@@ -74,20 +77,26 @@ export function masksView(s: Store): readonly HTMLElement[] {
     const [mask, reader] = [data.masks[chosen]!, readers[chosen]!];
     const steps = stepsIn(mask);
     const blocks = blocksOf(mask.rows) * blocksOf(mask.columns);
-    const many = devices * steps * blocks > 4e6;
-    const sums = many ? [] : Array.from({ length: devices }, (_, d) => workOf(reader, d, steps));
+    const many = devices * steps * blocks > 1e6;
+    // Of very many blocks several count as one, which is masked where they differ.
+    const most = many ? Math.max(1, Math.floor(Math.sqrt(1e6 / (devices * steps)))) : undefined;
+    if (counted?.chosen !== chosen) {
+      const made = Array.from({ length: devices }, (_, d) => workOf(reader, d, steps, most));
+      counted = { chosen, sums: made, slow: slowest(reader, devices, steps, most) };
+    }
+    const { sums, slow } = counted;
     const done = sums.map(([, a, b]) => a + b);
     const mean = done.reduce((n, x) => n + x, 0) / Math.max(1, done.length);
-    const here = hover && reader.blocks(hover.device, hover.step);
+    const here = hover && !many ? reader.blocks(hover.device, hover.step) : null;
     const colors = colorsOf();
     const count = (kind: Work): string => {
       if (here) return `${here.work.reduce((n, x) => n + (x === kind ? 1 : 0), 0)} of ${blocks}`;
-      return many
-        ? ""
-        : percentText(
-            sums.reduce((n, x) => n + x[kind], 0),
-            devices * steps * blocks,
-          );
+      const all = sums.reduce((n, x) => n + x[0] + x[1] + x[2], 0);
+      const share = percentText(
+        sums.reduce((n, x) => n + x[kind], 0),
+        all,
+      );
+      return many ? `about ${share}` : share;
     };
     fill(
       panel,
@@ -136,7 +145,7 @@ export function masksView(s: Store): readonly HTMLElement[] {
             h(
               "p",
               {},
-              `The busiest device does ${Number((Math.max(...done) / Math.max(1, mean)).toFixed(2))} times the mean over all steps, and ${slowest(reader, devices, steps)} times if every step waits for the slowest.`,
+              `The busiest device does ${Number((Math.max(...done) / Math.max(1, mean)).toFixed(2))} times the mean over all steps, and ${slow} times if every step waits for the slowest.`,
             ),
           ]
         : null,
@@ -171,18 +180,18 @@ export function masksView(s: Store): readonly HTMLElement[] {
 }
 
 /** The sum over the steps of what the busiest device does, over the sum of the means. */
-function slowest(reader: MaskReader, devices: number, steps: number): number {
-  let [most, all] = [0, 0];
+function slowest(reader: MaskReader, devices: number, steps: number, most: number | undefined): number {
+  let [busiest, all] = [0, 0];
   for (let step = 0; step < steps; step++) {
     let largest = 0;
     for (let d = 0; d < devices; d++) {
-      const done = reader.blocks(d, step).work.reduce((n, x) => n + (x > 0 ? 1 : 0), 0);
+      const done = reader.blocks(d, step, most).work.reduce((n, x) => n + (x > 0 ? 1 : 0), 0);
       largest = Math.max(largest, done);
       all += done / devices;
     }
-    most += largest;
+    busiest += largest;
   }
-  return Number((most / Math.max(1e-9, all)).toFixed(2));
+  return Number((busiest / Math.max(1e-9, all)).toFixed(2));
 }
 
 type Box = { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
@@ -195,18 +204,14 @@ function drawCell(
   step: number,
   box: Box,
 ): void {
-  const { rows, columns, work } = reader.blocks(device, step);
+  const { rows, columns, work } = reader.blocks(device, step, Math.max(1, Math.floor(Math.min(box.w, box.h) / 2)));
   const [w, h] = [box.w / columns, box.h / rows];
-  if (w < 1.5 || h < 1.5) {
-    ctx.fillStyle = colors[reader.whole(device, step)];
-    ctx.fillRect(box.x, box.y, box.w, box.h);
-    return;
-  }
-  const gap = w > 5 && h > 5 ? 1 : 0;
+  // Without a gap they overlap a little, so that no seams show.
+  const gap = w > 5 && h > 5 ? 1 : -0.7;
   for (let r = 0; r < rows; r++)
     for (let c = 0; c < columns; c++) {
       ctx.fillStyle = colors[work[r * columns + c] as Work];
-      ctx.fillRect(box.x + c * w, box.y + r * h, w - gap, h - gap);
+      ctx.fillRect(box.x + c * w, box.y + r * h, Math.min(w - gap, box.w - c * w), Math.min(h - gap, box.h - r * h));
     }
 }
 

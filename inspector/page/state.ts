@@ -1,6 +1,6 @@
 /** What the reader is looking at. One value, replaced as a whole; whoever shows a part of it listens. */
 import type { Place } from "../data.ts";
-import { type Machine, type Model, modelOf, placeOf, type Selection } from "../model/model.ts";
+import { foundAt, type Machine, type Model, modelOf, placeOf, type Selection } from "../model/model.ts";
 import { clamp, type Range } from "../model/view.ts";
 
 export const TABS = ["Timeline", "Code", "Memory", "Sharding", "Masks"] as const;
@@ -41,12 +41,13 @@ export function store(first: State): Store {
 
 /** From the beginning to the later of the two ends, with a little room. */
 export function wholeRange(m: Model): Range {
-  const end = Math.max(m.played.end, m.run?.end ?? 0, 1e-3);
+  const end = Math.max(m.played.end, m.forecast?.end ?? 0, m.run?.end ?? 0, 1e-3);
   return { from: 0, to: end * 1.01 };
 }
 
 /** Selects a step: its kernel and its place in the source are looked at as well. */
-export function select(s: Store, selection: Selection | null): void {
+export function select(s: Store, wanted: Selection | null): void {
+  const selection = wanted && foundAt(s.get().model, wanted);
   if (!selection) {
     s.set({ selection });
     return;

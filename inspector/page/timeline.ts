@@ -1,7 +1,7 @@
 /** Devices × streams over time: predictions above what was measured, drawn only where they can be seen. */
 
 import { timeText } from "../model/format.ts";
-import { keyOf, machinesOf, measuredSummary, predictedSummary, type Selection, spanOf } from "../model/model.ts";
+import { apart, keyOf, machinesOf, measuredSummary, predictedSummary, type Selection, spanOf } from "../model/model.ts";
 import { turnText } from "../model/run.ts";
 import { clamp, DENSITIES, firstAfter, pan, type Rows, roomyRows, rowsOf, zoom } from "../model/view.ts";
 import { drawTimeline } from "./bars.ts";
@@ -60,6 +60,9 @@ export function timelineView(s: Store): HTMLElement {
       const y0 = inside - lane.top;
       if (y0 < -1 || y0 > lane.height + 1) continue;
       if (y0 <= lane.predicted.height) {
+        const own = model.forecast?.lanes[device]?.[lane.stream]?.work;
+        const found = own && under(own, time, slack);
+        if (own) return found ? { step: found.step, turn: found.turn, device, measured: false } : null;
         const span = under(model.lanes[lane.stream]!, time, slack);
         return span ? { step: span.step, turn: turnText(span.turn), device, measured: false } : null;
       }
@@ -140,7 +143,7 @@ export function timelineView(s: Store): HTMLElement {
     fill(
       bar,
       h("label", {}, "Machine", choose),
-      stat("predicted", predictedSummary(model).end),
+      stat(apart(model) ? "predicted" : "mean device", predictedSummary(model).end),
       measured ? stat("measured", measured.end) : null,
       h("span.push"),
       h(

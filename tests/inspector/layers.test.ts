@@ -15,7 +15,7 @@ const importsOf = (folder: string): readonly string[] =>
 
 test.each([
   ["inspector/collect", /^(inspector\/(collect|data\.ts)|compiler\/|runtime\/trace\.ts)/],
-  ["inspector/model", /^(inspector\/(model|data\.ts)|compiler\/schedule\/(schedule|timeline)\.ts)/],
+  ["inspector/model", /^(inspector\/(model|data\.ts)|compiler\/schedule\/(schedule|machine|durations|simulate)\.ts)/],
   ["inspector/page", /^(inspector\/(page|model|data\.ts)|compiler\/schedule\/schedule\.ts)/],
 ])("%s imports only what it may", (folder, may) => {
   expect(importsOf(folder).filter((path) => !may.test(path))).toEqual([]);

@@ -1,6 +1,15 @@
 import { describe, expect, test } from "vitest";
+import { simulate } from "../../compiler/schedule/simulate.ts";
 import { bands, inUse } from "../../inspector/model/memory.ts";
-import { type Machine, machinesOf, modelOf, predictedSummary, related } from "../../inspector/model/model.ts";
+import {
+  foundAt,
+  type Machine,
+  machinesOf,
+  modelOf,
+  predictedSummary,
+  related,
+  spanOf,
+} from "../../inspector/model/model.ts";
 import { covered, criticalPath, uncovered } from "../../inspector/model/path.ts";
 import { turnText } from "../../inspector/model/run.ts";
 import { pageOf, ring } from "./programs.ts";
@@ -60,6 +69,36 @@ describe("a ring of four, played", () => {
     for (const a of played.holds)
       for (const b of played.holds)
         if (a !== b && a.slot === b.slot) expect(a.to <= b.from || b.to <= a.from).toBe(true);
+  });
+});
+
+describe("a forecast", () => {
+  const data = ring(4);
+  const { simulated } = machinesOf(data)[0]!;
+
+  test("is what `gyre simulate` says, with every span on its device", () => {
+    const m = modelOf(data, machinesOf(data)[0]!);
+    expect(m.forecast!.end).toBeCloseTo(1e6 * simulate(data.schedule, simulated!).seconds, 3);
+    const [first, last] = [m.forecast!.lanes[0]![0]!.work, m.forecast!.lanes[3]![0]!.work];
+    expect(first.length).toBe(m.lanes[0]!.length);
+    expect(last.map((s) => s.turn)).toEqual(m.lanes[0]!.map((s) => turnText(s.turn)));
+  });
+
+  test("its critical path follows what was waited for, without gaps into the future", () => {
+    const { forecast, forecastPath } = modelOf(data, machinesOf(data)[0]!);
+    expect(forecastPath.size).toBeGreaterThan(3);
+    for (const i of forecastPath)
+      for (const n of forecast!.needs(i))
+        expect(forecast!.spans[n]!.start).toBeLessThanOrEqual(forecast!.spans[i]!.end);
+  });
+
+  test("a send is found where it arrives", () => {
+    const m = modelOf(data, machinesOf(data)[0]!);
+    const send = m.lanes[1]![0]!;
+    const there = foundAt(m, { step: send.step, turn: turnText(send.turn), device: 3, measured: false });
+    expect(there.device).toBe(0);
+    expect(m.listed[there.step]!.step.kind).toBe("receive");
+    expect(spanOf(m, there)).toBeDefined();
   });
 });
 

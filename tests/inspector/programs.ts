@@ -1,5 +1,6 @@
 /** Programs that the tests of the page look at, compiled. */
 import { readFileSync } from "node:fs";
+import { machineNames, machineOf } from "../../cli/machines.ts";
 import { readSource } from "../../cli/sources.ts";
 import { type Compiled, compile } from "../../compiler/compile.ts";
 import { collect } from "../../inspector/collect/collect.ts";
@@ -15,7 +16,11 @@ export function compiled(path: string, { dims = {}, mesh = {} }: Sizes = {}): Co
 }
 
 export const pageOf = (path: string, sizes?: Sizes): PageData =>
-  collect({ path: fileOf(path), text: readFileSync(fileOf(path), "utf8") }, compiled(path, sizes));
+  collect(
+    { path: fileOf(path), text: readFileSync(fileOf(path), "utf8") },
+    compiled(path, sizes),
+    machineNames().flatMap((name) => machineOf(name).machine ?? []),
+  );
 
 const fileOf = (path: string): string => new URL(`../../${path}`, import.meta.url).pathname;
 
