@@ -85,6 +85,8 @@ export function play(s: Schedule, listed: readonly ListedStep[], cost: Cost): Pl
             const slot = slots[i]!;
             if (bindings[i]!.access === "read") memory.reads(slot, span.end);
             else {
+              // What is turned into the new value in place is there until then.
+              if (a.from !== undefined) memory.reads(slot, span.start);
               madeBy[slot] = span.id;
               memory.writes(slot, a.value, span.start, span.end);
             }

@@ -59,6 +59,6 @@ export function rangeText(side: Side, place: number): string {
   if (parts <= 1) return `all ${size}`;
   if (entry.layout === "striped") return `every ${parts}th from ${place}`;
   const c = size / (entry.layout === "zigzag" ? 2 * parts : parts);
-  const range = (k: number): string => `${k * c} to ${(k + 1) * c - 1}`;
+  const range = (k: number): string => (c === 1 ? `${k}` : `${k * c} to ${(k + 1) * c - 1}`);
   return entry.layout === "zigzag" ? `${range(place)} and ${range(2 * parts - 1 - place)}` : range(place);
 }
