@@ -6,6 +6,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import ts from "typescript";
+import { withTables } from "../bench/schedules/page.ts";
 import { main } from "../cli/main.ts";
 import type * as Ast from "../compiler/syntax/ast.ts";
 import { parse } from "../compiler/syntax/parse.ts";
@@ -18,6 +19,7 @@ const makers: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/guide/stdlib.md": stdlibPage,
   "README.md": () => withOutputs(read("README.md")),
   "docs/guide/schedules.md": () => withOutputs(read("docs/guide/schedules.md")),
+  "docs/guide/simulation.md": async () => withTables(await withOutputs(read("docs/guide/simulation.md"))),
 };
 
 /** The pages that are made, or hold parts that are. */

@@ -46,7 +46,6 @@ test.each([
 
 test("what is not supported yet says so", async () => {
   for (const argv of [
-    ["simulate", "x.gyre"],
     ["build", "x.gyre", "--target", "cuda", "--out", "o"],
     ["run", "x.gyre", "--backend", "cuda"],
   ]) {
