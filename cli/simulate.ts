@@ -1,9 +1,10 @@
 /** A schedule on a machine: whether it fits there, and what comes of it. */
+import { largestTable } from "../compiler/schedule/durations.ts";
 import type { Machine } from "../compiler/schedule/machine.ts";
 import { devicesOf } from "../compiler/schedule/places.ts";
 import type { Schedule } from "../compiler/schedule/schedule.ts";
 import { lacking, type Simulation, simulate } from "../compiler/schedule/simulate.ts";
-import { usage } from "./exit.ts";
+import { cannot, usage } from "./exit.ts";
 import { plural } from "./text.ts";
 
 export type Simulated = {
@@ -19,9 +20,13 @@ export type Simulated = {
   };
 };
 
+/** A ring of 4096 with a mask: about 400 MB. */
+const MOST_COSTS = 2 ** 24;
+
 /**
  * Simulates `s` on `nodes` nodes of a machine (as many as it needs, where that is not given). The first and the last device
- * are watched. Errors (exit 2): more devices than there are, or a link that the machine file does not have.
+ * are watched. Errors: more devices than there are, or a link that
+ * the machine file does not have (exit 2); a mesh that is too large (exit 3).
  */
 export function simulateOn(s: Schedule, machine: Machine, nodes?: number): Simulated {
   const devices = devicesOf(s.mesh);
@@ -37,6 +42,11 @@ export function simulateOn(s: Schedule, machine: Machine, nodes?: number): Simul
     throw usage(
       `the machine ${machine.name} has no ${missing}, and the program sends over it`,
       `add it to the machine file, as in "${missing.split(".")[1]}": { "bandwidth": 5e10, "latency": 5e-6 }, or use a smaller mesh`,
+    );
+  if (largestTable(s) > MOST_COSTS)
+    throw cannot(
+      "masks on a mesh of this size are not supported: what kernels cost hangs on too many pairs of place and step",
+      "use a smaller mesh; times for each step hardly change from some hundred devices on",
     );
   const simulation = simulate(s, machine, { watch: devices > 1 ? [0, devices - 1] : [0] });
   const spare = machine.memory.bytes - s.memory.bytes;

@@ -20,6 +20,18 @@ export type LaunchCost = {
   readonly flops: Float64Array;
 };
 
+/** The size of the largest table that `launchCosts` would make; each entry takes about 24 bytes. */
+export function largestTable(s: Schedule): number {
+  const counts = loopCounts(s.steps);
+  return s.kernels.reduce((most, kernel) => {
+    const used = kernel.work ? usedScalars(kernel.work) : [];
+    return Math.max(
+      most,
+      used.reduce((n, index) => n * sizeOf(s, kernel, index, counts), 1),
+    );
+  }, 1);
+}
+
 /** Of every kernel of a schedule. */
 export function launchCosts(s: Schedule, machine: Machine): readonly LaunchCost[] {
   const counts = loopCounts(s.steps);
