@@ -69,17 +69,23 @@ function countOf(n: number): string {
   return `${Number((n / 1000 ** unit).toPrecision(3))} ${units[unit]}`;
 }
 
+/** The most exposed first, then the longest. */
 function transfers(all: readonly TransferTime[]): readonly string[] {
-  return columns(
-    all.map((t) => [
-      t.label,
-      `${t.count} × ${humanBytes(t.bytes)}`,
-      `${time(t.seconds)} on links`,
-      t.exposed.most > 0 ? `exposed ${time(t.exposed.most)}` : "hidden",
-      t.late.most > 0 ? `late ${time(t.late.most)}` : "",
-    ]),
+  const sorted = [...all].sort((a, b) => b.exposed.most - a.exposed.most || b.seconds - a.seconds);
+  const shown = columns(
+    sorted
+      .slice(0, SHOWN)
+      .map((t) => [
+        t.label,
+        `${t.count} × ${humanBytes(t.bytes)}`,
+        `${time(t.seconds)} on links`,
+        t.exposed.most > 0 ? `exposed ${time(t.exposed.most)}` : "hidden",
+        t.late.most > 0 ? `late ${time(t.late.most)}` : "",
+      ]),
   );
+  return all.length > SHOWN ? [...shown, `and ${all.length - SHOWN} more; --json has all`] : shown;
 }
+const SHOWN = 12;
 
 // --- The picture -----------------------------------------------------------------------------------------------------
 
