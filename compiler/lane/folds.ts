@@ -119,7 +119,7 @@ function inPlace(ctx: Context, carry: Value, init: Value, result: Value): Stored
   const { fold, place } = init.def;
   const around = foldsOf(ctx.kernel.body).find((f) => f.id === fold);
   const same = carry.axes.length === init.axes.length && carry.axes.every((a, k) => a.id === init.axes[k]!.id);
-  return same && around?.next[place]!.id === result.id ? stored : undefined;
+  return same && around?.next[place]?.id === result.id ? stored : undefined;
 }
 const wide = (e: Expr, along: Axis | null): Expr => (along && e.width === 1 ? vec([e, e, e, e]) : e);
 
