@@ -2,6 +2,7 @@
 
 import type { Compiled } from "../compiler/compile.ts";
 import { evaluate } from "../compiler/core/eval.ts";
+import { grad } from "../compiler/core/grad.ts";
 import type { Port, Program } from "../compiler/core/ir.ts";
 import { printSpec } from "../compiler/core/print.ts";
 import type { DeviceArray } from "../runtime/array.ts";
@@ -34,7 +35,7 @@ export function reference(program: Program, inputs: readonly Tensor[], line: Pro
   const began = performance.now();
   let told = began;
   const outputs = evaluate(
-    program,
+    grad(program),
     inputs.map(({ dtype, shape, data }) => ({ dtype, shape, data: Float64Array.from(data) })),
     {
       // The interpreter does not yield, so the line is drawn from here.

@@ -9,7 +9,6 @@ import {
   entrySignature,
   inferDims,
 } from "../compiler/core/elaborate.ts";
-import { grad } from "../compiler/core/grad.ts";
 import type { Program } from "../compiler/core/ir.ts";
 import type { DeviceInfo } from "../runtime/device.ts";
 import { tell } from "./diagnostics.ts";
@@ -61,12 +60,12 @@ export async function compileFile(
   return compiled ? told(compiled, diagnostics, io) : refused(diagnostics, flags, io);
 }
 
-/** The same as far as Core without derivatives, which is all that the reference interpreter needs. */
+/** The same as far as Core as it is written. */
 export function elaborateFile(path: string, flags: ProgramFlags, io: Io, shapes: Shapes = {}): Program | ExitCode {
   const options = entryOptions(path, flags, io, shapes);
   if (typeof options === "number") return options;
   const { program, diagnostics } = elaborateEntry(path, readSource, options);
-  return program ? told(grad(program), diagnostics, io) : refused(diagnostics, flags, io);
+  return program ? told(program, diagnostics, io) : refused(diagnostics, flags, io);
 }
 
 /** The paths of an entry's inputs; undefined where there is no such entry, which is told when it is compiled. */

@@ -2,7 +2,8 @@
  * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
  *
  *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, decompose→ Core for one device
- *        ─fuse, in place, pack→ Tile ─bounds→ Tile ─map, lower→ Lane ─emit→ WGSL        and        Tile ─plan→ Schedule
+ *        ─fuse, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ WGSL
+ *                                                         ─plan→ Schedule
  *
  * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
  * bug of the compiler (InvariantError).
