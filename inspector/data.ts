@@ -3,7 +3,7 @@
  * that the runtime runs; all else is text, where it came from, and numbers.
  */
 import type { Machine } from "../compiler/schedule/machine.ts";
-import type { Schedule } from "../compiler/schedule/schedule.ts";
+import type { Schedule, WorkOp } from "../compiler/schedule/schedule.ts";
 
 export type PageData = {
   readonly version: 1;
@@ -65,27 +65,7 @@ export type MaskExpr =
   | { readonly at: "row" | "column"; readonly end: "first" | "last" }
   | { readonly place: readonly string[] }
   | { readonly step: number }
-  | { readonly op: MaskOp; readonly args: readonly MaskExpr[] };
-export type MaskOp =
-  | "add"
-  | "sub"
-  | "mul"
-  | "div"
-  | "mod"
-  | "min"
-  | "max"
-  | "neg"
-  | "not"
-  | "and"
-  | "or"
-  | "eq"
-  | "ne"
-  | "lt"
-  | "le"
-  | "gt"
-  | "ge"
-  | "select";
-
+  | { readonly op: WorkOp; readonly args: readonly MaskExpr[] };
 /**
  * A run, in columns: `device[i]`, `stream[i]`, `name[i]` and `turn[i]` are numbers into the lists, times are microseconds
  * from the first event on. `turn`: the steps of the loops around it, `0.3`. `where`: what it ran on.

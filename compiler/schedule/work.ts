@@ -174,7 +174,8 @@ const OPS: ReadonlySet<string> = new Set<WorkOp>([
   "not",
   "select",
 ]);
-const isWorkOp = (op: string): op is WorkOp => OPS.has(op);
+/** Whether an op of a kernel is one that conditions on blocks are told in. */
+export const isWorkOp = (op: string): op is WorkOp => OPS.has(op);
 
 /** The program's own blocks; where it leaves them to the mapping, what mappings usually take. */
 const blockOf = (a: Axis): number => Math.min(a.extent, a.block === "auto" ? 64 : a.block);

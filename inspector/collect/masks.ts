@@ -1,28 +1,8 @@
 /** What the kernels know of their masks on blocks, as expressions that survive JSON. */
-import type { Mapping } from "../../compiler/lane/map.ts";
-import type { Axis, Fold, Kernel, Stmt, Value } from "../../compiler/tile/ir.ts";
-import type { Mask, MaskAxis, MaskExpr, MaskOp } from "../data.ts";
-
-const OPS: ReadonlySet<string> = new Set<MaskOp>([
-  "add",
-  "sub",
-  "mul",
-  "div",
-  "mod",
-  "min",
-  "max",
-  "neg",
-  "not",
-  "and",
-  "or",
-  "eq",
-  "ne",
-  "lt",
-  "le",
-  "gt",
-  "ge",
-  "select",
-]);
+import { foldsOf, type Mapping } from "../../compiler/lane/map.ts";
+import { isWorkOp } from "../../compiler/schedule/work.ts";
+import type { Axis, Kernel, Value } from "../../compiler/tile/ir.ts";
+import type { Mask, MaskAxis, MaskExpr } from "../data.ts";
 
 /** The masks of a kernel's loops whose bounds depend on at most one grid axis. */
 export function masksOf(kernel: Kernel, number: number, mapping: Mapping): readonly Mask[] {
@@ -57,9 +37,6 @@ export function masksOf(kernel: Kernel, number: number, mapping: Mapping): reado
   });
 }
 
-const foldsOf = (body: readonly Stmt[]): readonly Fold[] =>
-  body.flatMap((s) => (s.kind === "fold" ? [s, ...foldsOf(s.body)] : []));
-
 function edgesOf(v: Value): readonly Axis[] {
   if (v.def.kind === "edge") return [v.def.axis];
   return v.def.kind === "map" ? v.def.args.flatMap(edgesOf) : [];
@@ -80,8 +57,8 @@ function expression(v: Value, kernel: Kernel, rows: Axis, columns: Axis): MaskEx
       return d.axis.id === columns.id ? { at: "column", end: d.end } : undefined;
     case "map": {
       const args = d.args.map((a) => expression(a, kernel, rows, columns));
-      if (!OPS.has(d.op) || args.some((a) => a === undefined)) return undefined;
-      return { op: d.op as MaskOp, args: args as MaskExpr[] };
+      if (!isWorkOp(d.op) || args.some((a) => a === undefined)) return undefined;
+      return { op: d.op, args: args as MaskExpr[] };
     }
     default:
       return undefined;

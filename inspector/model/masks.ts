@@ -89,6 +89,8 @@ function compile(e: MaskExpr, mesh: Mesh, places: Map<string, Int32Array>): Run 
       return (w) => Math.min(a(w), b(w));
     case "max":
       return (w) => Math.max(a(w), b(w));
+    case "abs":
+      return (w) => Math.abs(a(w));
     case "neg":
       return (w) => -a(w);
     case "not":
