@@ -14,7 +14,7 @@
 import type { Source } from "../base/source.ts";
 import type { Span } from "../base/span.ts";
 
-/** A name at the place where it is written. `_` where nothing is to be bound. */
+/** A name at the place where it is written. `_` where nothing is to be bound, or where a name is missing, which was told. */
 export type Ident = { readonly kind: "ident"; readonly name: string; readonly span: Span };
 
 /** One file. `comments` are those that no `doc` holds, in order; only the formatter reads them. */

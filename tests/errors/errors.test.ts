@@ -48,3 +48,9 @@ test("GY8001: shapes of inputs that contradict the signature", () => {
   ]);
   expect(inferDims(signature!, { x: [4] }).diagnostics).toHaveLength(1);
 });
+
+test("a mesh that is missing is told by the parser alone", () => {
+  const source =
+    "mesh ring(sp: 4)\nshard_map main<N>(x: f32[N] @ P(_)) -> (f32[N], f32[N]) @ (P(_), P(_)) on ring { (x, x) }";
+  expect(run({ code: "", source }).map((d) => d.code)).toEqual(["GY1102"]);
+});

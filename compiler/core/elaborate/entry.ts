@@ -56,7 +56,7 @@ export function entryHead(
   if (binding?.kind !== "meshDecl") {
     if (binding && binding.kind !== "error")
       fail(bare, "GY2008", decl.mesh.span, { name: decl.mesh.name, is: whatIs(binding), wants: "a mesh" });
-    if (!binding)
+    if (!binding && decl.mesh.name !== "_")
       fail(bare, "GY4005", decl.mesh.span, {
         name: decl.mesh.name,
         ...near(
