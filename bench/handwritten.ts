@@ -130,7 +130,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   }
 }
 `;
-  return { name: "handwritten", text, entry: "main", access: ["read", "read", "read", "read_write"], uniformWords: 0 };
+  return {
+    name: "handwritten",
+    dialect: "wgsl",
+    text,
+    entry: "main",
+    access: ["read", "read", "read", "read_write"],
+    uniformWords: 0,
+    threads: 0,
+    sharedBytes: 0,
+  };
 }
 
 /** The same in float64, for checking; arrays are [S, H, D]. Only the rows asked for. */

@@ -39,12 +39,12 @@ export function inFlag(text: string, before: readonly InFlag[] = []): readonly I
   return [...before, { file: text }];
 }
 
-/** `auto`, `webgpu`, `cuda`, `reference`; devices may be picked: `webgpu:0-3`. */
+/** `auto`, `cuda`, `webgpu`, `cpu`, `reference`; devices may be picked: `webgpu:0-3`. */
 export function backend(text: string): string {
-  if (/^(auto|reference|(webgpu|cuda)(:[\d,-]+)?)$/.test(text)) return text;
-  const near = nearest(text, ["auto", "webgpu", "cuda", "reference"]);
+  if (/^(auto|reference|(cuda|webgpu|cpu)(:[\d,-]+)?)$/.test(text)) return text;
+  const near = nearest(text, ["auto", "cuda", "webgpu", "cpu", "reference"]);
   throw new InvalidArgumentError(
-    `'${text}' is no backend${near ? ` (did you mean ${near}?)` : ""}; there are auto, webgpu, cuda and reference.`,
+    `'${text}' is no backend${near ? ` (did you mean ${near}?)` : ""}; there are auto, cuda, webgpu, cpu and reference.`,
   );
 }
 

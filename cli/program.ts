@@ -88,17 +88,17 @@ function entryOptions(path: string, flags: ProgramFlags, io: Io, shapes: Shapes)
   return anyError(diagnostics) ? refused(diagnostics, flags, io) : { ...options, dims };
 }
 
-/** How kernels are made for a backend: for the adapter that would run them, or where there is none, for a software one. */
+/** How kernels are made for a backend: for the device that would run them; as they are made by default where there is none. */
 async function targetOf(backend: string): Promise<Target> {
   if (backend === "reference") return {};
-  const { listDevices } = await import("../runtime/open.ts");
-  const device = (await listDevices()).find((b) => b.backend === "webgpu")?.devices[0];
+  const { firstDevice } = await import("../runtime/open.ts");
+  const device = await firstDevice(backend);
   return device ? targetFor(device) : {};
 }
 
 /** How kernels are made for a device. */
-export const targetFor = (device: Pick<DeviceInfo, "software" | "limits" | "features">): Target => ({
-  target: device.software ? "software" : "gpu",
+export const targetFor = (device: Pick<DeviceInfo, "backend" | "software" | "limits" | "features">): Target => ({
+  target: device.backend === "webgpu" ? (device.software ? "software" : "gpu") : device.backend,
   subgroups: device.features.subgroups !== false && device.features.subgroups.min >= 4,
   maxBuffers: device.limits.maxStorageBuffers,
 });

@@ -16,5 +16,5 @@ export const programFlags = (command: Command): Command =>
     .option("--entry <name>", "which exported shard_map; may be left out where the file exports one")
     .option("--dims <sizes>", "dimension variables, as in B=1,S=1024", sizes)
     .option("--mesh <sizes>", "sizes of mesh axes, as in sp=4,tp=2, over those in the source", sizes)
-    .option("--backend <name>", "auto, webgpu (webgpu:0-3 picks adapters), cuda or reference", backend, "auto")
+    .option("--backend <name>", "auto, cuda, webgpu (webgpu:0-3 picks adapters), cpu or reference", backend, "auto")
     .option("--json", "machine-readable output on standard output");

@@ -2,13 +2,15 @@
  * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
  *
  *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, decompose→ Core for one device
- *        ─fuse, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ WGSL
+ *        ─fuse, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ a dialect
  *                                                         ─plan→ Schedule
  *
  * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
  * bug of the compiler (InvariantError).
  */
 import { type Diagnostic, isError } from "./base/diagnostic.ts";
+import { report } from "./base/messages.ts";
+import { noSpan } from "./base/span.ts";
 import { check as checkCore } from "./core/check.ts";
 import { combine } from "./core/combine.ts";
 import { decompose } from "./core/decompose.ts";
@@ -16,16 +18,17 @@ import { type EntryOptions, elaborateEntry } from "./core/elaborate.ts";
 import { grad } from "./core/grad.ts";
 import type { Program } from "./core/ir.ts";
 import { simplify } from "./core/simplify.ts";
-import { emitWgsl } from "./emit/wgsl.ts";
+import type { Dialect } from "./emit/text.ts";
 import { check as checkLane } from "./lane/check.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { lowerKernel } from "./lane/lower.ts";
-import { chooseMapping, gpuTarget, type Mapping, type MapTarget, softwareTarget } from "./lane/map.ts";
+import { chooseMapping, type Mapping, type MapTarget } from "./lane/map.ts";
 import { type PassTimes, runPass } from "./pass.ts";
 import { checkSchedule } from "./schedule/check.ts";
 import { plan } from "./schedule/plan.ts";
 import type { Schedule, Kernel as ScheduledKernel } from "./schedule/schedule.ts";
 import { workOf } from "./schedule/work.ts";
+import { type Target, type TargetName, targets } from "./targets.ts";
 import { deriveBounds } from "./tile/bounds.ts";
 import { check as checkTile } from "./tile/check.ts";
 import { costOf } from "./tile/cost.ts";
@@ -37,8 +40,8 @@ import { mergeKernels } from "./tile/merge.ts";
 import { packInputs } from "./tile/pack.ts";
 
 export type CompileOptions = EntryOptions & {
-  /** What kernels are mapped for: `software` (a CPU behind WebGPU, the default) or `gpu`. */
-  readonly target?: "software" | "gpu";
+  /** What kernels are made for, a row of targets.ts; `software` (a CPU behind WebGPU) where it is left out. */
+  readonly target?: TargetName;
   /** Whether threads may hand values to each other in subgroups of at least four (default: yes on `software`, unused on `gpu`). */
   readonly subgroups?: boolean;
   /** Inputs whose memory the program may overwrite. */
@@ -47,13 +50,17 @@ export type CompileOptions = EntryOptions & {
   readonly maxBuffers?: number;
 };
 
-/** A kernel's text and how to bind it; the runtime's `KernelSource`. */
+/** A kernel in a dialect, and how to bind and launch it; the runtime's `KernelSource`. */
 export type CompiledKernel = {
   readonly name: string;
+  readonly dialect: Dialect;
   readonly text: string;
+  readonly code?: Uint8Array;
   readonly entry: string;
   readonly access: readonly ("read" | "read_write")[];
   readonly uniformWords: number;
+  readonly threads: number;
+  readonly sharedBytes: number;
 };
 
 /** Everything that the compiler made, stage by stage. `kernels[k]` is the text of the schedule's kernel k. */
@@ -100,8 +107,10 @@ export function compileProgram(
   before: readonly Diagnostic[] = [],
 ): CompileResult {
   const maxBuffers = options.maxBuffers ?? 8;
-  const kind = options.target === "gpu" ? gpuTarget : softwareTarget;
-  const target: MapTarget = { ...kind, spread: kind.spread && options.subgroups !== false };
+  const name = options.target ?? "software";
+  const { mapping, dialect, emit }: Target = targets[name];
+  if (!emit) return { diagnostics: [...before, report("GY7201", noSpan, { what: `the target ${name}` })] };
+  const target: MapTarget = { ...mapping, spread: mapping.spread && options.subgroups !== false };
   const program = runPass(times, "grad", () => grad(written), checkCore);
   const simple = runPass(times, "simplify", () => simplify(program), checkCore);
   const few = runPass(times, "combine", () => combine(simple), checkCore);
@@ -126,7 +135,7 @@ export function compileProgram(
     () => tile.kernels.map((k, i) => lowerKernel(k, mappings[i]!)),
     (all) => all.flatMap(checkLane),
   );
-  const texts = runPass(times, "emit", () => lanes.map(emitWgsl));
+  const texts = runPass(times, "emit", () => lanes.map(emit));
   const meta = tile.kernels.map(
     (k, i): ScheduledKernel => ({
       name: k.name,
@@ -139,13 +148,14 @@ export function compileProgram(
   );
   const planned = (donate: readonly string[]): Schedule => plan(tile, meta, { donate });
   const schedule = runPass(times, "plan", () => planned(options.donate ?? []), checkSchedule);
-  const kernels = texts.map(({ name, text, entry, access }, i) => ({
-    name,
-    text,
-    entry,
-    access,
-    uniformWords: lanes[i]!.scalars.length,
-  }));
+  const kernels = texts.map(
+    ({ groups: _, ...text }, i): CompiledKernel => ({
+      ...text,
+      dialect,
+      uniformWords: lanes[i]!.scalars.length,
+      threads: lanes[i]!.threads,
+    }),
+  );
   return {
     compiled: {
       written,

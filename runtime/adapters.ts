@@ -1,33 +1,38 @@
 /** Finds WebGPU adapters: those of the machine, and the bundled software one where it has none. */
+import { availableParallelism } from "node:os";
+import {
+  type AdapterChoice,
+  allOrNone,
+  type Backend,
+  type Found,
+  type FoundDevice,
+  type OpenOptions,
+  TIMEOUT_MS,
+} from "./backend.ts";
 import type { Device, DeviceFeatures, DeviceInfo, DeviceLimits } from "./device.ts";
 import { fail, GyreRuntimeError } from "./errors.ts";
 import { backOff } from "./poll.ts";
 import { loadSoftwareDriver, softwareDriverLoaded } from "./swiftshader.ts";
 import { webGpuDevices } from "./webgpu.ts";
 
-/**
- * Which adapters count: `auto` takes the machine's own, else the bundled software one; `hardware` never the bundled
- * one; `software` only that one.
- */
-export type AdapterChoice = "auto" | "hardware" | "software";
-
-/**
- * An adapter that was found. `open` makes devices with these names: one on a driver's device of its own, or several
- * that share one (its queue, memory and compiled kernels). Any number may be open at a time.
- */
-export type Adapter = {
-  readonly name: string;
-  readonly software: boolean;
-  readonly limits: DeviceLimits;
-  readonly features: DeviceFeatures;
-  readonly open: (names: readonly string[], timeoutMs: number) => Promise<readonly Device[]>;
+/** WebGPU through Dawn: an adapter of the machine is a device, and several mesh positions may share it. */
+export const webgpu: Backend = {
+  name: "webgpu",
+  noun: "WebGPU adapter",
+  find: (options) => findAdapters(adapterChoice(options)),
 };
 
-/** `why` says for each place that was looked at and holds no adapter what is missing. */
-export type FoundAdapters = { readonly adapters: readonly Adapter[]; readonly why: readonly string[] };
+function adapterChoice(options: OpenOptions): AdapterChoice {
+  const named = options.adapter ?? process.env.GYRE_ADAPTER ?? "auto";
+  if (named === "auto" || named === "hardware" || named === "software") return named;
+  return fail("input", `GYRE_ADAPTER is '${named}'`, "use auto, hardware or software");
+}
 
 /** An instance of Dawn sees the Vulkan drivers that there were when it was made: one is kept for each set of drivers. */
 const instances = new Map<string, GPU>();
+
+const driversFor = (software: boolean, share: boolean | undefined): number =>
+  share ? 1 : share === undefined && software ? availableParallelism() : Number.POSITIVE_INFINITY;
 
 const TOGGLES = ["disable-dawn-features=timestamp_quantization"];
 
@@ -47,25 +52,25 @@ async function webGpuPackage(): Promise<WebGpuPackage> {
 }
 
 /** Looks for adapters. Never throws for want of one: `why` says what was missing. */
-export async function findAdapters(choice: AdapterChoice): Promise<FoundAdapters> {
+async function findAdapters(choice: AdapterChoice): Promise<Found> {
   const why: string[] = [];
   if (choice !== "software") {
-    const adapters = await attempt(why, () => (native ??= nativeAdapters()));
-    if (adapters.length > 0) return { adapters, why };
+    const devices = await attempt(why, () => (native ??= nativeAdapters()));
+    if (devices.length > 0) return { devices, why };
   }
   if (choice !== "hardware") {
-    const adapters = await attempt(why, async () => {
+    const devices = await attempt(why, async () => {
       await loadSoftwareDriver();
       const found = await adaptersOf("software");
       if (found.length === 0) why.push("Dawn does not accept the bundled software adapter");
       return found;
     });
-    return { adapters, why };
+    return { devices, why };
   }
-  return { adapters: [], why };
+  return { devices: [], why };
 }
 
-async function attempt(why: string[], look: () => Promise<readonly Adapter[]>): Promise<readonly Adapter[]> {
+async function attempt(why: string[], look: () => Promise<readonly FoundDevice[]>): Promise<readonly FoundDevice[]> {
   try {
     return await look();
   } catch (error) {
@@ -75,9 +80,9 @@ async function attempt(why: string[], look: () => Promise<readonly Adapter[]>): 
 }
 
 /** Looked for once, and before the bundled driver is loaded: from then on it is the only one that Dawn sees. */
-let native: Promise<readonly Adapter[]> | undefined;
+let native: Promise<readonly FoundDevice[]> | undefined;
 
-async function nativeAdapters(): Promise<readonly Adapter[]> {
+async function nativeAdapters(): Promise<readonly FoundDevice[]> {
   if (softwareDriverLoaded()) {
     return fail("no-device", "this process uses the bundled software adapter", "start another process");
   }
@@ -101,7 +106,7 @@ async function hasVulkanLoader(): Promise<boolean> {
 }
 
 /** The distinct adapters of the drivers that are loaded now, the most powerful first. */
-async function adaptersOf(drivers: "native" | "software"): Promise<readonly Adapter[]> {
+async function adaptersOf(drivers: "native" | "software"): Promise<readonly FoundDevice[]> {
   backOff();
   const { create } = await webGpuPackage();
   const instance = (adapter?: string): GPU => {
@@ -114,7 +119,7 @@ async function adaptersOf(drivers: "native" | "software"): Promise<readonly Adap
   };
   const first = await instance().requestAdapter({ powerPreference: "high-performance" });
   if (!first) return [];
-  const found: Adapter[] = [];
+  const found: FoundDevice[] = [];
   for (const listed of await listedNames(create)) {
     const gpu = instance(listed);
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -144,11 +149,11 @@ async function listedNames(create: WebGpuPackage["create"]): Promise<readonly st
 
 const isSoftware = (name: string) => /swiftshader|llvmpipe|lavapipe|basic render/i.test(name);
 
-function adapterOf(gpu: GPU, adapter: GPUAdapter, name: string): Adapter {
+function adapterOf(gpu: GPU, adapter: GPUAdapter, name: string): FoundDevice {
   const limits = limitsOf(adapter.limits);
   const features = featuresOf(adapter);
   const software = isSoftware(name) || adapter.info.isFallbackAdapter === true;
-  const open = async (names: readonly string[], timeoutMs: number): Promise<readonly Device[]> => {
+  const openDriver = async (names: readonly string[], timeoutMs: number): Promise<readonly Device[]> => {
     const deviceName = names.join(" ");
     // An adapter object gives one device only.
     const fresh = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -165,6 +170,14 @@ function adapterOf(gpu: GPU, adapter: GPUAdapter, name: string): Adapter {
     } catch (cause) {
       return fail("no-device", `${name} gave no device: ${firstLine(cause)}`, "see `gyre devices`", cause);
     }
+  };
+  const open = async (names: readonly string[], options: OpenOptions): Promise<readonly Device[]> => {
+    const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    const drivers = Math.min(names.length, driversFor(software, options.share));
+    // Neighbours on a ring are on different ones, so that transfers stay transfers.
+    const groups = Array.from({ length: drivers }, (_, d) => names.filter((_, k) => k % drivers === d));
+    const opened = await allOrNone(groups.map((group) => openDriver(group, timeoutMs)));
+    return names.map((_, k) => opened[k % drivers]![Math.floor(k / drivers)]!);
   };
   return { name, software, limits, features, open };
 }

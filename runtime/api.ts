@@ -7,7 +7,7 @@
  *   const { data } = await out.read();
  *   session.close();
  */
-import type { AdapterChoice } from "./adapters.ts";
+import type { AdapterChoice } from "./backend.ts";
 import type { Device } from "./device.ts";
 import { openDevices } from "./open.ts";
 import { type Session, sessionOn } from "./session.ts";

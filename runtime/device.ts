@@ -46,7 +46,7 @@ export type Device = {
 };
 
 export type DeviceInfo = {
-  readonly backend: string;
+  readonly backend: "webgpu" | "cuda" | "cpu";
   /** The device's name in messages and traces: `webgpu:0`. */
   readonly name: string;
   /** The adapter or GPU under it: `SwiftShader Device (LLVM 16)`. */
@@ -81,16 +81,25 @@ export type DeviceBuffer = { readonly id: number; readonly bytes: number; readon
 
 export type Access = "read" | "read_write";
 
+/** The languages of kernels; a device understands one. */
+export type Dialect = "wgsl" | "wasm" | "cuda";
+
 /**
- * A kernel's text and what the runtime has to know to bind it. In WGSL: group 0, binding 0 is the uniform block of
+ * A kernel and what the runtime has to know to bind it. In WGSL: group 0, binding 0 is the uniform block of
  * `uniformWords` 32-bit words (absent when 0), bindings 1 … n are storage buffers with `access[0] … access[n-1]`.
  */
 export type KernelSource = {
   readonly name: string;
+  readonly dialect: Dialect;
   readonly text: string;
+  /** The module, in a dialect that is binary. */
+  readonly code?: Uint8Array;
   readonly entry: string;
   readonly access: readonly Access[];
   readonly uniformWords: number;
+  /** Threads of a workgroup, and the workgroup memory in bytes that a launch needs. */
+  readonly threads: number;
+  readonly sharedBytes: number;
 };
 
 /** A compiled kernel of one device. */

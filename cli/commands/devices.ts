@@ -1,4 +1,5 @@
-import type { ListedBackend, ListedDevice } from "../../runtime/open.ts";
+import type { ListedDevice } from "../../runtime/backend.ts";
+import type { ListedBackend } from "../../runtime/open.ts";
 import type { Declare } from "../command.ts";
 import { type Colors, colors } from "../io.ts";
 import { humanBytes } from "../text.ts";

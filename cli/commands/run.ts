@@ -5,7 +5,7 @@ import type { Tensor } from "../../runtime/dtype.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
 import type { Declare } from "../command.ts";
 import type { Ran } from "../execute.ts";
-import { cannot, type ExitCode, usage } from "../exit.ts";
+import { type ExitCode, usage } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
 import { count, type InFlag, inFlag } from "../flags.ts";
 import { colors, type Io } from "../io.ts";
@@ -56,7 +56,6 @@ export const runCommand: Declare = (program, io, done) => {
 async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
   if (options.schedule !== undefined && options.backend === "reference")
     throw usage("--schedule is for devices, and the reference interpreter has no schedule", "leave one of them out");
-  if (options.backend.startsWith("cuda")) throw cannot("the CUDA backend is not supported yet", "use --backend webgpu");
   const [programs, inputs, results, { progress }, execute] = await Promise.all([
     import("../program.ts"),
     import("../inputs.ts"),

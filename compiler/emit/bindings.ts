@@ -4,6 +4,7 @@
  */
 import type { CodeBlockWriter } from "ts-morph";
 import type { DType, Port, Schedule } from "../schedule/schedule.ts";
+import type { Dialect } from "./text.ts";
 
 export type BindingSource = {
   readonly schedule: Schedule;
@@ -15,9 +16,12 @@ export type BindingSource = {
 /** A kernel beside its text, which lies in `ENTRY.NAME.wgsl`. */
 export type KernelFacts = {
   readonly name: string;
+  readonly dialect: Dialect;
   readonly entry: string;
   readonly access: readonly ("read" | "read_write")[];
   readonly uniformWords: number;
+  readonly threads: number;
+  readonly sharedBytes: number;
 };
 
 /** The text of `ENTRY.ts`. ts-morph is loaded when this is called. */
@@ -118,7 +122,15 @@ export async function bindings(source: BindingSource): Promise<string> {
       `try {\n  return await program.run(inputs, options);\n} finally {\n  program.close();\n}`,
     ],
   });
-  const facts = source.kernels.map(({ name, entry, access, uniformWords }) => ({ name, entry, access, uniformWords }));
+  const facts = source.kernels.map(({ name, dialect, entry, access, uniformWords, threads, sharedBytes }) => ({
+    name,
+    dialect,
+    entry,
+    access,
+    uniformWords,
+    threads,
+    sharedBytes,
+  }));
   file.addVariableStatement({
     declarationKind: VariableDeclarationKind.Const,
     leadingTrivia: "/** What the runtime has to know of each kernel besides its text. */\n",

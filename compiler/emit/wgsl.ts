@@ -4,18 +4,11 @@
  */
 import { unreachable } from "../base/invariant.ts";
 import type { Expr, LaneBuffer, LaneOp, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
+import type { KernelText } from "./text.ts";
 import { type Helper, helpers } from "./wgslHelpers.ts";
 
 /** The most workgroups along one dimension of a dispatch; WebGPU guarantees as many. */
 const groupsPerDimension = 65535;
-
-export type KernelText = {
-  readonly name: string;
-  readonly text: string;
-  readonly entry: string;
-  readonly groups: readonly [number, number, number];
-  readonly access: readonly ("read" | "read_write")[];
-};
 
 export function emitWgsl(program: LaneProgram): KernelText {
   const out = new Set<Helper>();
@@ -62,6 +55,7 @@ export function emitWgsl(program: LaneProgram): KernelText {
     entry: "main",
     groups: [columns, rows, 1],
     access: program.buffers.map((b) => b.access),
+    sharedBytes: 0,
   };
 }
 

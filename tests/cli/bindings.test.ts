@@ -32,7 +32,17 @@ function schedule(name: string, inputs: readonly Port[], outputs: readonly Port[
   };
 }
 
-const kernels = [{ name: "add", entry: "main", access: ["read", "read_write"] as const, uniformWords: 1 }];
+const kernels = [
+  {
+    name: "add",
+    dialect: "wgsl" as const,
+    entry: "main",
+    access: ["read", "read_write"] as const,
+    uniformWords: 1,
+    threads: 64,
+    sharedBytes: 0,
+  },
+];
 
 test("a sole result, plain inputs", async () => {
   const s = schedule(

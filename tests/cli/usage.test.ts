@@ -47,7 +47,7 @@ test.each([
 test("what is not supported yet says so", async () => {
   for (const argv of [
     ["build", "x.gyre", "--target", "cuda", "--out", "o"],
-    ["run", "x.gyre", "--backend", "cuda"],
+    ["run", "examples/02-collectives.gyre", "--backend", "cuda"],
   ]) {
     const { code, err } = await gyre(...argv);
     expect(err).toContain("not supported yet");

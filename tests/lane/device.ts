@@ -13,7 +13,12 @@ export async function launch(
   scalars: readonly number[],
 ): Promise<NDArray[]> {
   const { groups, ...text } = emitWgsl(program);
-  const kernel = await device.compile({ ...text, uniformWords: program.scalars.length });
+  const kernel = await device.compile({
+    ...text,
+    dialect: "wgsl",
+    uniformWords: program.scalars.length,
+    threads: program.threads,
+  });
   const count = (x: NDArray): number => x.shape.reduce((n, m) => n * m, 1);
   const buffers = contents.map((x, k) => {
     const buffer = device.alloc(deviceBytes(x.dtype, count(x)), program.buffers[k]!.name);

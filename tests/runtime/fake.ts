@@ -47,6 +47,9 @@ export const fakeSource = (
   scalars: number,
 ): KernelSource => ({
   name,
+  dialect: "wgsl",
+  threads: 1,
+  sharedBytes: 0,
   entry: "main",
   text: JSON.stringify({ access, lengths }),
   access: access.map((a) => (a === "read" ? "read" : "read_write")),

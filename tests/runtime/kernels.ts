@@ -21,6 +21,9 @@ export function elementKernel(
         ];
   return {
     name,
+    dialect: "wgsl",
+    threads: 64,
+    sharedBytes: 0,
     entry: "main",
     text: [
       ...uniforms,
