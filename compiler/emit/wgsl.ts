@@ -2,8 +2,18 @@
  * Lane -> WGSL. A table of spellings, and what WGSL lacks: floor division, 16-bit storage without an extension,
  * infinities (which may not be constant expressions), functions that overflow where the mathematical one does not.
  */
-import { unreachable } from "../base/invariant.ts";
-import type { Expr, LaneBuffer, LaneOp, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
+import type { Expr, LaneBuffer, LaneProgram, LaneType, Width } from "../lane/ir.ts";
+import {
+  decimal,
+  type Operands,
+  type Printer,
+  printer,
+  quarter,
+  randomUniform,
+  type Spelling,
+  shift,
+  smallPower,
+} from "./spelling.ts";
 import type { KernelText } from "./text.ts";
 import { type Helper, helpers } from "./wgslHelpers.ts";
 
@@ -11,9 +21,9 @@ import { type Helper, helpers } from "./wgslHelpers.ts";
 const groupsPerDimension = 65535;
 
 export function emitWgsl(program: LaneProgram): KernelText {
-  const out = new Set<Helper>();
-  const ctx: Emit = { program, used: out, arrays: [] };
-  const body = block(ctx, program.body, 1);
+  const used = new Set<Helper>();
+  const arrays: string[] = [];
+  const body = printer(wgsl(used, arrays), program).block(program.body, 1);
   const rows = Math.ceil(program.groups / groupsPerDimension);
   const columns = Math.ceil(program.groups / rows);
   const sized = rows > 1;
@@ -34,9 +44,9 @@ export function emitWgsl(program: LaneProgram): KernelText {
       (b, k) => `@group(0) @binding(${k + 1}) var<storage, ${b.access}> ${b.name}: array<${elementType(b)}>;`,
     ),
     ...(needsInfinity ? ["var<private> infinity_bits: u32 = 0x7f800000u;"] : []),
-    ...ctx.arrays,
+    ...arrays,
     "",
-    ...[...out].sort().map((h) => helpers[h]),
+    ...[...used].sort().map((h) => helpers[h]),
     `@compute @workgroup_size(${program.threads})`,
     `fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32${quads ? ", @builtin(subgroup_invocation_id) subgroup_thread: u32" : ""}) {`,
     sized ? `  let group = i32(workgroup.x + workgroup.y * ${columns}u);` : "  let group = i32(workgroup.x);",
@@ -59,8 +69,6 @@ export function emitWgsl(program: LaneProgram): KernelText {
   };
 }
 
-type Emit = { readonly program: LaneProgram; readonly used: Set<Helper>; readonly arrays: string[] };
-
 function header(p: LaneProgram): readonly string[] {
   const buffers = p.buffers.map(
     (b) => `//   ${b.name}: ${b.dtype}[${b.shape.join(", ")}]${b.access === "read" ? "" : ", written"}`,
@@ -76,68 +84,62 @@ function elementType(b: LaneBuffer): string {
 }
 const typeName = (t: LaneType, w: Width): string => (w === 4 ? `vec4<${t}>` : t);
 
-function block(ctx: Emit, stmts: readonly LaneStmt[], depth: number): string {
-  return stmts.map((s) => statement(ctx, s, depth)).join("\n");
-}
-
-function statement(ctx: Emit, s: LaneStmt, depth: number): string {
-  const pad = "  ".repeat(depth);
-  const e = (x: Expr): string => expr(ctx, x);
-  switch (s.kind) {
-    case "let":
-      return `${pad}let ${s.name} = ${e(s.value)};`;
-    case "var":
-      return `${pad}var ${s.name}: ${typeName(s.type, s.width)} = ${e(s.value)};`;
-    case "array":
+/** `used` gathers the helpers that the text calls, `arrays` the declarations of arrays. */
+function wgsl(used: Set<Helper>, arrays: string[]): Spelling {
+  const call: Call = (name, ...args) => {
+    used.add(name);
+    return `${name}(${args.join(", ")})`;
+  };
+  return {
+    typeName,
+    literal,
+    declare: (p, s) =>
+      s.kind === "let"
+        ? `let ${s.name} = ${p.expr(s.value)};`
+        : `var ${s.name}: ${typeName(s.type, s.width)} = ${p.expr(s.value)};`,
+    array: (_, s) => {
       // In the private address space: drivers compile it several times faster than the same array in the function.
-      ctx.arrays.push(`var<private> ${s.name}: array<${typeName(s.type, s.width)}, ${Math.max(1, s.size / s.width)}>;`);
-      return `${pad}// ${s.name}: ${s.size} elements`;
-    case "set":
-      return `${pad}${s.name} = ${e(s.value)};`;
-    case "setElem":
-      return `${pad}${s.array}[${e(s.value.width === 4 ? quarter(s.index) : s.index)}] = ${e(s.value)};`;
-    case "store":
-      return `${pad}${store(ctx, s.buffer, s.index, s.value)}`;
-    case "for": {
-      const head = `var ${s.name} = ${e(s.from)}; ${s.name} < ${e(s.below)}; ${s.name} += ${s.step}`;
-      return `${pad}for (${head}) {\n${block(ctx, s.body, depth + 1)}\n${pad}}`;
-    }
-    case "if": {
-      const otherwise = s.else.length > 0 ? ` else {\n${block(ctx, s.else, depth + 1)}\n${pad}}` : "";
-      return `${pad}if (${e(s.cond)}) {\n${block(ctx, s.then, depth + 1)}\n${pad}}${otherwise}`;
-    }
-    case "continue":
-      return `${pad}continue;`;
-    case "comment":
-      return `${pad}// ${s.text}`;
-    default:
-      return unreachable(s, "lane statement");
-  }
+      arrays.push(`var<private> ${s.name}: array<${typeName(s.type, s.width)}, ${Math.max(1, s.size / s.width)}>;`);
+      return `// ${s.name}: ${s.size} elements`;
+    },
+    loop: (p, s) => `var ${s.name} = ${p.expr(s.from)}; ${s.name} < ${p.expr(s.below)}; ${s.name} += ${s.step}`,
+    load: (p, e) => load(p, call, e),
+    store: (p, s) => store(p, call, s.buffer, s.index, s.value),
+    cast: (p, e) => {
+      if (e.arg.type === "f32" && (e.type === "i32" || e.type === "u32")) {
+        const helper = e.type === "i32" ? "to_int" : "to_uint";
+        return call(e.width === 4 ? `${helper}4` : helper, p.expr(e.arg));
+      }
+      return `${typeName(e.type, e.width)}(${p.expr(e.arg)})`;
+    },
+    functions: {
+      exp: "exp",
+      exp2: "exp2",
+      log: "log",
+      log2: "log2",
+      sqrt: "sqrt",
+      rsqrt: "inverseSqrt",
+      abs: "abs",
+      floor: "floor",
+      min: "min",
+      max: "max",
+      dot: "dot",
+    },
+    special: (p, o) => special(p, call, o),
+  };
 }
+type Call = (name: Helper, ...args: readonly string[]) => string;
 
-const shift = (e: Expr, by: number): Expr =>
-  e.kind === "lit"
-    ? { ...e, value: e.value >> by }
-    : {
-        kind: "op",
-        op: "div",
-        args: [e, { kind: "lit", value: 1 << by, type: "i32", width: 1 }],
-        type: "i32",
-        width: 1,
-      };
-const quarter = (e: Expr): Expr => shift(e, 2);
-
-function load(ctx: Emit, e: Extract<Expr, { kind: "load" }>): string {
-  const b = ctx.program.buffers[e.buffer]!;
-  const i = (x: Expr): string => expr(ctx, x);
+function load({ expr: i, program }: Printer, call: Call, e: Extract<Expr, { kind: "load" }>): string {
+  const b = program.buffers[e.buffer]!;
   const low = (n: number): string => (e.index.kind === "lit" ? String(e.index.value & n) : `(${i(e.index)}) & ${n}`);
   if (sixteen(b)) {
     const format = b.dtype as "bf16" | "f16";
-    if (b.vector && e.width === 4) return call(ctx, `${format}x4`, `${b.name}[${i(quarter(e.index))}]`);
+    if (b.vector && e.width === 4) return call(`${format}x4`, `${b.name}[${i(quarter(e.index))}]`);
     const word = b.vector
       ? `${b.name}[${i(quarter(e.index))}][${i(shift(e.index, 1))} & 1]`
       : `${b.name}[${i(shift(e.index, 1))}]`;
-    return call(ctx, `${format}_at`, b.access === "read" || b.vector ? word : `atomicLoad(&${word})`, i(e.index));
+    return call(`${format}_at`, b.access === "read" || b.vector ? word : `atomicLoad(&${word})`, i(e.index));
   }
   const text = !b.vector
     ? `${b.name}[${i(e.index)}]`
@@ -148,18 +150,16 @@ function load(ctx: Emit, e: Extract<Expr, { kind: "load" }>): string {
   return e.width === 4 ? `(${text} != vec4<u32>(0u))` : `(${text} != 0u)`;
 }
 
-function store(ctx: Emit, buffer: number, index: Expr, value: Expr): string {
-  const b = ctx.program.buffers[buffer]!;
-  const i = (x: Expr): string => expr(ctx, x);
+function store({ expr: i, program }: Printer, call: Call, buffer: number, index: Expr, value: Expr): string {
+  const b = program.buffers[buffer]!;
   if (sixteen(b)) {
     const format = b.dtype as "bf16" | "f16";
-    if (b.vector) return `${b.name}[${i(quarter(index))}] = ${call(ctx, `pack_${format}x4`, i(value))};`;
+    if (b.vector) return `${b.name}[${i(quarter(index))}] = ${call(`pack_${format}x4`, i(value))};`;
     const at = i(index);
-    ctx.used.add(`pack_${format}`);
     // The neighbour in the word is another thread's: change this half alone.
     return (
       `{ let half = u32((${at}) & 1) * 16u; atomicAnd(&${b.name}[${i(shift(index, 1))}], ~(0xffffu << half)); ` +
-      `atomicOr(&${b.name}[${i(shift(index, 1))}], pack_${format}(${i(value)}) << half); }`
+      `atomicOr(&${b.name}[${i(shift(index, 1))}], ${call(`pack_${format}`, i(value))} << half); }`
     );
   }
   const bits =
@@ -171,175 +171,68 @@ function store(ctx: Emit, buffer: number, index: Expr, value: Expr): string {
   return `${b.name}[${i(b.vector ? quarter(index) : index)}] = ${bits};`;
 }
 
-function call(ctx: Emit, name: Helper, ...args: readonly string[]): string {
-  ctx.used.add(name);
-  return `${name}(${args.join(", ")})`;
-}
-
-const infix: Partial<Record<LaneOp, readonly [symbol: string, rank: number]>> = {
-  or: ["|", 1],
-  and: ["&", 2],
-  eq: ["==", 3],
-  ne: ["!=", 3],
-  lt: ["<", 3],
-  le: ["<=", 3],
-  gt: [">", 3],
-  ge: [">=", 3],
-  add: ["+", 4],
-  sub: ["-", 4],
-  mul: ["*", 5],
-  div: ["/", 5],
-};
-/** Functions that WGSL has under the same meaning. */
-const plain: Partial<Record<LaneOp, string>> = {
-  exp: "exp",
-  exp2: "exp2",
-  log: "log",
-  log2: "log2",
-  sqrt: "sqrt",
-  rsqrt: "inverseSqrt",
-  abs: "abs",
-  floor: "floor",
-  min: "min",
-  max: "max",
-  dot: "dot",
-};
-
-function expr(ctx: Emit, e: Expr, rank = 0): string {
-  switch (e.kind) {
-    case "lit":
-      return literal(e.value, e.type);
-    case "ref":
-      return e.name;
-    case "elem":
-      return `${e.array}[${expr(ctx, e.width === 4 ? quarter(e.index) : e.index)}]`;
-    case "load":
-      return load(ctx, e);
-    case "component":
-      return typeof e.at === "number"
-        ? `${expr(ctx, e.arg, 9)}.${"xyzw"[e.at]}`
-        : `${expr(ctx, e.arg, 9)}[${expr(ctx, e.at)}]`;
-    case "vec": {
-      const same = e.args.every(
-        (a) => a === e.args[0] || (a.kind === "lit" && e.args[0]!.kind === "lit" && a.value === e.args[0]!.value),
-      );
-      return `vec4<${e.type}>(${(same ? [e.args[0]!] : e.args).map((a) => expr(ctx, a)).join(", ")})`;
-    }
-    case "cast":
-      if (e.arg.type === "f32" && (e.type === "i32" || e.type === "u32")) {
-        const helper = e.type === "i32" ? "to_int" : "to_uint";
-        return call(ctx, e.width === 4 ? `${helper}4` : helper, expr(ctx, e.arg));
-      }
-      return `${typeName(e.type, e.width)}(${expr(ctx, e.arg)})`;
-    case "op":
-      return operation(ctx, e, rank);
-    default:
-      return unreachable(e, "lane expression");
-  }
-}
-
-type OpExpr = Extract<Expr, { kind: "op" }>;
-function operation(ctx: Emit, e: OpExpr, rank: number): string {
-  const type = e.args[0]!.type;
-  const wide = e.args.some((a) => a.width === 4);
-  /** An operand, as wide as its fellows. */
-  const arg = (k: number, r = 0): string => {
-    const a = e.args[k]!;
-    return wide && a.width === 1 ? `vec4<${a.type}>(${expr(ctx, a)})` : expr(ctx, a, r);
-  };
-  const all = (): readonly string[] => e.args.map((_, k) => arg(k));
+function special(p: Printer, call: Call, o: Operands): string | undefined {
+  const { e, wide, type, arg, all } = o;
   const integer = type === "i32" || type === "u32";
-  const divisor = e.args[1];
-  if (e.op === "quad_broadcast")
-    return `quadBroadcast(${expr(ctx, e.args[0]!)}, ${literal(divisor?.kind === "lit" ? divisor.value : 0, "u32")})`;
-  if (integer && (e.op === "div" || e.op === "mod") && divisor) {
-    const n = divisor.kind === "lit" ? divisor.value : 0;
-    const power = n > 0 && (n & (n - 1)) === 0 && !wide;
-    if (power && e.op === "div") return n === 1 ? arg(0, rank) : `(${arg(0, 9)} >> ${Math.log2(n)}u)`;
-    if (power) return `(${arg(0, 9)} & ${n - 1}${type === "u32" ? "u" : ""})`;
-    if (type === "u32" && (e.op === "mod" || n > 0)) return `(${arg(0, 9)} ${e.op === "div" ? "/" : "%"} ${arg(1, 9)})`;
-    if (type === "u32") return call(ctx, wide ? "uint_div4" : "uint_div", ...all());
-    return call(
-      ctx,
-      wide ? (e.op === "div" ? "floor_div4" : "floor_mod4") : e.op === "div" ? "floor_div" : "floor_mod",
-      ...all(),
-    );
-  }
-  const sign = infix[e.op];
-  if (sign) {
-    const [symbol, own] = sign;
-    // Not && and ||: those branch, and drivers take seconds or minutes over hundreds of branches in unrolled code.
-    if (e.op === "and" || e.op === "or") return `(${arg(0, 9)} ${symbol} ${arg(1, 9)})`;
-    const mixed = own >= 4;
-    const side = (k: number, r: number): string => (mixed ? expr(ctx, e.args[k]!, r) : arg(k, r));
-    const text = `${side(0, own)} ${symbol} ${side(1, own + 1)}`;
-    // Comparisons do not chain.
-    return own < rank || (rank > 0 && own <= 3) ? `(${text})` : text;
-  }
-  const name = plain[e.op];
-  if (name) return `${name}(${all().join(", ")})`;
   switch (e.op) {
+    case "quad_broadcast": {
+      const from = e.args[1];
+      return `quadBroadcast(${p.expr(e.args[0]!)}, ${literal(from?.kind === "lit" ? from.value : 0, "u32")})`;
+    }
+    case "div":
+      if (!integer) return undefined;
+      if (type === "i32") return call(wide ? "floor_div4" : "floor_div", ...all());
+      // A divisor that cannot be 0 needs no look.
+      return isPositive(e.args[1]!) ? `(${arg(0, 9)} / ${arg(1, 9)})` : call(wide ? "uint_div4" : "uint_div", ...all());
+    case "mod":
+      if (type === "u32") return `(${arg(0, 9)} % ${arg(1, 9)})`;
+      if (type === "i32") return call(wide ? "floor_mod4" : "floor_mod", ...all());
+      return call(wide ? "float_mod4" : "float_mod", ...all());
     case "neg":
       return type === "u32" ? `(0u - ${arg(0, 9)})` : `-${arg(0, 9)}`;
     case "not":
       return `!${arg(0, 9)}`;
     case "select":
-      return `select(${arg(2)}, ${arg(1)}, ${e.args[0]!.width === 1 ? expr(ctx, e.args[0]!) : arg(0)})`;
+      return `select(${arg(2)}, ${arg(1)}, ${e.args[0]!.width === 1 ? p.expr(e.args[0]!) : arg(0)})`;
     case "sigmoid":
       return `(1.0 / (1.0 + exp(-${arg(0, 9)})))`;
     case "tanh":
       return `tanh(clamp(${arg(0)}, ${wide ? "vec4<f32>(-10.0), vec4<f32>(10.0)" : "-10.0, 10.0"}))`;
     case "sin":
-      return call(ctx, wide ? "sine4" : "sine", arg(0));
+      return call(wide ? "sine4" : "sine", arg(0));
     case "cos":
-      return call(ctx, wide ? "cosine4" : "cosine", arg(0));
+      return call(wide ? "cosine4" : "cosine", arg(0));
     case "sign":
       return type === "u32" ? `min(${arg(0)}, ${wide ? "vec4<u32>(1u)" : "1u"})` : `sign(${arg(0)})`;
-    case "mod":
-      return call(ctx, wide ? "float_mod4" : "float_mod", ...all());
     case "pow":
-      return power(ctx, e, arg, wide);
+      return power(call, o);
     case "random_uniform":
-      return randomUniform(ctx, e);
+      call("threefry");
+      return randomUniform(p, o, (a, b) => `vec2<u32>(${a}, ${b})`);
     default:
-      return unreachable(e.op as never, "op without a spelling in WGSL");
+      return undefined;
   }
 }
 
-/** The upper 24 of the bits that come of a key and counters, absorbed two at a time. */
-function randomUniform(ctx: Emit, e: OpExpr): string {
-  ctx.used.add("threefry");
-  const [key, ...counters] = e.args.map((a) => (a.type === "u32" ? expr(ctx, a) : `u32(${expr(ctx, a)})`));
-  let state = `vec2<u32>(${key}, ${counters.length}u)`;
-  for (let i = 0; i < Math.max(1, counters.length); i += 2)
-    state = `threefry(${state}, vec2<u32>(${counters[i] ?? "0u"}, ${counters[i + 1] ?? "0u"}))`;
-  return `(f32(${state}.x >> 8u) * 5.9604644775390625e-8)`;
-}
+const isPositive = (e: Expr): boolean => e.kind === "lit" && e.value > 0;
 
-function power(ctx: Emit, e: OpExpr, arg: (k: number, r?: number) => string, wide: boolean): string {
+function power(call: Call, o: Operands): string {
+  const { e, wide, arg } = o;
   if (e.type === "i32" || e.type === "u32") {
     const helper: Helper = e.type === "i32" ? "int_pow" : "uint_pow";
-    if (!wide) return call(ctx, helper, arg(0), arg(1));
-    const parts = "xyzw".split("").map((p) => call(ctx, helper, `(${arg(0)}).${p}`, `(${arg(1)}).${p}`));
+    if (!wide) return call(helper, arg(0), arg(1));
+    const parts = "xyzw".split("").map((c) => call(helper, `(${arg(0)}).${c}`, `(${arg(1)}).${c}`));
     return `vec4<${e.type}>(${parts.join(", ")})`;
   }
-  const n = e.args[1]!;
-  const base = e.args[0]!;
-  if (n.kind === "lit" && base.kind === "ref" && (n.value === 2 || n.value === 3))
-    return `(${Array(n.value).fill(base.name).join(" * ")})`;
-  return call(ctx, wide ? "float_pow4" : "float_pow", arg(0), arg(1));
+  return smallPower(o) ?? call(wide ? "float_pow4" : "float_pow", arg(0), arg(1));
 }
 
 function literal(value: number, type: LaneType): string {
   if (type === "bool") return value ? "true" : "false";
   if (type === "u32") return `${value >>> 0}u`;
   if (type === "i32") return value === -2147483648 ? "i32(-2147483648)" : String(value);
-  if (value === Infinity) return "infinity";
-  if (value === -Infinity) return "(-infinity)";
   if (Number.isNaN(value)) return "(infinity - infinity)";
   const f = Math.fround(value);
   if (!Number.isFinite(f)) return f > 0 ? "infinity" : "(-infinity)";
-  const text = Number.isInteger(f) && Math.abs(f) < 1e9 ? `${f}.0` : String(Number(f.toPrecision(9)));
-  const named = /[.e]/.test(text) ? text : `${text}.0`;
-  return named.startsWith("-") ? `(${named})` : named;
+  return f < 0 ? `(${decimal(f)})` : decimal(f);
 }
