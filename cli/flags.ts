@@ -48,6 +48,13 @@ export function backend(text: string): string {
   );
 }
 
+/** `sm_80`, `sm_90a`: an architecture of NVIDIA's GPUs from 8.0 on, which is the first that computes with bf16. */
+export function arch(text: string): string {
+  const [, number] = /^sm_(\d{2,3})[af]?$/.exec(text) ?? [];
+  if (number !== undefined && Number(number) >= 80) return text;
+  throw new InvalidArgumentError(`'${text}' is no architecture from sm_80 on, as sm_80, sm_86, sm_90a.`);
+}
+
 /** The candidate that `name` is most likely a slip of, if any is near enough. */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;

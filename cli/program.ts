@@ -93,7 +93,8 @@ async function targetOf(backend: string): Promise<Target> {
   if (backend === "reference") return {};
   const { firstDevice } = await import("../runtime/open.ts");
   const device = await firstDevice(backend);
-  return device ? targetFor(device) : {};
+  if (device) return targetFor(device);
+  return backend.startsWith("cuda") ? { target: "cuda" } : {};
 }
 
 /** How kernels are made for a device. */

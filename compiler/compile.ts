@@ -46,7 +46,7 @@ export type CompileOptions = EntryOptions & {
   readonly subgroups?: boolean;
   /** Inputs whose memory the program may overwrite. */
   readonly donate?: readonly string[];
-  /** The most storage buffers a kernel may bind (default 8, what every WebGPU adapter has). */
+  /** The most storage buffers a kernel may bind; the target's where it is left out (8 on WebGPU, what every adapter has). */
   readonly maxBuffers?: number;
 };
 
@@ -106,9 +106,9 @@ export function compileProgram(
   times: PassTimes = [],
   before: readonly Diagnostic[] = [],
 ): CompileResult {
-  const maxBuffers = options.maxBuffers ?? 8;
   const name = options.target ?? "software";
-  const { mapping, dialect, emit }: Target = targets[name];
+  const { mapping, dialect, emit, ...most }: Target = targets[name];
+  const maxBuffers = options.maxBuffers ?? most.maxBuffers;
   if (!emit) return { diagnostics: [...before, report("GY7201", noSpan, { what: `the target ${name}` })] };
   const target: MapTarget = { ...mapping, spread: mapping.spread && options.subgroups !== false };
   const program = runPass(times, "grad", () => grad(written), checkCore);

@@ -1,4 +1,5 @@
 /** What kernels are made for: a row for each target, with how Lane is mapped and which dialect spells it. */
+import { emitCuda } from "./emit/cuda.ts";
 import type { Dialect, KernelText } from "./emit/text.ts";
 import { emitWgsl } from "./emit/wgsl.ts";
 import type { LaneProgram } from "./lane/ir.ts";
@@ -7,16 +8,18 @@ import { gpuTarget, type MapTarget, softwareTarget } from "./lane/map.ts";
 export type Target = {
   readonly mapping: MapTarget;
   readonly dialect: Dialect;
+  /** The most buffers that a kernel may bind, where nothing else is known of the device. */
+  readonly maxBuffers: number;
   /** Absent where the dialect is not supported yet. */
   readonly emit?: (program: LaneProgram) => KernelText;
 };
 
 /** `software`: a CPU behind a WebGPU driver; `gpu`: hardware behind one; `cpu`: this processor; `cuda`: an NVIDIA GPU. */
 export const targets = {
-  software: { mapping: softwareTarget, dialect: "wgsl", emit: emitWgsl },
-  gpu: { mapping: gpuTarget, dialect: "wgsl", emit: emitWgsl },
-  cpu: { mapping: softwareTarget, dialect: "wasm" },
-  cuda: { mapping: gpuTarget, dialect: "cuda" },
+  software: { mapping: softwareTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
+  gpu: { mapping: gpuTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
+  cpu: { mapping: softwareTarget, dialect: "wasm", maxBuffers: 8 },
+  cuda: { mapping: gpuTarget, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
 } as const satisfies Readonly<Record<string, Target>>;
 
 export type TargetName = keyof typeof targets;

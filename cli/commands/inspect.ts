@@ -4,12 +4,13 @@ import { colors } from "../io.ts";
 import { type ProgramFlags, programFlags } from "../shared.ts";
 import type { Stage } from "../stages.ts";
 
-type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly html?: string };
+type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly target?: "cuda"; readonly html?: string };
 
 const EXAMPLES = `
 Examples:
   $ gyre inspect examples/05-ring-attention.gyre --dims B=1,S=256,H=4,D=32
   $ gyre inspect examples/01-sharded-matmul.gyre --stage kernels
+  $ gyre inspect examples/01-sharded-matmul.gyre --stage kernels --target cuda
   $ gyre inspect examples/05-ring-attention.gyre --dims B=1,S=256,H=4,D=32 --html ring.html
   $ gyre inspect ring.gyre --mesh sp=1024 --dims B=1,S=1048576,H=8,D=64 --json | jq .memory.bytes`;
 
@@ -30,6 +31,9 @@ export const inspectCommand: Declare = (program, io, done) => {
         "schedule",
       ]),
     )
+    .addOption(
+      new Option("--target <target>", "show what is made for it, whatever devices there are").choices(["cuda"]),
+    )
     .option("--html <file>", "write all stages, the timeline and memory as one HTML page that opens offline")
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => {
@@ -49,7 +53,7 @@ export const inspectCommand: Declare = (program, io, done) => {
         import("../stages.ts"),
         import("../schedule.ts"),
       ]);
-      const compiled = await compileFile(file, options, io);
+      const compiled = await compileFile(file, options, io, {}, options.target && { target: options.target });
       if (typeof compiled !== "number" && options.html !== undefined) {
         const { writeReport } = await import("../report.ts");
         writeReport(options.html, file, compiled);

@@ -11,9 +11,11 @@ export type BindingSource = {
   readonly kernels: readonly KernelFacts[];
   /** The doc comment of the entry point. */
   readonly doc?: string;
+  /** Whether the kernels lie in `ENTRY.cubin` too. */
+  readonly cubin?: boolean;
 };
 
-/** A kernel beside its text, which lies in `ENTRY.NAME.wgsl`. */
+/** A kernel beside its text, which lies in `ENTRY.NAME.wgsl`; in CUDA C++ all lie in `ENTRY.cu`. */
 export type KernelFacts = {
   readonly name: string;
   readonly dialect: Dialect;
@@ -35,6 +37,7 @@ export async function bindings(source: BindingSource): Promise<string> {
   const file = project.createSourceFile(`${schedule.name}.ts`, "");
   const entry = identifier(schedule.name);
   const title = pascal(schedule.name);
+  const cuda = source.kernels.some((k) => k.dialect === "cuda");
   const inputs = tree(schedule.inputs);
   const result = tree(schedule.outputs);
 
@@ -78,12 +81,8 @@ export async function bindings(source: BindingSource): Promise<string> {
       w.writeLine(
         `const schedule: Executable["schedule"] = JSON.parse(await read("./${schedule.name}.schedule.json"));`,
       );
-      w.writeLine('const kernels: Executable["kernels"] = await Promise.all(');
-      w.writeLine(
-        `  kernelFacts.map(async (k) => ({ ...k, text: await read(\`./${schedule.name}.\${k.name}.wgsl\`) })),`,
-      );
-      w.writeLine(");");
-      w.writeLine(`const session = await open({ devices: ${devices}, ...options });`);
+      for (const line of cuda ? cudaKernels(source) : wgslKernels(schedule.name)) w.writeLine(line);
+      w.writeLine(`const session = await open({ devices: ${devices}${cuda ? ', backend: "cuda"' : ""}, ...options });`);
       w.writeLine("const program = await session.load({ schedule, kernels });");
       w.write("return ").inlineBlock(() => {
         w.write("run: async (inputs, options) => ").inlineBlock(() => {
@@ -145,6 +144,19 @@ export async function bindings(source: BindingSource): Promise<string> {
   file.formatText({ indentSize: 2 });
   return file.getFullText();
 }
+
+/** Statements that make `kernels`: from a file each. */
+const wgslKernels = (name: string): readonly string[] => [
+  'const kernels: Executable["kernels"] = await Promise.all(',
+  `  kernelFacts.map(async (k) => ({ ...k, text: await read(\`./${name}.\${k.name}.wgsl\`) })),`,
+  ");",
+];
+/** The same from one file, and another where they are compiled. */
+const cudaKernels = ({ schedule: { name }, cubin }: BindingSource): readonly string[] => [
+  `const text = await read("./${name}.cu");`,
+  ...(cubin ? [`const code = new Uint8Array(await readFile(new URL("./${name}.cubin", import.meta.url)));`] : []),
+  `const kernels: Executable["kernels"] = kernelFacts.map((k) => ({ ...k, text${cubin ? ", code" : ""} }));`,
+];
 
 // --- Ports as a tree -------------------------------------------------------------------------------------------------
 

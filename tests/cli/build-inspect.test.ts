@@ -38,6 +38,29 @@ describe("build", () => {
     expect([...n]).toEqual([3]);
   });
 
+  test("for CUDA: all kernels in one file, and a binding that takes them from there", async () => {
+    const out = folder();
+    const { code } = await gyre("build", file(small), "--target", "cuda", "--out", out, "--dims", "N=8");
+    expect(code).toBe(0);
+    expect(readdirSync(out).sort()).toEqual(["twice.cu", "twice.schedule.json", "twice.ts"]);
+    const text = readFileSync(join(out, "twice.cu"), "utf8");
+    expect(text).toMatch(/extern "C" __global__ void __launch_bounds__\(\d+\) \w+_kernel\(/);
+    const use = `import { twice } from "./made.ts"; export const y: Float32Array = (await twice({ x: new Float32Array(8) })).y;`;
+    expect(typeErrors(readFileSync(join(out, "twice.ts"), "utf8"), use)).toEqual([]);
+  });
+
+  test("for CUDA: without a compiler, --compile says what to install, and nothing is written", async () => {
+    process.env.GYRE_NVRTC = process.env.GYRE_NVCC = "/nowhere/at/all";
+    const out = folder();
+    const { code, err } = await gyre(
+      ...["build", file(small), "--target", "cuda", "--compile", "--out", out, "--dims", "N=8"],
+    );
+    expect(err).toContain("neither NVRTC nor nvcc");
+    expect(err).toContain("install the CUDA toolkit");
+    expect(code).toBe(3);
+    expect(readdirSync(out)).toEqual([]);
+  });
+
   test("a wrong program writes nothing", async () => {
     const out = folder();
     const { code } = await gyre("build", file(small), "--target", "wgsl", "--out", out, "--dims", "N=7");
@@ -47,6 +70,12 @@ describe("build", () => {
 });
 
 describe("inspect", () => {
+  test("kernels as CUDA C++, where there is no GPU", async () => {
+    const { code, out } = await gyre("inspect", ring, ...sizes, "--stage", "kernels", "--target", "cuda");
+    expect(code).toBe(0);
+    expect(out).toContain('extern "C" __global__ void');
+  });
+
   test("by default: kernels, steps, what overlaps, transfers, memory", async () => {
     const { code, out } = await gyre("inspect", ring, ...sizes);
     expect(code).toBe(0);

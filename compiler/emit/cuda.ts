@@ -1,0 +1,269 @@
+/**
+ * Lane -> CUDA C++. A table of spellings, and what C++ lacks: four values side by side, floor division, 16-bit floats,
+ * whole numbers that wrap. A kernel takes its buffers as pointers, in their order, and then its scalars.
+ */
+import type { DType } from "../core/ir.ts";
+import type { Expr, LaneBuffer, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
+import { elementwise, type HelperName, preludeOf } from "./cudaHelpers.ts";
+import { decimal, type Operands, type Printer, printer, randomUniform, type Spelling, smallPower } from "./spelling.ts";
+import type { KernelText } from "./text.ts";
+
+/** One kernel, complete by itself. */
+export function emitCuda(program: LaneProgram): KernelText {
+  return {
+    name: program.name,
+    text: emitCudaModule([program]),
+    entry: entryOf(program),
+    groups: [program.groups, 1, 1],
+    access: program.buffers.map((b) => b.access),
+    sharedBytes: 0,
+  };
+}
+
+/** Several kernels in one file, and before them what they use. */
+export function emitCudaModule(programs: readonly LaneProgram[]): string {
+  const uses: Uses = { helpers: new Set(), wide: new Map() };
+  const kernels = programs.map((p) => kernelText(p, uses));
+  return `${[...preludeOf(uses.helpers, uses.wide), ...kernels].join("\n\n")}\n`;
+}
+
+/** Not the bare name, which may be one of the C library's. */
+const entryOf = (p: LaneProgram): string => `${p.name}_kernel`;
+
+/** What kernels use: helpers, and functions of four with their text. */
+type Uses = { readonly helpers: Set<HelperName>; readonly wide: Map<string, string> };
+
+function kernelText(p: LaneProgram, uses: Uses): string {
+  const spelling = cuda(uses, new Set(["group", "lane", "quad", ...p.scalars.map((s) => s.name)]));
+  const body = printer(spelling, p).block(p.body, 1);
+  const params = [...p.buffers.map(parameter(uses)), ...p.scalars.map((s) => `int ${s.name}`)];
+  const head = `extern "C" __global__ void __launch_bounds__(${p.threads}) ${entryOf(p)}(`;
+  const oneLine = `${head}${params.join(", ")}) {`;
+  return [
+    ...header(p),
+    oneLine.length <= 120 ? oneLine : `${head}\n${params.map((x) => `    ${x}`).join(",\n")}) {`,
+    ...(/\bgroup\b/.test(body) ? ["  const int group = blockIdx.x;"] : []),
+    ...(/\blane\b/.test(body) ? ["  const int lane = threadIdx.x;"] : []),
+    ...(/\bquad\b/.test(body) ? ["  const int quad = threadIdx.x & 3;"] : []),
+    body,
+    "}",
+  ].join("\n");
+}
+
+function header(p: LaneProgram): readonly string[] {
+  const buffers = p.buffers.map(
+    (b) => `//   ${b.name}: ${b.dtype}[${b.shape.join(", ")}]${b.access === "read" ? "" : ", written"}`,
+  );
+  const blocks = p.groups === 1 ? "1 block" : `${p.groups} blocks`;
+  return [
+    `// ${p.name}: a grid of ${blocks}, ${p.threads} threads each, no shared memory`,
+    ...buffers,
+    ...p.notes.map((n) => `// ${n}`),
+  ];
+}
+
+/** How elements are stored. bool: as u32. */
+const stored: Readonly<Record<DType, string>> = {
+  f32: "float",
+  f16: "f16",
+  bf16: "bf16",
+  i32: "int",
+  u32: "unsigned",
+  bool: "unsigned",
+};
+const parameter =
+  (uses: Uses) =>
+  (b: LaneBuffer): string => {
+    if (b.dtype === "f16" || b.dtype === "bf16") uses.helpers.add(b.dtype);
+    return `${b.access === "read" ? "const " : ""}${stored[b.dtype]}* __restrict__ ${b.name}`;
+  };
+
+const scalar: Readonly<Record<LaneType, string>> = { f32: "float", i32: "int", u32: "unsigned", bool: "bool" };
+const typeName = (t: LaneType, w: Width): string => (w === 4 ? `vec4<${scalar[t]}>` : scalar[t]);
+
+/** `indices`: the names of whole numbers that count elements, and so never wrap. */
+function cuda(uses: Uses, indices: Set<string>): Spelling {
+  const call = caller(uses);
+  const declare = (p: Printer, s: Extract<LaneStmt, { kind: "let" | "var" }>): string => {
+    const type = typeName(s.value.type, s.value.width);
+    if (s.value.width === 4) uses.helpers.add("vec4");
+    if (s.kind === "var") return `${type} ${s.name} = ${p.expr(s.value)};`;
+    if (counts(s.value, indices)) indices.add(s.name);
+    return `const ${type} ${s.name} = ${p.expr(s.value)};`;
+  };
+  return {
+    typeName: (t, w) => {
+      if (w === 4) uses.helpers.add("vec4");
+      return typeName(t, w);
+    },
+    literal: (value, type) => literal(call, value, type),
+    declare,
+    array: (_, s) => {
+      if (s.width === 4) uses.helpers.add("vec4");
+      return `${typeName(s.type, s.width)} ${s.name}[${Math.max(1, s.size / s.width)}];`;
+    },
+    loop: (p, s) => {
+      indices.add(s.name);
+      return `int ${s.name} = ${p.expr(s.from)}; ${s.name} < ${p.expr(s.below)}; ${s.name} += ${s.step}`;
+    },
+    load: (p, e) => load(p, call, e),
+    store: (p, s) => store(p, call, s),
+    cast: (p, e) => {
+      const arg = p.expr(e.arg);
+      if (e.arg.type !== "f32" || (e.type !== "i32" && e.type !== "u32")) return `${typeName(e.type, e.width)}(${arg})`;
+      // Saturates, and NaN gives 0.
+      const name = e.type === "i32" ? "__float2int_rz" : "__float2uint_rz";
+      return call.plain(name, e.width === 4, scalar[e.type], ["float"], [arg]);
+    },
+    functions: {},
+    special: (p, o) => special(p, call, indices, o),
+  };
+}
+
+/** Calls of functions: `own` ones are helpers, `plain` ones the target's. Where four are meant, an overload is made. */
+type Call = {
+  readonly own: (name: HelperName, wide: boolean, result: string, params: readonly string[], args: Args) => string;
+  readonly plain: (name: string, wide: boolean, result: string, params: readonly string[], args: Args) => string;
+  /** Helpers that are templates, or have their overloads in their text. */
+  readonly generic: (helper: HelperName, name: string, args: Args) => string;
+};
+type Args = readonly string[];
+function caller(uses: Uses): Call {
+  const plain: Call["plain"] = (name, wide, result, params, args) => {
+    if (wide) uses.wide.set(`${name} ${params.join(" ")}`, elementwise(name, result, params));
+    return `${name}(${args.join(", ")})`;
+  };
+  return {
+    plain,
+    own: (name, wide, result, params, args) => {
+      uses.helpers.add(name);
+      return plain(name, wide, result, params, args);
+    },
+    generic: (helper, name, args) => {
+      uses.helpers.add(helper);
+      return `${name}(${args.join(", ")})`;
+    },
+  };
+}
+
+/** Whether a whole number is made of places and counts alone: those stay far below 2^31. */
+function counts(e: Expr, indices: ReadonlySet<string>): boolean {
+  if (e.type !== "i32" || e.width !== 1) return false;
+  if (e.kind === "lit") return Math.abs(e.value) <= 1 << 24;
+  if (e.kind === "ref") return indices.has(e.name);
+  if (e.kind !== "op") return false;
+  const all = e.args.every((a) => counts(a, indices));
+  if (e.op === "mul") return all && e.args.some((a) => a.kind === "lit");
+  return all && ["add", "sub", "div", "mod", "min", "max", "neg"].includes(e.op);
+}
+
+function load({ expr: i, program }: Printer, call: Call, e: Extract<Expr, { kind: "load" }>): string {
+  const b = program.buffers[e.buffer]!;
+  if (e.width === 4) {
+    const four = call.generic(sixteen(b) ?? "load4", "load4", [`${b.name} + ${i(e.index, 5)}`]);
+    return b.dtype === "bool" ? `(${four} != vec4<unsigned>(0u))` : four;
+  }
+  const one = `${b.name}[${i(e.index)}]`;
+  return b.dtype === "bool" ? `(${one} != 0u)` : sixteen(b) ? `float(${one})` : one;
+}
+
+function store({ expr: i, program }: Printer, call: Call, s: Extract<LaneStmt, { kind: "store" }>): string {
+  const b = program.buffers[s.buffer]!;
+  const wide = s.value.width === 4;
+  const value = b.dtype === "bool" ? `${wide ? "vec4<unsigned>" : "unsigned"}(${i(s.value)})` : i(s.value);
+  if (wide) return `${call.generic(sixteen(b) ?? "store4", "store4", [`${b.name} + ${i(s.index, 5)}`, value])};`;
+  return `${b.name}[${i(s.index)}] = ${sixteen(b) ? `${b.dtype}(${value})` : value};`;
+}
+const sixteen = (b: LaneBuffer): "f16" | "bf16" | undefined =>
+  b.dtype === "f16" || b.dtype === "bf16" ? b.dtype : undefined;
+
+/** Functions of f32 that CUDA has under the same meaning. */
+const ofFloats: Partial<
+  Record<Expr extends infer E ? (E extends { op: infer O extends string } ? O : never) : never, string>
+> = {
+  exp: "expf",
+  exp2: "exp2f",
+  log: "logf",
+  log2: "log2f",
+  sqrt: "sqrtf",
+  rsqrt: "rsqrtf",
+  floor: "floorf",
+  tanh: "tanhf",
+  sin: "sinf",
+  cos: "cosf",
+};
+/** Arithmetic that may wrap. */
+const wrapping = { add: "wrapping_add", sub: "wrapping_sub", mul: "wrapping_mul", neg: "wrapping_neg" } as const;
+
+function special(p: Printer, call: Call, indices: ReadonlySet<string>, o: Operands): string | undefined {
+  const { e, wide, type, arg, all } = o;
+  const t = scalar[type];
+  const own = (name: HelperName): string => call.own(name, wide, t, Array(e.args.length).fill(t), all());
+  const plain = (name: string): string => call.plain(name, wide, t, Array(e.args.length).fill(t), all());
+  switch (e.op) {
+    case "add":
+    case "sub":
+    case "mul":
+    case "neg":
+      if (type === "i32" && !counts(e, indices)) return own(wrapping[e.op]);
+      return e.op !== "neg" ? undefined : type === "u32" ? `(0u - ${arg(0, 9)})` : `-${arg(0, 9)}`;
+    case "div":
+    case "mod": {
+      if (type === "f32") return e.op === "div" ? undefined : own("float_mod");
+      // A divisor that cannot be 0 needs no look.
+      const safe = e.args[1]!.kind === "lit" && e.args[1]!.value > 0;
+      if (type === "u32" && safe) return `(${arg(0, 9)} ${e.op === "div" ? "/" : "%"} ${arg(1, 9)})`;
+      return own(`${type === "u32" ? "uint" : "floor"}_${e.op}`);
+    }
+    case "min":
+    case "max":
+      return type === "f32" ? own(`${e.op}imum`) : plain(e.op);
+    case "abs":
+      return type === "u32" ? arg(0) : type === "i32" ? own("wrapping_abs") : plain("fabsf");
+    case "not":
+      return `!${arg(0, 9)}`;
+    case "select": {
+      const [c, a, b] = e.args;
+      if (c!.width === 4) return call.generic("select4", "select", all());
+      return `(${p.expr(c!, 9)} ? ${branch(p, a!, e.width)} : ${branch(p, b!, e.width)})`;
+    }
+    case "sigmoid":
+      return own("sigmoid");
+    case "sign":
+      return own("sign");
+    case "pow":
+      if (type === "f32") return smallPower(o) ?? own("float_pow");
+      return own(type === "i32" ? "int_pow" : "uint_pow");
+    case "dot":
+      return call.generic("dot", "dot", all());
+    case "quad_broadcast": {
+      const wideValue = e.args[0]!.width === 4;
+      return call.generic(
+        wideValue ? "quad_broadcast4" : "quad_broadcast",
+        "quad_broadcast",
+        e.args.map((a) => p.expr(a)),
+      );
+    }
+    case "random_uniform":
+      call.generic("threefry", "threefry", []);
+      return randomUniform(p, o, (a, b) => `u32x2{${a}, ${b}}`);
+    default: {
+      const name = ofFloats[e.op];
+      return name === undefined ? undefined : plain(name);
+    }
+  }
+}
+/** A side of `?:`, as wide as the whole. */
+const branch = (p: Printer, e: Expr, width: Width): string =>
+  e.width === width ? p.expr(e, 1) : `${p.spelling.typeName(e.type, width)}(${p.expr(e)})`;
+
+function literal(call: Call, value: number, type: LaneType): string {
+  if (type === "bool") return value ? "true" : "false";
+  if (type === "u32") return `${value >>> 0}u`;
+  if (type === "i32") return value === -2147483648 ? "(-2147483647 - 1)" : String(value);
+  const infinity = (): string => call.generic("infinity", "infinity", []);
+  if (Number.isNaN(value)) return `(${infinity()} - ${infinity()})`;
+  const f = Math.fround(value);
+  if (!Number.isFinite(f)) return f > 0 ? infinity() : `(-${infinity()})`;
+  return f < 0 ? `(${decimal(f)}f)` : `${decimal(f)}f`;
+}

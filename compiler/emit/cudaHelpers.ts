@@ -1,0 +1,211 @@
+/**
+ * What kernels in CUDA C++ bring along when they use it. Plain C++ where that says it, and the few instructions that C++
+ * has no word for as PTX under `#ifdef __CUDACC__`: what runs kernels elsewhere has its own under the same names.
+ */
+
+export type HelperName = keyof typeof table;
+type Row = { readonly text: string; readonly needs?: readonly string[]; readonly ptx?: true };
+
+const device = "__device__ __forceinline__";
+
+const vec4 = `/** Four neighbours: read, computed and written together. */
+template <class T> struct alignas(4 * sizeof(T)) vec4 {
+  T x, y, z, w;
+  vec4() = default;
+  __device__ vec4(T all) : x(all), y(all), z(all), w(all) {}
+  __device__ vec4(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}
+  template <class U> __device__ explicit vec4(vec4<U> v) : x(T(v.x)), y(T(v.y)), z(T(v.z)), w(T(v.w)) {}
+  __device__ T operator[](int i) const { return i < 2 ? (i == 0 ? x : y) : (i == 2 ? z : w); }
+  __device__ vec4 operator-() const { return vec4(-x, -y, -z, -w); }
+  __device__ vec4 operator!() const { return vec4(!x, !y, !z, !w); }
+#define EACH(R, op) \\
+  friend ${device} vec4<R> operator op(vec4 a, vec4 b) { \\
+    return vec4<R>(a.x op b.x, a.y op b.y, a.z op b.z, a.w op b.w); \\
+  }
+  EACH(T, +) EACH(T, -) EACH(T, *) EACH(T, /) EACH(T, %) EACH(T, &) EACH(T, |)
+  EACH(bool, ==) EACH(bool, !=) EACH(bool, <) EACH(bool, <=) EACH(bool, >) EACH(bool, >=)
+#undef EACH
+};`;
+
+/** A type of 16 bits that is computed with as f32. `to` and `from` are given by PTX or by what stands in for it. */
+const sixteen = (name: string, what: string): string =>
+  `/** ${what}; computed with as f32. */
+struct ${name} {
+  unsigned short bits;
+  ${name}() = default;
+  __device__ ${name}(float x) : bits(f32_to_${name}(x)) {}
+  __device__ operator float() const { return ${name}_to_f32(bits); }
+};
+${device} vec4<float> load4(const ${name}* p) {
+  const ${name}x4 four = *reinterpret_cast<const ${name}x4*>(p);
+  return vec4<float>(float(four.x), float(four.y), float(four.z), float(four.w));
+}
+${device} void store4(${name}* p, vec4<float> v) {
+  *reinterpret_cast<${name}x4*>(p) = ${name}x4{${name}(v.x), ${name}(v.y), ${name}(v.z), ${name}(v.w)};
+}`.replace(`${device} vec4`, `struct alignas(8) ${name}x4 { ${name} x, y, z, w; };\n${device} vec4`);
+
+const table = {
+  // ---- instructions ----
+  // A NaN stays one, as in the reference; fmaxf and fminf drop it.
+  maximum: {
+    ptx: true,
+    text: `${device} float maximum(float a, float b) {
+  float y;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+  return y;
+}`,
+  },
+  minimum: {
+    ptx: true,
+    text: `${device} float minimum(float a, float b) {
+  float y;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+  return y;
+}`,
+  },
+  f16_bits: {
+    ptx: true,
+    text: `${device} float f16_to_f32(unsigned short bits) {
+  float y;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(bits));
+  return y;
+}
+${device} unsigned short f32_to_f16(float x) {
+  unsigned short y;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
+  return y;
+}`,
+  },
+  bf16_bits: {
+    ptx: true,
+    text: `${device} float bf16_to_f32(unsigned short bits) { return __uint_as_float(unsigned(bits) << 16); }
+${device} unsigned short f32_to_bf16(float x) {
+  unsigned short y;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y) : "f"(x));
+  return y;
+}`,
+  },
+  // ---- types ----
+  vec4: { text: vec4 },
+  f16: { text: sixteen("f16", "IEEE half precision"), needs: ["vec4", "f16_bits"] },
+  bf16: { text: sixteen("bf16", "The upper half of an f32"), needs: ["vec4", "bf16_bits"] },
+  load4: {
+    text: `template <class T> ${device} vec4<T> load4(const T* p) { return *reinterpret_cast<const vec4<T>*>(p); }`,
+    needs: ["vec4"],
+  },
+  store4: {
+    text: `template <class T> ${device} void store4(T* p, vec4<T> v) { *reinterpret_cast<vec4<T>*>(p) = v; }`,
+    needs: ["vec4"],
+  },
+  // ---- arithmetic ----
+  infinity: { text: `${device} float infinity() { return __int_as_float(0x7f800000); }` },
+  select4: {
+    text: `template <class T> ${device} vec4<T> select(vec4<bool> c, vec4<T> a, vec4<T> b) {
+  return vec4<T>(c.x ? a.x : b.x, c.y ? a.y : b.y, c.z ? a.z : b.z, c.w ? a.w : b.w);
+}`,
+    needs: ["vec4"],
+  },
+  dot: {
+    text: `template <class T> ${device} T dot(vec4<T> a, vec4<T> b) { return a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }`,
+    needs: ["vec4"],
+  },
+  quad_broadcast: {
+    text: `/** What the k-th of four neighbouring threads holds. */
+template <class T> ${device} T quad_broadcast(T x, int k) { return __shfl_sync(0xfu << (threadIdx.x & 28), x, k, 4); }`,
+  },
+  quad_broadcast4: {
+    text: `template <class T> ${device} vec4<T> quad_broadcast(vec4<T> v, int k) {
+  return vec4<T>(quad_broadcast(v.x, k), quad_broadcast(v.y, k), quad_broadcast(v.z, k), quad_broadcast(v.w, k));
+}`,
+    needs: ["vec4", "quad_broadcast"],
+  },
+  // Whole numbers from data may wrap; C++ has no overflow of signed ones.
+  wrapping_add: { text: `${device} int wrapping_add(int a, int b) { return int(unsigned(a) + unsigned(b)); }` },
+  wrapping_sub: { text: `${device} int wrapping_sub(int a, int b) { return int(unsigned(a) - unsigned(b)); }` },
+  wrapping_mul: { text: `${device} int wrapping_mul(int a, int b) { return int(unsigned(a) * unsigned(b)); }` },
+  wrapping_neg: { text: `${device} int wrapping_neg(int a) { return int(0u - unsigned(a)); }` },
+  wrapping_abs: { text: `${device} int wrapping_abs(int a) { return a < 0 ? int(0u - unsigned(a)) : a; }` },
+  // Rounds down; x/0 is 0, as in the reference.
+  floor_div: {
+    text: `${device} int floor_div(int a, int b) {
+  if (b == 0 || b == -1) return b == 0 ? 0 : int(0u - unsigned(a));
+  return a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0);
+}`,
+  },
+  floor_mod: {
+    text: `${device} int floor_mod(int a, int b) {
+  if (b == 0 || b == -1) return 0;
+  const int r = a % b;
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}`,
+  },
+  uint_div: { text: `${device} unsigned uint_div(unsigned a, unsigned b) { return b == 0u ? 0u : a / b; }` },
+  uint_mod: { text: `${device} unsigned uint_mod(unsigned a, unsigned b) { return b == 0u ? 0u : a % b; }` },
+  float_mod: { text: `${device} float float_mod(float a, float b) { return a - b * floorf(a / b); }` },
+  float_pow: {
+    // A negative base has a power when the exponent is whole.
+    text: `${device} float float_pow(float a, float b) { return powf(a, b); }`,
+  },
+  int_pow: {
+    text: `${device} int int_pow(int a, int b) {
+  if (b < 0) return a == 1 ? 1 : a == -1 ? ((b & 1) == 0 ? 1 : -1) : 0;
+  unsigned result = 1u, base = unsigned(a);
+  for (unsigned n = unsigned(b); n > 0u; n >>= 1, base *= base)
+    if ((n & 1u) == 1u) result *= base;
+  return int(result);
+}`,
+  },
+  uint_pow: {
+    text: `${device} unsigned uint_pow(unsigned a, unsigned b) {
+  unsigned result = 1u;
+  for (; b > 0u; b >>= 1, a *= a)
+    if ((b & 1u) == 1u) result *= a;
+  return result;
+}`,
+  },
+  sigmoid: { text: `${device} float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }` },
+  sign: { text: `template <class T> ${device} T sign(T x) { return x > T(0) ? T(1) : x < T(0) ? T(-1) : x; }` },
+  threefry: {
+    text: `/** Threefry-2x32, 20 rounds (Salmon et al., SC'11). */
+struct u32x2 { unsigned x, y; };
+${device} u32x2 threefry(u32x2 key, u32x2 counter) {
+  const unsigned keys[3] = {key.x, key.y, 0x1bd11bdau ^ key.x ^ key.y};
+  const unsigned turns[8] = {13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u};
+  unsigned x = counter.x + key.x, y = counter.y + key.y;
+#pragma unroll
+  for (unsigned round = 0u; round < 20u; round++) {
+    x += y;
+    y = ((y << turns[round & 7u]) | (y >> (32u - turns[round & 7u]))) ^ x;
+    if ((round & 3u) == 3u) {
+      const unsigned s = (round + 1u) / 4u;
+      x += keys[s % 3u];
+      y += keys[(s + 1u) % 3u] + s;
+    }
+  }
+  return u32x2{x, y};
+}`,
+  },
+} as const satisfies Readonly<Record<string, Row>>;
+
+/** The same function for four, element by element: `elementwise("expf", "float", ["float"])`. */
+export const elementwise = (name: string, result: string, params: readonly string[]): string => {
+  const names = params.map((_, k) => "abc"[k]!);
+  const one = (c: string): string => `${name}(${names.map((n) => `${n}.${c}`).join(", ")})`;
+  return (
+    `${device} vec4<${result}> ${name}(${params.map((t, k) => `vec4<${t}> ${names[k]}`).join(", ")}) {\n` +
+    `  return vec4<${result}>(${["x", "y", "z", "w"].map(one).join(", ")});\n}`
+  );
+};
+
+/** The text of helpers and of all that they need, in an order in which C++ takes them. */
+export function preludeOf(used: ReadonlySet<HelperName>, wide: ReadonlyMap<string, string>): readonly string[] {
+  const needed = new Set<string>(wide.size > 0 ? ["vec4", ...used] : used);
+  for (const name of needed) for (const n of (table[name as HelperName] as Row).needs ?? []) needed.add(n);
+  const rows = Object.entries<Row>(table).filter(([name]) => needed.has(name));
+  const instructions = rows.filter(([, row]) => row.ptx);
+  return [
+    ...(instructions.length > 0 ? ["#ifdef __CUDACC__", ...instructions.map(([, row]) => row.text), "#endif"] : []),
+    ...rows.filter(([, row]) => !row.ptx).map(([, row]) => row.text),
+    ...[...wide].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text),
+  ];
+}

@@ -1,0 +1,70 @@
+/** nvcc, the compiler of the CUDA toolkit, as a process: CUDA C++ to a cubin. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
+import { fail } from "../errors.ts";
+import { type CudaCompiler, refused } from "./compiler.ts";
+
+const run = promisify(execFile);
+const LIMIT_MS = 600_000;
+
+/** `GYRE_NVCC` names it; else the toolkit of `CUDA_HOME` or `CUDA_PATH`, the search path, and where the toolkit goes by custom. */
+function candidates(): readonly string[] {
+  const { GYRE_NVCC, CUDA_HOME, CUDA_PATH, PATH } = process.env;
+  if (GYRE_NVCC) return [GYRE_NVCC];
+  const leaf = process.platform === "win32" ? "nvcc.exe" : "nvcc";
+  const homes = [CUDA_HOME, CUDA_PATH, "/usr/local/cuda"].flatMap((home) => (home ? [join(home, "bin")] : []));
+  return [...(PATH ?? "").split(delimiter), ...homes].filter((folder) => folder !== "").map((f) => join(f, leaf));
+}
+
+/** The first nvcc that answers. */
+export async function findNvcc(): Promise<CudaCompiler | undefined> {
+  for (const path of candidates()) {
+    try {
+      const { stdout } = await run(path, ["--version"], { timeout: 30_000 });
+      const version = /release ([\d.]+)/.exec(stdout)?.[1];
+      if (version !== undefined) return { name: `nvcc ${version}`, compile: (text, arch) => compile(path, text, arch) };
+    } catch {
+      // not this one
+    }
+  }
+  return undefined;
+}
+
+async function compile(path: string, text: string, arch: string): Promise<Uint8Array> {
+  const { cubin } = await nvcc(path, text, arch);
+  return cubin;
+}
+
+/** Compiles, and gives what `flags` made the tools say besides. Errors: kind `shader`, with the first thing that nvcc says. */
+export async function nvcc(
+  path: string,
+  text: string,
+  arch: string,
+  flags: readonly string[] = [],
+): Promise<{ readonly cubin: Uint8Array; readonly said: string }> {
+  const folder = await mkdtemp(join(tmpdir(), "gyre-nvcc-"));
+  try {
+    const [source, out] = [join(folder, "kernels.cu"), join(folder, "kernels.cubin")];
+    await writeFile(source, text);
+    const { stdout, stderr } = await run(path, [`-arch=${arch}`, "-std=c++17", "-cubin", ...flags, "-o", out, source], {
+      timeout: LIMIT_MS,
+      maxBuffer: 64 << 20,
+    }).catch((error: { killed?: boolean; stderr?: string; message: string }) => {
+      if (error.killed) {
+        return fail(
+          "timeout",
+          `nvcc did not finish in ${LIMIT_MS / 1000} s`,
+          "use smaller blocks, or fewer kernels",
+          error,
+        );
+      }
+      return refused("nvcc", arch, (error.stderr || error.message).replaceAll(source, "kernels.cu"), text);
+    });
+    return { cubin: await readFile(out), said: `${stdout}${stderr}` };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
