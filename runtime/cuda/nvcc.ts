@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { fail } from "../errors.ts";
-import { type CudaCompiler, refused } from "./compiler.ts";
+import { type CudaCompiler, refused } from "./refusals.ts";
 
 const run = promisify(execFile);
 const LIMIT_MS = 600_000;
