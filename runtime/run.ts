@@ -1,11 +1,11 @@
 /**
- * Runs a schedule: on every device a walk over the steps, all of them side by side.
+ * Runs a schedule: on every device of this process a walk over the steps, all of them side by side. How bytes travel is
+ * the carrier's (`transport/`).
  *
  * A walk queues launches and goes on; it stops only at a `wait`. A send starts reading at once, so the copy out of the
- * source stands in the device's queue before the kernels that follow; what was read is written straight into the
- * receiver's buffer as soon as the receiver has reached its `receive` (before that the buffer may be in use), beside the
- * compute of both. Work on a device takes effect in the order of the calls, so a receiver's kernels that come after its
- * `wait` see what arrived.
+ * source stands in the device's queue before the kernels that follow, and the bytes travel beside the compute of both
+ * ends. Work on a device takes effect in the order of the calls, so a receiver's kernels that come after its `wait` see
+ * what arrived.
  *
  * If anything fails, every walk stops, and the error names the step and the device.
  */
@@ -15,22 +15,32 @@ import { GyreRuntimeError, withLimit } from "./errors.ts";
 import { coordinates } from "./layout.ts";
 import { peers, ringPlace } from "./route.ts";
 import { nowMicros, type TraceEvent } from "./trace.ts";
+import { inProcess } from "./transport/local.ts";
+import type { Carrier, Transfers } from "./transport/transfers.ts";
 
 export type RunOptions = {
   /** Told of every launch, transfer and wait, in the schedule's own labels; receives are on a stream of their own (`sp+1 in`). */
   readonly trace?: (event: TraceEvent) => void;
-  /** Told now and then how far the run is: steps done and steps in all, over all devices. */
+  /** Told now and then how far the run is: steps done and steps in all, over the devices of this process. */
   readonly progress?: (done: number, total: number) => void;
+  /** Told of every step that a device begins, by its label. */
+  readonly at?: (step: string) => void;
   readonly signal?: AbortSignal;
   /** How long a wait may last while nothing moves on any device; 10 minutes when left out. */
   readonly timeoutMs?: number;
 };
 
-/** `devices[p]`, `kernels[p][k]` and `memory[p][b]`: at mesh position p, kernel k of the schedule, what buffer b is in. */
+/**
+ * The devices of this process: `devices[i]` is at mesh position `positions[i]` (at i, where they are left out);
+ * `kernels[i][k]` is kernel k of the schedule on it, `memory[i][b]` what buffer b is in.
+ */
 export type Machine = {
+  readonly positions?: readonly number[];
   readonly devices: readonly Device[];
   readonly kernels: readonly (readonly Kernel[])[];
   readonly memory: readonly (readonly DeviceBuffer[])[];
+  /** How bytes travel; when left out, all devices are in this process. */
+  readonly carrier?: Carrier;
 };
 
 const TIMEOUT_MS = 600_000;
@@ -39,7 +49,7 @@ const AHEAD = 512;
 const PROGRESS_MS = 50;
 
 /**
- * Runs `schedule`; resolves when all devices are done. Gives where each buffer's name ended: `result[p][b]` (loops
+ * Runs `schedule`; resolves when all devices are done. Gives where each buffer's name ended: `result[i][b]` on device i (loops
  * exchange the names of buffers). Rejects with a GyreRuntimeError, or with the signal's reason.
  */
 export async function runSchedule(
@@ -52,10 +62,10 @@ export async function runSchedule(
   options.signal?.throwIfAborted();
   options.signal?.addEventListener("abort", abort);
   const { trace } = options;
-  if (trace) for (const [p, device] of machine.devices.entries()) device.trace(launchSink(shared, device, p, trace));
+  if (trace) for (const [i, device] of machine.devices.entries()) device.trace(launchSink(shared, device, i, trace));
   try {
-    const walks = machine.devices.map((_, p) =>
-      walk(shared, p).catch((error) => {
+    const walks = machine.devices.map((_, i) =>
+      walk(shared, i).catch((error) => {
         shared.stop(error);
         throw error;
       }),
@@ -71,20 +81,15 @@ export async function runSchedule(
 
 // ---- what all walks of a run share -----------------------------------------------------------------------------------
 
-/** The meeting of a send's bytes with a receive's buffer. */
-type Box = {
-  /** Hands over what arrived: at once when the target is known, else when it is. */
-  arrive?: (target: DeviceBuffer) => void;
-  target?: { readonly buffer: DeviceBuffer; readonly done: () => void };
-};
-
 type Shared = {
   readonly schedule: Schedule;
   readonly machine: Machine;
   readonly options: RunOptions;
-  /** `boxes[p]`: what position p is to receive, by token and turn. */
-  readonly boxes: readonly Map<string, Box>[];
-  /** By position: launches whose times the device has yet to report. */
+  readonly transfers: Transfers;
+  readonly positions: readonly number[];
+  /** The name of the device at a mesh position, of this process or another. */
+  readonly nameOf: (position: number) => string;
+  /** By device: launches whose times it has yet to report. */
   readonly launched: readonly { label: string; kernel: string; detail: TraceEvent["detail"] }[][];
   readonly stop: (reason: unknown) => void;
   readonly stepsDone: (n: number) => void;
@@ -96,7 +101,9 @@ type Shared = {
 };
 
 function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Shared {
-  const total = countSteps(schedule.steps) * machine.devices.length;
+  const { devices, carrier = inProcess() } = machine;
+  const positions = machine.positions ?? devices.map((_, i) => i);
+  const total = countSteps(schedule.steps) * devices.length;
   const pending = new Set<(reason: unknown) => void>();
   let done = 0;
   let told = performance.now();
@@ -105,8 +112,14 @@ function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Sh
     schedule,
     machine,
     options,
-    boxes: machine.devices.map(() => new Map()),
-    launched: machine.devices.map(() => []),
+    positions,
+    transfers: carrier({
+      deviceAt: (position) => devices[positions.indexOf(position)]!,
+      stopped: () => shared.failure !== undefined,
+    }),
+    nameOf: (position) =>
+      devices[positions.indexOf(position)]?.info.name ?? `${devices[0]?.info.backend ?? "device"}:${position}`,
+    launched: devices.map(() => []),
     failure: undefined,
     stop(reason) {
       if (shared.failure) return;
@@ -141,8 +154,8 @@ function countSteps(steps: readonly Step[]): number {
 }
 
 /** The device reports launches in their order, by kernel: gives each its label back. */
-function launchSink(shared: Shared, device: Device, position: number, trace: (event: TraceEvent) => void) {
-  const waiting = shared.launched[position]!;
+function launchSink(shared: Shared, device: Device, index: number, trace: (event: TraceEvent) => void) {
+  const waiting = shared.launched[index]!;
   return (kernel: string, start: number, end: number) => {
     const at = waiting.findIndex((l) => l.kernel === kernel);
     const [launch] = at < 0 ? [] : waiting.splice(at, 1);
@@ -163,11 +176,12 @@ function launchSink(shared: Shared, device: Device, position: number, trace: (ev
 type Loops = { readonly steps: ReadonlyMap<number, number>; readonly step: number; readonly count: number };
 const OUTSIDE: Loops = { steps: new Map(), step: 0, count: 1 };
 
-async function walk(shared: Shared, position: number): Promise<readonly DeviceBuffer[]> {
-  const { schedule, machine, options } = shared;
-  const device = machine.devices[position]!;
-  const kernels = machine.kernels[position]!;
-  const names = [...machine.memory[position]!];
+async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffer[]> {
+  const { schedule, machine, options, transfers, nameOf } = shared;
+  const device = machine.devices[index]!;
+  const position = shared.positions[index]!;
+  const kernels = machine.kernels[index]!;
+  const names = [...machine.memory[index]!];
   const flying = new Map<number, { readonly done: Promise<unknown>; readonly ends: Promise<void>[] }>();
   const turns = new Map<string, number>();
   let behind = 0;
@@ -185,33 +199,33 @@ async function walk(shared: Shared, position: number): Promise<readonly DeviceBu
     const turnKey = `${step.kind} ${step.token}`;
     const turn = turns.get(turnKey) ?? 0;
     turns.set(turnKey, turn + 1);
-    const key = `${step.token} ${turn}`;
     const { to, from } = peers(schedule.mesh, step.axes, step.route, position, (id) => loops.steps.get(id) ?? 0);
-    const start = nowMicros();
+    const sends = step.kind === "send";
+    const peer = sends ? to : from;
     const buffer = names[step.buffer]!;
-    const detail = { ...detailOf(loops), bytes: step.bytes };
-    let end: Promise<void> | undefined;
-    if (step.kind === "send" && to !== undefined) {
-      end = sendTo(shared, position, to, key, buffer, step.bytes);
-      if (to !== position) end = end.then(() => trace(step.stream, step.label, start, { ...detail, to: nameOf(to) }));
-    } else if (step.kind === "receive" && from === undefined) {
-      device.write(buffer, 0, new Uint8Array(step.bytes));
-    } else if (step.kind === "receive" && from !== undefined) {
-      end = receiveIn(shared, position, key, buffer);
-      if (from !== position) {
-        end = end.then(() => trace(`${step.stream} in`, step.label, start, { ...detail, from: nameOf(from) }));
-      }
+    if (peer === undefined) {
+      if (!sends) device.write(buffer, 0, new Uint8Array(step.bytes));
+      return;
     }
-    if (!end) return;
-    const ended = end.catch((error) => {
-      throw explain(error, step.label, shared, position);
-    });
-    ended.catch(() => {}); // whoever waits for the token sees it
-    const ends = [...(flying.get(step.token)?.ends ?? []), ended];
-    flying.set(step.token, { ends, done: Promise.all(ends) });
-    flying.get(step.token)!.done.catch(() => {});
+    const start = nowMicros();
+    const { token, stream, bytes } = step;
+    const end = { position, peer, token, turn, stream, buffer, bytes };
+    const ended = (sends ? transfers.send(end) : transfers.receive(end)).then(
+      () => {
+        shared.moved();
+        if (peer === position) return;
+        const detail = { ...detailOf(loops), bytes, [sends ? "to" : "from"]: nameOf(peer) };
+        trace(sends ? stream : `${stream} in`, step.label, start, detail);
+      },
+      (error) => {
+        throw explain(error, step.label, shared, position);
+      },
+    );
+    const ends = [...(flying.get(token)?.ends ?? []), ended];
+    const done = Promise.all(ends);
+    done.catch(() => {}); // whoever waits for the token sees it
+    flying.set(token, { ends, done });
   };
-  const nameOf = (p: number) => machine.devices[p]!.info.name;
 
   const execute = (step: Exclude<Step, { kind: "loop" | "wait" }>, loops: Loops) => {
     switch (step.kind) {
@@ -227,7 +241,7 @@ async function walk(shared: Shared, position: number): Promise<readonly DeviceBu
         });
         if (options.trace && Math.min(...groups) > 0) {
           const detail = detailOf(loops);
-          shared.launched[position]!.push({ label: step.label, kernel: kernel.source.name, detail });
+          shared.launched[index]!.push({ label: step.label, kernel: kernel.source.name, detail });
         }
         device.launch(
           kernel,
@@ -254,6 +268,7 @@ async function walk(shared: Shared, position: number): Promise<readonly DeviceBu
         shared.stepsDone(countSteps([step]));
         continue;
       }
+      options.at?.(step.label);
       if (step.kind === "loop") {
         for (let i = 0; i < step.count; i++) {
           const own = new Map<number, DeviceBuffer>();
@@ -326,61 +341,6 @@ function rotate(names: DeviceBuffer[], cycle: readonly number[]): void {
 const detailOf = (loops: Loops): TraceEvent["detail"] =>
   loops === OUTSIDE ? undefined : { step: [...loops.steps.values()].join(".") };
 
-// ---- transfers -------------------------------------------------------------------------------------------------------
-
-function boxAt(shared: Shared, position: number, key: string): Box {
-  const boxes = shared.boxes[position]!;
-  const known = boxes.get(key);
-  if (known) return known;
-  const box: Box = {};
-  boxes.set(key, box);
-  return box;
-}
-
-function meet(shared: Shared, position: number, key: string, box: Box): void {
-  if (!box.arrive || !box.target) return;
-  shared.boxes[position]!.delete(key);
-  box.arrive(box.target.buffer);
-  shared.moved();
-  box.target.done();
-}
-
-/** Resolves when the bytes have left `source`. */
-async function sendTo(
-  shared: Shared,
-  position: number,
-  to: number,
-  key: string,
-  source: DeviceBuffer,
-  bytes: number,
-): Promise<void> {
-  const device = shared.machine.devices[position]!;
-  const receiver = shared.machine.devices[to]!;
-  const box = boxAt(shared, to, key);
-  if (to === position || device === receiver) {
-    box.arrive = (target) => device.copy(source, 0, target, 0, bytes);
-    return meet(shared, to, key, box);
-  }
-  await device.readInto(source, 0, bytes, (mapped) => {
-    if (shared.failure) return;
-    if (box.target) box.arrive = (target) => receiver.write(target, 0, mapped);
-    else {
-      const kept = mapped.slice(0);
-      box.arrive = (target) => receiver.write(target, 0, kept);
-    }
-    meet(shared, to, key, box);
-  });
-}
-
-/** Resolves when what was sent is in `buffer` for all later work on this device. */
-function receiveIn(shared: Shared, position: number, key: string, buffer: DeviceBuffer): Promise<void> {
-  return new Promise((resolve) => {
-    const box = boxAt(shared, position, key);
-    box.target = { buffer, done: resolve };
-    meet(shared, position, key, box);
-  });
-}
-
 // ---- errors ----------------------------------------------------------------------------------------------------------
 
 /** `webgpu:3 (sp=3, tp=0)`. */
@@ -388,7 +348,7 @@ function placeName(shared: Shared, position: number): string {
   const { mesh } = shared.schedule;
   const at = coordinates(mesh.axes, position);
   const where = mesh.axes.map((axis, i) => `${axis.name}=${at[i]}`).join(", ");
-  return `${shared.machine.devices[position]!.info.name} (${where})`;
+  return `${shared.nameOf(position)} (${where})`;
 }
 
 const isStop = (shared: Shared, error: unknown): boolean =>
