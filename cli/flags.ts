@@ -29,6 +29,23 @@ export const count =
     throw new InvalidArgumentError(`'${text}' is not a whole number from ${least} on.`);
   };
 
+/** `--link bandwidth=1e9,latency=5e-6`: bytes per second and seconds; or a machine, whose links are taken. */
+export type LinkFlag = { readonly bandwidth: number; readonly latency: number } | { readonly machine: string };
+export function linkFlag(text: string): LinkFlag {
+  if (!text.includes("=")) return { machine: text };
+  const found = { bandwidth: Number.POSITIVE_INFINITY, latency: 0 };
+  for (const part of text.split(",")) {
+    const [, name, value] = /^\s*(bandwidth|latency)\s*=\s*(\S+)\s*$/.exec(part) ?? [];
+    const number = Number(value);
+    if (name === undefined || !Number.isFinite(number) || number < 0 || (name === "bandwidth" && number === 0))
+      throw new InvalidArgumentError(
+        `'${part.trim()}' is not of the form bandwidth=1e9 (bytes/s) or latency=5e-6 (s).`,
+      );
+    found[name as keyof typeof found] = number;
+  }
+  return found;
+}
+
 /** `--in q=q.npy` or `--in weights.npz`; the flag may stand several times. */
 export type InFlag = { readonly name?: string; readonly file: string };
 export function inFlag(text: string, before: readonly InFlag[] = []): readonly InFlag[] {

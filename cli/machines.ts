@@ -4,9 +4,10 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Diagnostic } from "../compiler/base/diagnostic.ts";
 import { type Machine, readMachine } from "../compiler/schedule/machine.ts";
+import type { Links } from "../runtime/transport/link.ts";
 import { usage } from "./exit.ts";
 import { readText } from "./files.ts";
-import { nearest } from "./flags.ts";
+import { type LinkFlag, nearest } from "./flags.ts";
 
 const folder = fileURLToPath(new URL("../machines/", import.meta.url));
 
@@ -38,4 +39,14 @@ export function machineOf(nameOrPath: string): {
   const { machine, diagnostics } = readMachine({ path, text: readText(path) });
   if (!machine) return { diagnostics };
   return { machine: { ...machine, name: machine.name || basename(path, ".json") }, diagnostics };
+}
+
+/** The links of `--link`: between any two devices the same, or those of a machine; or what is wrong with its file. */
+export function linksOf(flag: LinkFlag): { readonly links?: Links; readonly diagnostics: readonly Diagnostic[] } {
+  if ("machine" in flag) {
+    const { machine, diagnostics } = machineOf(flag.machine);
+    return { ...(machine ? { links: machine } : {}), diagnostics };
+  }
+  const between = { ...flag, duplex: true, shared: true };
+  return { links: { devicesPerNode: 1, links: { between } }, diagnostics: [] };
 }

@@ -39,6 +39,11 @@ export const anyError = (all: readonly Diagnostic[]): boolean => all.some(isErro
 /** What the compiler is told of the machine: how kernels are mapped, and how many buffers one may bind. */
 export type Target = Pick<CompileOptions, "target" | "subgroups" | "maxBuffers">;
 
+/** What the flags say of the schedule. */
+export const planOptions = ({ overlap }: ProgramFlags): Pick<CompileOptions, "overlap"> => ({
+  overlap: overlap !== false,
+});
+
 /**
  * The program at the sizes of the flags and of the given inputs' shapes, compiled; or the exit code, after telling what
  * is wrong. Errors: the file cannot be read.
@@ -55,6 +60,7 @@ export async function compileFile(
   const { compile } = await import("../compiler/compile.ts");
   const { compiled, diagnostics } = compile(path, readSource, {
     ...options,
+    ...planOptions(flags),
     ...(target ?? (await targetOf(flags.backend))),
   });
   return compiled ? told(compiled, diagnostics, io) : refused(diagnostics, flags, io);

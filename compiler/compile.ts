@@ -48,6 +48,8 @@ export type CompileOptions = EntryOptions & {
   readonly donate?: readonly string[];
   /** The most storage buffers a kernel may bind; the target's where it is left out (8 on WebGPU, what every adapter has). */
   readonly maxBuffers?: number;
+  /** `false` plans without overlap, to see what it is worth: every transfer is waited for as soon as it was started. */
+  readonly overlap?: boolean;
 };
 
 /** A kernel in a dialect, and how to bind and launch it; the runtime's `KernelSource`. */
@@ -146,7 +148,8 @@ export function compileProgram(
       work: workOf(k),
     }),
   );
-  const planned = (donate: readonly string[]): Schedule => plan(tile, meta, { donate });
+  const planned = (donate: readonly string[]): Schedule =>
+    plan(tile, meta, { donate, overlap: options.overlap ?? true });
   const schedule = runPass(times, "plan", () => planned(options.donate ?? []), checkSchedule);
   const kernels = texts.map(
     ({ groups: _, ...text }, i): CompiledKernel => ({

@@ -11,6 +11,8 @@ import type { AdapterChoice } from "./backend.ts";
 import type { Device } from "./device.ts";
 import { openDevices } from "./open.ts";
 import { type Session, sessionOn } from "./session.ts";
+import { type Links, linkModel } from "./transport/link.ts";
+import { inProcess } from "./transport/local.ts";
 
 export type OpenSessionOptions = {
   /** `auto`, `webgpu`, or with the adapters to use, as `gyre devices` numbers them: `webgpu:0-3`. */
@@ -22,17 +24,21 @@ export type OpenSessionOptions = {
   /** How long a wait may last without progress, in milliseconds. */
   readonly timeoutMs?: number;
   readonly adapter?: AdapterChoice;
+  /** Transfers take as long as on these links: to measure overlap where there are none. */
+  readonly links?: Links;
 };
 
 /** Opens devices. Errors: `no-device`, `input` (a bad backend), as GyreRuntimeError. */
 export async function open(options: OpenSessionOptions = {}): Promise<Session> {
-  const { backend = "auto", devices, mesh, timeoutMs, adapter } = options;
-  if (typeof devices === "object") return sessionOn(devices);
+  const { backend = "auto", devices, mesh, timeoutMs, adapter, links } = options;
+  const carrier = inProcess(links && linkModel(links));
+  if (typeof devices === "object") return sessionOn(devices, { carrier });
   const count = devices ?? Object.values(mesh ?? {}).reduce((n, size) => n * size, 1);
   return sessionOn(
     await openDevices(backend, count, {
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(adapter === undefined ? {} : { adapter }),
     }),
+    { carrier },
   );
 }

@@ -8,6 +8,8 @@ import { checkComplete, checkDeviceArray, checkKnown, type InputValue, tensorFor
 import { shard } from "./layout.ts";
 import { deviceCount } from "./route.ts";
 import { runSchedule, type RunOptions as StepOptions } from "./run.ts";
+import { inProcess } from "./transport/local.ts";
+import type { Carrier } from "./transport/transfers.ts";
 
 /** What the compiler made. `kernels[k]` is the text of the schedule's kernel k. */
 export type Executable = {
@@ -43,16 +45,21 @@ export type Session = {
 /** What programs of one session share. */
 type Home = {
   readonly devices: readonly Device[];
+  readonly carrier: Carrier;
   readonly idle: readonly Map<number, DeviceBuffer[]>[];
   readonly owner: object;
   last: Promise<unknown>;
   closed: boolean;
 };
 
+/** `carrier`: how bytes travel between the devices; when left out, directly. */
+export type SessionOptions = { readonly carrier?: Carrier };
+
 /** A session on devices that are open; `close` closes them. */
-export function sessionOn(devices: readonly Device[]): Session {
+export function sessionOn(devices: readonly Device[], { carrier = inProcess() }: SessionOptions = {}): Session {
   const home: Home = {
     devices,
+    carrier,
     idle: devices.map(() => new Map()),
     owner: {},
     last: Promise.resolve(),
@@ -177,7 +184,7 @@ async function run(
       }
     }
     const memory = devices.map((_, p) => schedule.buffers.map((b) => placed.get(b.id)?.[p] ?? take(p, b)));
-    const after = await runSchedule(schedule, { devices, kernels, memory }, options);
+    const after = await runSchedule(schedule, { devices, kernels, memory, carrier: home.carrier }, options);
     const results: Record<string, DeviceArray> = {};
     for (const output of schedule.outputs) {
       const parts = after.map((names) => names[output.buffer]!);

@@ -5,7 +5,7 @@ import type { Declare } from "../command.ts";
 import { usage } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
 import { arch } from "../flags.ts";
-import { type ProgramFlags, programFlags } from "../shared.ts";
+import { type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 
 type Options = ProgramFlags & {
   readonly target: "wgsl" | "cuda";
@@ -27,7 +27,7 @@ export const buildCommand: Declare = (gyre, io, done) => {
     .command("build")
     .description("write the kernels, the schedule and the TypeScript binding")
     .argument("<file>", "a Gyre program");
-  programFlags(command)
+  planFlags(programFlags(command))
     .addOption(new Option("--target <target>", "the kernels' language").choices(["wgsl", "cuda"]).makeOptionMandatory())
     .requiredOption("--out <dir>", "the folder to write into")
     .option(

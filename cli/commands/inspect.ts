@@ -1,7 +1,7 @@
 import { Option } from "commander";
 import type { Declare } from "../command.ts";
 import { colors } from "../io.ts";
-import { type ProgramFlags, programFlags } from "../shared.ts";
+import { type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 import type { Stage } from "../stages.ts";
 
 type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly target?: "cuda"; readonly html?: string };
@@ -20,7 +20,7 @@ export const inspectCommand: Declare = (program, io, done) => {
     .command("inspect")
     .description("show what the compiler made: one stage, or the schedule as a timeline")
     .argument("<file>", "a Gyre program");
-  programFlags(command)
+  planFlags(programFlags(command))
     .addOption(
       new Option("--stage <stage>", "show one stage instead").choices([
         "ast",

@@ -4,10 +4,15 @@ import type { DeviceProgram } from "../tile/ir.ts";
 import { assignMemory } from "./memory.ts";
 import { overlap } from "./overlap.ts";
 import type { Kernel, Schedule } from "./schedule.ts";
+import { sequential } from "./sequential.ts";
 import { simplify } from "./simplify.ts";
 
-/** `donate`: paths of inputs whose memory may be overwritten; an output may then take their place. */
-export type PlanOptions = { readonly donate?: readonly string[] };
+export type PlanOptions = {
+  /** Paths of inputs whose memory may be overwritten; an output may then take their place. */
+  readonly donate?: readonly string[];
+  /** `false`: every transfer is waited for as soon as it was started. */
+  readonly overlap?: boolean;
+};
 
 /**
  * Plans `program`. `kernels[k]` says how kernel k is launched (its text is the emitter's); the order is the program's.
@@ -21,5 +26,6 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
   const donate = new Set(options.donate);
   const donated = new Set(program.inputs.filter((i) => donate.has(i.port.path)).map((i) => i.array));
   const simple = simplify(program, donated);
-  return assignMemory(program, kernels, simple, overlap(simple.steps), donate);
+  const ordered = options.overlap === false ? sequential(simple.steps) : overlap(simple.steps);
+  return assignMemory(program, kernels, simple, ordered, donate);
 }

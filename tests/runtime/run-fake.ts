@@ -2,6 +2,7 @@
 import { plan } from "../../compiler/schedule/plan.ts";
 import type { Schedule } from "../../compiler/schedule/schedule.ts";
 import type { DeviceProgram } from "../../compiler/tile/ir.ts";
+import type { DeviceBuffer } from "../../runtime/device.ts";
 import { deviceCount } from "../../runtime/route.ts";
 import { type RunOptions, runSchedule } from "../../runtime/run.ts";
 import { metaOf } from "../schedule/programs.ts";
@@ -52,10 +53,19 @@ export async function runFake(
 ): Promise<Uint32Array[][]> {
   const machine = await fakeMachine(schedule, optionsOf);
   const after = await runSchedule(schedule, machine, options);
+  return outputsOf(schedule, machine.devices, after);
+}
+
+/** The words of each output on each device, and whether inputs are as they were. */
+export async function outputsOf(
+  schedule: Schedule,
+  devices: readonly FakeDevice[],
+  after: readonly (readonly DeviceBuffer[])[],
+): Promise<Uint32Array[][]> {
   const words = async (p: number, buffer: number, bytes: number) =>
-    new Uint32Array(await machine.devices[p]!.read(after[p]![buffer]!, 0, bytes));
+    new Uint32Array(await devices[p]!.read(after[p]![buffer]!, 0, bytes));
   for (const input of schedule.inputs.filter((i) => !i.donated)) {
-    for (const p of machine.devices.keys()) {
+    for (const p of devices.keys()) {
       const { bytes } = schedule.values[input.value]!;
       const now = await words(p, input.buffer, bytes);
       if (now.join() !== inputWords(input.path, p, bytes / 4).join())
@@ -64,7 +74,7 @@ export async function runFake(
   }
   return Promise.all(
     schedule.outputs.map((o) =>
-      Promise.all(machine.devices.map((_, p) => words(p, o.buffer, schedule.values[o.value]!.bytes))),
+      Promise.all(devices.map((_, p) => words(p, o.buffer, schedule.values[o.value]!.bytes))),
     ),
   );
 }
