@@ -6,7 +6,7 @@
  * Sums of products, other arithmetic and memory traffic run beside each other; the longest of them is what a launch takes.
  * Every array is read or written once.
  */
-import type { Machine } from "./machine.ts";
+import { launchSeconds, type Machine, peakOf } from "../base/machine.ts";
 import { runningShare } from "./running.ts";
 import type { DType, Kernel, Masked, Ops, Schedule, Step, Work } from "./schedule.ts";
 
@@ -52,7 +52,7 @@ export function launchCosts(s: Schedule, machine: Machine): readonly LaunchCost[
         other += share * parts[i]!.other;
         count += share * parts[i]!.count;
       }
-      seconds[cell] = secondsOf(Math.max(products, other), bytes, machine);
+      seconds[cell] = launchSeconds(machine, Math.max(products, other), bytes);
       flops[cell] = count;
     }
     return { scalars, seconds, flops };
@@ -69,24 +69,6 @@ function loadOf({ products, other }: Ops, machine: Machine) {
     other: other / machine.vector,
     count: sum(all.map(([, flops]) => flops)),
   };
-}
-
-/** What a launch takes, of so many seconds of arithmetic at the peak. */
-const secondsOf = (arithmetic: number, bytes: number, { efficiency, memory, launch }: Machine): number =>
-  launch + Math.max(arithmetic / efficiency.compute, bytes / (memory.bandwidth * efficiency.memory));
-
-/** The peak for products of a dtype: its own, or that of the next wider dtype that the machine has one for. */
-export function peakOf({ peak, vector }: Machine, dtype: DType): number {
-  const wider: Readonly<Record<DType, readonly DType[]>> = {
-    bf16: ["bf16", "f16", "f32"],
-    f16: ["f16", "bf16", "f32"],
-    f32: ["f32"],
-    i32: [],
-    u32: [],
-    bool: [],
-  };
-  const has = wider[dtype].find((d) => peak[d] !== undefined);
-  return has === undefined ? vector : peak[has]!;
 }
 
 function bytesOf(s: Schedule, kernel: Kernel): number {

@@ -15,32 +15,11 @@
  * ⌊p / devicesPerNode⌋. Bandwidths are one way, in bytes per second, and each device has its own.
  */
 import type { Diagnostic } from "../base/diagnostic.ts";
+import type { Machine } from "../base/machine.ts";
 import { type ArgsOf, type Code, report } from "../base/messages.ts";
 import type { Source } from "../base/source.ts";
-import type { DType } from "./schedule.ts";
 
-export type Machine = {
-  readonly name: string;
-  readonly about?: string;
-  /** A dtype that is not there runs as the next wider one that is. */
-  readonly peak: { readonly [K in DType]?: number };
-  readonly vector: number;
-  readonly efficiency: { readonly compute: number; readonly memory: number; readonly links: number };
-  readonly memory: { readonly bytes: number; readonly bandwidth: number };
-  readonly launch: number;
-  readonly devicesPerNode: number;
-  readonly links: { readonly inside?: Link; readonly between?: Link };
-};
-/**
- * `latency`: seconds until the first byte arrives. `duplex`: sending and receiving don't slow each other. `shared`: a device
- * has one port for all its transfers (a switch); else each direction of each ring has a link of its own (a torus).
- */
-export type Link = {
-  readonly bandwidth: number;
-  readonly latency: number;
-  readonly duplex: boolean;
-  readonly shared: boolean;
-};
+export type { Link, Machine } from "../base/machine.ts";
 
 /** The machine that a text describes, or what is wrong with it, each with its field. Nothing is thrown. */
 export function readMachine(source: Source): {

@@ -6,8 +6,8 @@
  * a token) stands before it in the schedule. Devices that cannot come apart are played as one (places.ts), so a ring of
  * 1024 whose devices do alike takes as long as one device.
  */
-import { launchCosts, peakOf } from "./durations.ts";
-import type { Machine } from "./machine.ts";
+import { type Machine, peakOf } from "../base/machine.ts";
+import { launchCosts } from "./durations.ts";
 import { launchesAt, workKeys } from "./placed.ts";
 import { allApart, allPeers, type Classes, classesOf, devicesOf, peersKey, peersOf } from "./places.ts";
 import { type Distance, type Played, play, type Stage, type Ways } from "./play.ts";
