@@ -15,6 +15,7 @@ import { tell } from "./diagnostics.ts";
 import type { ExitCode } from "./exit.ts";
 import { readText } from "./files.ts";
 import type { Io } from "./io.ts";
+import { machineOf } from "./machines.ts";
 import type { ProgramFlags } from "./shared.ts";
 import { readSource } from "./sources.ts";
 
@@ -39,11 +40,6 @@ export const anyError = (all: readonly Diagnostic[]): boolean => all.some(isErro
 /** What the compiler is told of the machine: how kernels are mapped, and how many buffers one may bind. */
 export type Target = Pick<CompileOptions, "target" | "subgroups" | "maxBuffers">;
 
-/** What the flags say of the schedule. */
-export const planOptions = ({ overlap }: ProgramFlags): Pick<CompileOptions, "overlap"> => ({
-  overlap: overlap !== false,
-});
-
 /**
  * The program at the sizes of the flags and of the given inputs' shapes, compiled; or the exit code, after telling what
  * is wrong. Errors: the file cannot be read.
@@ -56,14 +52,23 @@ export async function compileFile(
   target?: Target,
 ): Promise<Compiled | ExitCode> {
   const options = entryOptions(path, flags, io, shapes);
+  const machine = machineOption(flags, io);
   if (typeof options === "number") return options;
+  if (typeof machine === "number") return machine;
   const { compile } = await import("../compiler/compile.ts");
   const { compiled, diagnostics } = compile(path, readSource, {
     ...options,
-    ...planOptions(flags),
     ...(target ?? (await targetOf(flags.backend))),
+    ...machine,
   });
   return compiled ? told(compiled, diagnostics, io) : refused(diagnostics, flags, io);
+}
+
+/** The machine that was asked for, as the compiler takes it; or the exit code, after telling what is wrong with it. */
+export function machineOption(flags: ProgramFlags, io: Io): Pick<CompileOptions, "machine"> | ExitCode {
+  if (flags.machine === undefined) return {};
+  const { machine, diagnostics } = machineOf(flags.machine);
+  return machine ? { machine } : refused(diagnostics, flags, io);
 }
 
 /** The same as far as Core as it is written. */
@@ -99,8 +104,7 @@ async function targetOf(backend: string): Promise<Target> {
   if (backend === "reference") return {};
   const { firstDevice } = await import("../runtime/open.ts");
   const device = await firstDevice(backend);
-  if (device) return targetFor(device);
-  return backend.startsWith("cuda") ? { target: "cuda" } : {};
+  return device ? targetFor(device) : {};
 }
 
 /** How kernels are made for a device. */

@@ -3,7 +3,7 @@ import { printMesh, printSpec } from "../compiler/core/print.ts";
 import type { Schedule, Step, Transfer } from "../compiler/schedule/schedule.ts";
 import { printTimeline } from "../compiler/schedule/timeline.ts";
 import type { Colors } from "./io.ts";
-import { columns, humanBytes, plural } from "./text.ts";
+import { columns, humanBytes, humanTime, plural } from "./text.ts";
 import { timeline, way } from "./timeline.ts";
 
 /**
@@ -26,6 +26,7 @@ export function describeSchedule(s: Schedule, c: Colors, width = 100): string {
       c,
     ),
     ...section("transfers", transferTable(s), c),
+    ...section(`what hides transfers, by the rates of ${s.decisions?.on}`, decisions(s, c), c),
     ...section(`memory: ${humanBytes(s.memory.bytes)} at most on each device`, memory(s, c), c),
   ].join("\n");
 }
@@ -94,6 +95,18 @@ function transferTable(s: Schedule): readonly string[] {
     ]),
   );
 }
+
+/** What hides most first: `send k on sp+1   moved before dq, hides 1.2 ms`. */
+function decisions(s: Schedule, c: Colors): readonly string[] {
+  const all = s.decisions?.made ?? [];
+  const shown = columns(
+    all
+      .slice(0, SHOWN)
+      .map(({ about, what, hides }) => [c.cyan(about), `${what}, ${c.green(`hides ${humanTime(hides * 1000)}`)}`]),
+  );
+  return all.length > SHOWN ? [...shown, c.dim(`and ${all.length - SHOWN} more; --json has all`)] : shown;
+}
+const SHOWN = 12;
 
 function memory(s: Schedule, c: Colors): readonly string[] {
   const most = s.memory.parts.slice(0, 12);

@@ -1,7 +1,8 @@
 /**
  * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
  *
- *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, decompose→ Core for one device
+ *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, ring products, decompose,
+ *        add on arrival→ Core for one device
  *        ─fuse, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ a dialect
  *                                                         ─plan→ Schedule
  *
@@ -9,6 +10,7 @@
  * bug of the compiler (InvariantError).
  */
 import { type Diagnostic, isError } from "./base/diagnostic.ts";
+import { type Machine, usualMachine } from "./base/machine.ts";
 import { report } from "./base/messages.ts";
 import { noSpan } from "./base/span.ts";
 import { check as checkCore } from "./core/check.ts";
@@ -17,6 +19,8 @@ import { decompose } from "./core/decompose.ts";
 import { type EntryOptions, elaborateEntry } from "./core/elaborate.ts";
 import { grad } from "./core/grad.ts";
 import type { Program } from "./core/ir.ts";
+import { addOnArrival } from "./core/overlap/arrivals.ts";
+import { ringProducts } from "./core/overlap/products.ts";
 import { simplify } from "./core/simplify.ts";
 import type { Dialect } from "./emit/text.ts";
 import { check as checkLane } from "./lane/check.ts";
@@ -46,11 +50,14 @@ export type CompileOptions = EntryOptions & {
   readonly subgroups?: boolean;
   /** Inputs whose memory the program may overwrite. */
   readonly donate?: readonly string[];
-  /** The most storage buffers a kernel may bind; the target's where it is left out (8 on WebGPU, what every adapter has). */
+  /** The most storage buffers a kernel may bind (default 8, what every WebGPU adapter has). */
   readonly maxBuffers?: number;
-  /** `false` plans without overlap, to see what it is worth: every transfer is waited for as soon as it was started. */
-  readonly overlap?: boolean;
+  /** What is weighed by where transfers can be hidden; nodes of eight H100s where it is left out. */
+  readonly machine?: Machine;
+  /** Ways to hide transfers that are not to be used, to see what they are worth. */
+  readonly without?: readonly OverlapPass[];
 };
+export type OverlapPass = "ring products" | "add on arrival";
 
 /** A kernel in a dialect, and how to bind and launch it; the runtime's `KernelSource`. */
 export type CompiledKernel = {
@@ -108,16 +115,30 @@ export function compileProgram(
   times: PassTimes = [],
   before: readonly Diagnostic[] = [],
 ): CompileResult {
+  const maxBuffers = options.maxBuffers ?? 8;
   const name = options.target ?? "software";
-  const { mapping, dialect, emit, ...most }: Target = targets[name];
-  const maxBuffers = options.maxBuffers ?? most.maxBuffers;
+  const { mapping, dialect, emit }: Target = targets[name];
   if (!emit) return { diagnostics: [...before, report("GY7201", noSpan, { what: `the target ${name}` })] };
   const target: MapTarget = { ...mapping, spread: mapping.spread && options.subgroups !== false };
   const program = runPass(times, "grad", () => grad(written), checkCore);
   const simple = runPass(times, "simplify", () => simplify(program), checkCore);
   const few = runPass(times, "combine", () => combine(simple), checkCore);
-  const rings = runPass(times, "decompose", () => decompose(few), checkCore);
-  const device = runPass(times, "simplify", () => simplify(rings), checkCore);
+  const machine = options.machine ?? usualMachine;
+  const overlapped = (name: OverlapPass, pass: typeof ringProducts, p: Program) =>
+    options.without?.includes(name)
+      ? { program: p, choices: [] }
+      : runPass(
+          times,
+          name,
+          () => pass(p, machine),
+          (r) => checkCore(r.program),
+        );
+  const products = overlapped("ring products", ringProducts, few);
+  const rings = runPass(times, "decompose", () => decompose(products.program), checkCore);
+  const again = runPass(times, "simplify", () => simplify(rings), checkCore);
+  const arrivals = overlapped("add on arrival", addOnArrival, again);
+  const device = arrivals.program;
+  const chosen = [...products.choices, ...arrivals.choices];
   const fused = runPass(
     times,
     "fuse",
@@ -148,8 +169,7 @@ export function compileProgram(
       work: workOf(k),
     }),
   );
-  const planned = (donate: readonly string[]): Schedule =>
-    plan(tile, meta, { donate, overlap: options.overlap ?? true });
+  const planned = (donate: readonly string[]): Schedule => plan(tile, meta, { donate, machine, chosen });
   const schedule = runPass(times, "plan", () => planned(options.donate ?? []), checkSchedule);
   const kernels = texts.map(
     ({ groups: _, ...text }, i): CompiledKernel => ({

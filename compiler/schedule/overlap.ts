@@ -13,9 +13,15 @@
 import { invariant } from "../base/invariant.ts";
 import { type Flow, makes, type StartFlow, uses, type WaitFlow } from "./flow.ts";
 
-/** Orders `steps` and those of the loops in them, and adds the waits. Takes time linear in the steps and their operands. */
-export function overlap(steps: readonly Flow[]): readonly Flow[] {
-  const todo = steps.map((step) => (step.kind === "loop" ? { ...step, body: overlap(step.body) } : step));
+/** By token: the kernels that a transfer was moved before, or whose launches its wait was moved behind. */
+export type Moves = Map<number, { readonly before: readonly number[]; readonly behind: readonly number[] }>;
+
+/**
+ * Orders `steps` and those of the loops in them, and adds the waits. Takes time linear in the steps and their operands.
+ * `moves` is told what stands elsewhere now.
+ */
+export function overlap(steps: readonly Flow[], moves: Moves = new Map()): readonly Flow[] {
+  const todo = steps.map((step) => (step.kind === "loop" ? { ...step, body: overlap(step.body, moves) } : step));
   const needs = todo.map(uses);
   const missing = new Set(todo.flatMap(makes));
   const flying = new Map<number, StartFlow>();
@@ -81,8 +87,29 @@ export function overlap(steps: readonly Flow[]): readonly Flow[] {
     emit(next);
   }
   for (const start of [...flying.values()]) land(start);
+  noteMoves(steps, todo, ordered, moves);
   return ordered;
 }
+
+/** What transfers overtook: launches that stood before one in the program and come after its start, and the other way round. */
+function noteMoves(steps: readonly Flow[], todo: readonly Flow[], ordered: readonly Flow[], moves: Moves): void {
+  const was = new Map<Flow, number>(todo.map((step, i) => [step, i]));
+  const begun = new Map<number, { readonly place: number; readonly since: number }>();
+  ordered.forEach((step, i) => {
+    if (step.kind === "start") begun.set(step.token, { place: was.get(step)!, since: i });
+    const flight = step.kind === "wait" ? begun.get(step.token) : undefined;
+    if (step.kind !== "wait" || !flight) return;
+    const during = ordered.slice(flight.since, i);
+    const kernels = (moved: (place: number) => boolean): readonly number[] =>
+      during.flatMap((x) => (x.kind !== "start" && x.kind !== "wait" && moved(was.get(x)!) ? launched(x) : []));
+    const users = steps.findIndex((x, k) => k > flight.place && uses(x).includes(step.output));
+    const before = kernels((place) => place < flight.place);
+    const behind = users < 0 ? [] : kernels((place) => place > users);
+    moves.set(step.token, { before, behind });
+  });
+}
+const launched = (step: Flow): readonly number[] =>
+  step.kind === "launch" ? [step.kernel] : step.kind === "loop" ? step.body.flatMap(launched) : [];
 
 /** Puts `i` into a list that goes up. */
 function insert(list: number[], i: number): void {
@@ -91,7 +118,7 @@ function insert(list: number[], i: number): void {
   list.splice(at, 0, i);
 }
 
-export const waitFor = (start: StartFlow): WaitFlow => ({
+const waitFor = (start: StartFlow): WaitFlow => ({
   kind: "wait",
   token: start.token,
   input: start.input,

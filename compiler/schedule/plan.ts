@@ -1,17 +1,20 @@
 /** DeviceProgram → Schedule: the whole order of the passes. */
 import { invariant } from "../base/invariant.ts";
+import type { Machine } from "../base/machine.ts";
 import type { DeviceProgram } from "../tile/ir.ts";
+import { explain } from "./explain.ts";
 import { assignMemory } from "./memory.ts";
-import { overlap } from "./overlap.ts";
-import type { Kernel, Schedule } from "./schedule.ts";
-import { sequential } from "./sequential.ts";
+import { type Moves, overlap } from "./overlap.ts";
+import type { Decision, Kernel, Schedule } from "./schedule.ts";
 import { simplify } from "./simplify.ts";
 
 export type PlanOptions = {
   /** Paths of inputs whose memory may be overwritten; an output may then take their place. */
   readonly donate?: readonly string[];
-  /** `false`: every transfer is waited for as soon as it was started. */
-  readonly overlap?: boolean;
+  /** What the schedule's decisions are weighed on; without one, it tells none. */
+  readonly machine?: Machine;
+  /** What was decided before there was a schedule. */
+  readonly chosen?: readonly Decision[];
 };
 
 /**
@@ -26,6 +29,10 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
   const donate = new Set(options.donate);
   const donated = new Set(program.inputs.filter((i) => donate.has(i.port.path)).map((i) => i.array));
   const simple = simplify(program, donated);
-  const ordered = options.overlap === false ? sequential(simple.steps) : overlap(simple.steps);
-  return assignMemory(program, kernels, simple, ordered, donate);
+  const moves: Moves = new Map();
+  const schedule = assignMemory(program, kernels, simple, overlap(simple.steps, moves), donate);
+  const { machine, chosen = [] } = options;
+  if (!machine) return schedule;
+  const made = [...chosen, ...explain(schedule, moves, machine)].sort((a, b) => b.hides - a.hides);
+  return { ...schedule, decisions: { on: machine.name, made } };
 }

@@ -47,7 +47,16 @@ export type Schedule = {
   readonly outputs: readonly Output[];
   readonly steps: readonly Step[];
   readonly memory: Memory;
+  /** What was chosen so that transfers run beside kernels, what hides most first; for people. */
+  readonly decisions?: Decisions;
 };
+/** `on`: the machine that it was weighed for. */
+export type Decisions = { readonly on: string; readonly made: readonly Decision[] };
+/**
+ * `about`: the label of a step, or what was there in its place, as in `all_gather of w over tp`. `hides`: the seconds of
+ * transfers that it is expected to hide in a run, over all steps of the loops around it.
+ */
+export type Decision = { readonly about: string; readonly what: string; readonly hides: number };
 
 /** Axes in order, major first. A device's *position* is its place in the mesh, row-major: the last axis runs fastest. */
 export type Mesh = {

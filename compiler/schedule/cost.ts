@@ -1,0 +1,80 @@
+/**
+ * What the steps of a schedule take on a machine, a number for each: launches at the mean over places in the mesh and steps
+ * of loops, transfers on the slowest link that they take anywhere. The simulator does it for every device and every step.
+ */
+import { launchSeconds, linkOf, type Machine, peakOf } from "../base/machine.ts";
+import { hopOf } from "../core/cost.ts";
+import { runningShare } from "./running.ts";
+import type { Copy, DType, Kernel, Launch, Masked, Mesh, Ops, Schedule, Step, Transfer } from "./schedule.ts";
+
+export type Costs = {
+  readonly launch: (step: Launch) => number;
+  readonly copy: (step: Copy) => number;
+  /** `port`: transfers of one port follow each other. `onLink`: how long it keeps it busy; `latency` comes on top. */
+  readonly transfer: (step: Transfer) => { readonly port: string; readonly onLink: number; readonly latency: number };
+};
+
+export function costsOf(s: Schedule, machine: Machine): Costs {
+  const counts = new Map<number, number>();
+  const count = (steps: readonly Step[]): void => {
+    for (const step of steps)
+      if (step.kind === "loop") {
+        counts.set(step.id, step.count);
+        count(step.body);
+      }
+  };
+  count(s.steps);
+  const seconds = s.kernels.map((kernel) => kernelSeconds(kernel, s.mesh, counts, machine));
+  return {
+    launch: ({ kernel }) => seconds[kernel]!,
+    copy: ({ bytes }) => launchSeconds(machine, 0, 2 * bytes),
+    transfer({ axes, bytes, stream }) {
+      const { link, rate } = linkOf(machine, hopOf(s.mesh, { axes }));
+      return { port: link.shared ? "" : stream, onLink: bytes / rate, latency: link.latency };
+    },
+  };
+}
+
+function kernelSeconds(k: Kernel, mesh: Mesh, counts: ReadonlyMap<number, number>, machine: Machine): number {
+  const work = k.work ?? { always: { products: {}, other: k.cost?.flops ?? 0 }, masked: [] };
+  let { products, other } = loadOf(work.always, machine);
+  for (const part of work.masked) {
+    const share = meanShare(part, k, mesh, counts);
+    const load = loadOf(part.ops, machine);
+    products += share * load.products;
+    other += share * load.other;
+  }
+  const bytes = k.cost?.bytes ?? k.bindings.reduce((n, b) => n + b.shape.reduce((m, d) => m * d, 4), 0);
+  return launchSeconds(machine, Math.max(products, other), bytes);
+}
+/** Seconds at the peaks of a machine. */
+const loadOf = ({ products, other }: Ops, machine: Machine) => ({
+  products: (Object.entries(products) as [DType, number][]).reduce((sum, [d, n]) => sum + n / peakOf(machine, d), 0),
+  other: other / machine.vector,
+});
+
+/** The mean over a few places and steps, spread evenly so that no two scalars go in step. */
+function meanShare(masked: Masked, k: Kernel, mesh: Mesh, counts: ReadonlyMap<number, number>): number {
+  const share = runningShare(masked);
+  const used = new Set(masked.nodes.flatMap((n) => (n.kind === "scalar" ? [n.index] : [])));
+  const sizes = k.scalars.map((scalar, i) => {
+    if (!used.has(i)) return 1;
+    if (scalar.kind === "step") return counts.get(scalar.loop) ?? 1;
+    return scalar.axes.reduce((n, name) => n * mesh.axes.find((a) => a.name === name)!.size, 1);
+  });
+  const all = sizes.reduce((n, size) => n * size, 1);
+  const samples = Math.min(all, SAMPLES);
+  let sum = 0;
+  for (let i = 0; i < samples; i++) {
+    const values = sizes.map((size, d) =>
+      all <= SAMPLES
+        ? Math.floor(i / sizes.slice(d + 1).reduce((n, x) => n * x, 1)) % size
+        : Math.floor(size * (((i + 0.5) * TURNS[d % TURNS.length]!) % 1)),
+    );
+    sum += share(values, 48);
+  }
+  return sum / samples;
+}
+const SAMPLES = 16;
+/** Powers of the inverse of the plastic number: multiples of them fill squares and cubes evenly. */
+const TURNS = [0.754877666, 0.569840291, 0.430159709];
