@@ -40,6 +40,11 @@ export const anyError = (all: readonly Diagnostic[]): boolean => all.some(isErro
 /** What the compiler is told of the machine: how kernels are mapped, and how many buffers one may bind. */
 export type Target = Pick<CompileOptions, "target" | "subgroups" | "maxBuffers">;
 
+/** What the flags say of the schedule. */
+export const planOptions = ({ overlap }: ProgramFlags): Pick<CompileOptions, "overlap"> => ({
+  overlap: overlap !== false,
+});
+
 /**
  * The program at the sizes of the flags and of the given inputs' shapes, compiled; or the exit code, after telling what
  * is wrong. Errors: the file cannot be read.
@@ -58,6 +63,7 @@ export async function compileFile(
   const { compile } = await import("../compiler/compile.ts");
   const { compiled, diagnostics } = compile(path, readSource, {
     ...options,
+    ...planOptions(flags),
     ...(target ?? (await targetOf(flags.backend))),
     ...machine,
   });
@@ -104,7 +110,8 @@ async function targetOf(backend: string): Promise<Target> {
   if (backend === "reference") return {};
   const { firstDevice } = await import("../runtime/open.ts");
   const device = await firstDevice(backend);
-  return device ? targetFor(device) : {};
+  if (device) return targetFor(device);
+  return backend.startsWith("cuda") ? { target: "cuda" } : {};
 }
 
 /** How kernels are made for a device. */

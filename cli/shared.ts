@@ -7,6 +7,8 @@ export type ProgramFlags = {
   readonly dims?: Sizes;
   readonly mesh?: Sizes;
   readonly backend: string;
+  /** False with `--no-overlap`. */
+  readonly overlap?: boolean;
   readonly json?: true;
   /** What is weighed by where transfers can be hidden. */
   readonly machine?: string;
@@ -27,3 +29,7 @@ export const programFlags = (command: Command): Command =>
     .option("--mesh <sizes>", "sizes of mesh axes, as in sp=4,tp=2, over those in the source", sizes)
     .option("--backend <name>", "auto, cuda, webgpu (webgpu:0-3 picks adapters), cpu or reference", backend, "auto")
     .option("--json", "machine-readable output on standard output");
+
+/** Adds `--no-overlap`, to commands that plan a schedule. */
+export const planFlags = (command: Command): Command =>
+  command.option("--no-overlap", "wait for every transfer as soon as it was started, to see what overlap is worth");

@@ -50,8 +50,10 @@ export type CompileOptions = EntryOptions & {
   readonly subgroups?: boolean;
   /** Inputs whose memory the program may overwrite. */
   readonly donate?: readonly string[];
-  /** The most storage buffers a kernel may bind (default 8, what every WebGPU adapter has). */
+  /** The most storage buffers a kernel may bind; the target's where it is left out (8 on WebGPU, what every adapter has). */
   readonly maxBuffers?: number;
+  /** `false` plans without overlap, to see what it is worth: every transfer is waited for as soon as it was started. */
+  readonly overlap?: boolean;
   /** What is weighed by where transfers can be hidden; nodes of eight H100s where it is left out. */
   readonly machine?: Machine;
   /** Ways to hide transfers that are not to be used, to see what they are worth. */
@@ -115,9 +117,9 @@ export function compileProgram(
   times: PassTimes = [],
   before: readonly Diagnostic[] = [],
 ): CompileResult {
-  const maxBuffers = options.maxBuffers ?? 8;
   const name = options.target ?? "software";
-  const { mapping, dialect, emit }: Target = targets[name];
+  const { mapping, dialect, emit, ...most }: Target = targets[name];
+  const maxBuffers = options.maxBuffers ?? most.maxBuffers;
   if (!emit) return { diagnostics: [...before, report("GY7201", noSpan, { what: `the target ${name}` })] };
   const target: MapTarget = { ...mapping, spread: mapping.spread && options.subgroups !== false };
   const program = runPass(times, "grad", () => grad(written), checkCore);
@@ -169,7 +171,8 @@ export function compileProgram(
       work: workOf(k),
     }),
   );
-  const planned = (donate: readonly string[]): Schedule => plan(tile, meta, { donate, machine, chosen });
+  const planned = (donate: readonly string[]): Schedule =>
+    plan(tile, meta, { donate, overlap: options.overlap ?? true, machine, chosen });
   const schedule = runPass(times, "plan", () => planned(options.donate ?? []), checkSchedule);
   const kernels = texts.map(
     ({ groups: _, ...text }, i): CompiledKernel => ({

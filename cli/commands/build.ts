@@ -1,16 +1,25 @@
 import { join } from "node:path";
 import { Option } from "commander";
+import type { Compiled } from "../../compiler/compile.ts";
 import type { Declare } from "../command.ts";
-import { cannot } from "../exit.ts";
+import { usage } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
-import { machineFlag, type ProgramFlags, programFlags } from "../shared.ts";
+import { arch } from "../flags.ts";
+import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 
-type Options = ProgramFlags & { readonly target: "wgsl" | "cuda"; readonly out: string };
+type Options = ProgramFlags & {
+  readonly target: "wgsl" | "cuda";
+  readonly out: string;
+  readonly arch: string;
+  readonly compile?: true;
+};
 
 const EXAMPLES = `
 Examples:
   $ gyre build ring.gyre --target wgsl --out dist --mesh sp=8 --dims B=1,S=2048,H=8,D=64
-    writes attention.schedule.json, attention.KERNEL.wgsl for each kernel, and attention.ts, the typed binding`;
+    writes attention.schedule.json, attention.KERNEL.wgsl for each kernel, and attention.ts, the typed binding
+  $ gyre build ring.gyre --target cuda --arch sm_90a --compile --out dist --mesh sp=8 --dims B=1,S=2048,H=8,D=64
+    writes attention.cu with all kernels, and attention.cubin, in the place of the WGSL files`;
 
 /** `gyre build`: kernels, schedule and binding as files. */
 export const buildCommand: Declare = (gyre, io, done) => {
@@ -18,14 +27,23 @@ export const buildCommand: Declare = (gyre, io, done) => {
     .command("build")
     .description("write the kernels, the schedule and the TypeScript binding")
     .argument("<file>", "a Gyre program");
-  machineFlag(programFlags(command))
+  machineFlag(planFlags(programFlags(command)))
     .addOption(new Option("--target <target>", "the kernels' language").choices(["wgsl", "cuda"]).makeOptionMandatory())
     .requiredOption("--out <dir>", "the folder to write into")
+    .option(
+      "--arch <arch>",
+      "with --target cuda: the GPUs it is for, sm_80 or later, as nvcc names them",
+      arch,
+      "sm_80",
+    )
+    .option("--compile", "with --target cuda: compile the kernels too, by NVRTC or nvcc")
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => {
-      if (options.target === "cuda") throw cannot("the CUDA target is not supported yet", "use --target wgsl");
+      if (options.compile && options.target !== "cuda")
+        throw usage("--compile is for --target cuda: a WebGPU driver compiles WGSL itself", "leave it out");
       const { compileFile } = await import("../program.ts");
-      const compiled = await compileFile(file, options, io);
+      const target = options.target === "cuda" ? ({ target: "cuda" } as const) : undefined;
+      const compiled = await compileFile(file, options, io, {}, target);
       if (typeof compiled === "number") {
         done(compiled);
         return;
@@ -34,17 +52,31 @@ export const buildCommand: Declare = (gyre, io, done) => {
       const { bindings } = await import("../../compiler/emit/bindings.ts");
       const { schedule, kernels, program } = compiled;
       const { name, doc } = program;
-      const texts: Readonly<Record<string, string>> = {
+      const facts = { schedule, kernels, ...(doc === undefined ? {} : { doc }), cubin: options.compile === true };
+      const contents: Readonly<Record<string, string | Uint8Array>> = {
         [`${name}.schedule.json`]: `${JSON.stringify(schedule)}\n`,
-        ...Object.fromEntries(kernels.map((k) => [`${name}.${k.name}.wgsl`, k.text])),
-        [`${name}.ts`]: await bindings({ schedule, kernels, ...(doc === undefined ? {} : { doc }) }),
+        ...(options.target === "cuda"
+          ? await cudaFiles(compiled, options)
+          : Object.fromEntries(kernels.map((k) => [`${name}.${k.name}.wgsl`, k.text]))),
+        [`${name}.ts`]: await bindings(facts),
       };
-      const files = Object.entries(texts).map(([leaf, text]) => {
+      const files = Object.entries(contents).map(([leaf, content]) => {
         const path = join(options.out, leaf);
-        writeAtomic(path, text);
+        writeAtomic(path, content);
         return path;
       });
       if (options.json) io.out(`${JSON.stringify({ files }, null, 2)}\n`);
       else for (const path of files) io.err(`wrote ${path}\n`);
     });
 };
+
+/** `NAME.cu`, and with --compile `NAME.cubin`. */
+async function cudaFiles(compiled: Compiled, options: Options): Promise<Readonly<Record<string, string | Uint8Array>>> {
+  const { emitCudaModule } = await import("../../compiler/emit/cuda.ts");
+  const { name } = compiled.program;
+  const text = emitCudaModule(compiled.lanes);
+  if (!options.compile) return { [`${name}.cu`]: text };
+  const { cudaCompiler } = await import("../../runtime/cuda/compiler.ts");
+  const { compile } = await cudaCompiler();
+  return { [`${name}.cu`]: text, [`${name}.cubin`]: await compile(text, options.arch) };
+}

@@ -1,15 +1,16 @@
 import { Option } from "commander";
 import type { Declare } from "../command.ts";
 import { colors } from "../io.ts";
-import { machineFlag, type ProgramFlags, programFlags } from "../shared.ts";
+import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 import type { Stage } from "../stages.ts";
 
-type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly html?: string };
+type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly target?: "cuda"; readonly html?: string };
 
 const EXAMPLES = `
 Examples:
   $ gyre inspect examples/05-ring-attention.gyre --dims B=1,S=256,H=4,D=32
   $ gyre inspect examples/01-sharded-matmul.gyre --stage kernels
+  $ gyre inspect examples/01-sharded-matmul.gyre --stage kernels --target cuda
   $ gyre inspect examples/05-ring-attention.gyre --dims B=1,S=256,H=4,D=32 --html ring.html
   $ gyre inspect ring.gyre --mesh sp=1024 --dims B=1,S=1048576,H=8,D=64 --json | jq .memory.bytes`;
 
@@ -19,7 +20,7 @@ export const inspectCommand: Declare = (program, io, done) => {
     .command("inspect")
     .description("show what the compiler made: one stage, or the schedule as a timeline")
     .argument("<file>", "a Gyre program");
-  machineFlag(programFlags(command))
+  machineFlag(planFlags(programFlags(command)))
     .addOption(
       new Option("--stage <stage>", "show one stage instead").choices([
         "ast",
@@ -29,6 +30,9 @@ export const inspectCommand: Declare = (program, io, done) => {
         "kernels",
         "schedule",
       ]),
+    )
+    .addOption(
+      new Option("--target <target>", "show what is made for it, whatever devices there are").choices(["cuda"]),
     )
     .option("--html <file>", "write all stages, the timeline and memory as one HTML page that opens offline")
     .addHelpText("after", EXAMPLES)
@@ -49,7 +53,7 @@ export const inspectCommand: Declare = (program, io, done) => {
         import("../stages.ts"),
         import("../schedule.ts"),
       ]);
-      const compiled = await compileFile(file, options, io);
+      const compiled = await compileFile(file, options, io, {}, options.target && { target: options.target });
       if (typeof compiled !== "number" && options.html !== undefined) {
         const { writeReport } = await import("../report.ts");
         writeReport(options.html, file, compiled);

@@ -7,10 +7,10 @@ import type { Declare } from "../command.ts";
 import type { Ran } from "../execute.ts";
 import { type ExitCode, usage } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
-import { count, type InFlag, inFlag } from "../flags.ts";
+import { count, type InFlag, inFlag, type LinkFlag, linkFlag } from "../flags.ts";
 import { colors, type Io } from "../io.ts";
 import type { Progress } from "../progress.ts";
-import { machineFlag, type ProgramFlags, programFlags } from "../shared.ts";
+import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 import { humanTime, plural } from "../text.ts";
 
 type Options = ProgramFlags & {
@@ -22,6 +22,7 @@ type Options = ProgramFlags & {
   readonly report?: string;
   readonly repeat?: number;
   readonly schedule?: string;
+  readonly link?: LinkFlag;
 };
 
 const EXAMPLES = `
@@ -36,7 +37,7 @@ export const runCommand: Declare = (program, io, done) => {
     .command("run")
     .description("compile an entry point, run it on a mesh of devices, print or write the results")
     .argument("<file>", "a Gyre program");
-  machineFlag(programFlags(command))
+  machineFlag(planFlags(programFlags(command)))
     .option(
       "--in <name=file>",
       "an input from .npy, or the bytes of .txt or .bin; .npz and .safetensors files give every array by name",
@@ -49,6 +50,11 @@ export const runCommand: Declare = (program, io, done) => {
     .option("--report <file>", "the same and the compiled program as one HTML page that opens offline")
     .option("--repeat <n>", "run n times after a warm-up and print the median", count(1))
     .option("--schedule <file>", "run this schedule (JSON) in the place of the compiler's; checked first")
+    .option(
+      "--link <model>",
+      "let transfers take as long as on links of bandwidth=1e9,latency=5e-6 (bytes/s, s), or on those of a machine",
+      linkFlag,
+    )
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => done(await run(file, options, io)));
 };
@@ -56,6 +62,8 @@ export const runCommand: Declare = (program, io, done) => {
 async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
   if (options.schedule !== undefined && options.backend === "reference")
     throw usage("--schedule is for devices, and the reference interpreter has no schedule", "leave one of them out");
+  if (options.link !== undefined && options.backend === "reference")
+    throw usage("--link is for devices, and the reference interpreter has no transfers", "leave one of them out");
   const [programs, inputs, results, { progress }, execute] = await Promise.all([
     import("../program.ts"),
     import("../inputs.ts"),
@@ -129,19 +137,27 @@ async function onDevices(
   trace: TraceEvent[],
   io: Io,
 ): Promise<RanOnDevices | ExitCode> {
-  const [{ open }, { compileProgram }, { machineOption, refused, targetFor }, execute] = await Promise.all([
-    import("../../runtime/api.ts"),
-    import("../../compiler/compile.ts"),
-    import("../program.ts"),
-    import("../execute.ts"),
-  ]);
+  const [{ open }, { compileProgram }, { machineOption, planOptions, refused, targetFor }, { linksOf }, execute] =
+    await Promise.all([
+      import("../../runtime/api.ts"),
+      import("../../compiler/compile.ts"),
+      import("../program.ts"),
+      import("../machines.ts"),
+      import("../execute.ts"),
+    ]);
+  const { links, diagnostics } = options.link === undefined ? { diagnostics: [] } : linksOf(options.link);
+  if (diagnostics.length > 0) return refused(diagnostics, options, io);
   const machine = machineOption(options, io);
   if (typeof machine === "number") return machine;
   const count = program.mesh.axes.reduce((n, axis) => n * axis.size, 1);
   line.at(`opening ${plural(count, "device")}`);
-  const session = await open({ backend: options.backend, devices: count });
+  const session = await open({ backend: options.backend, devices: count, ...(links ? { links } : {}) });
   try {
-    const made = compileProgram(program, { ...targetFor(session.devices[0]!.info), ...machine });
+    const made = compileProgram(program, {
+      ...planOptions(options),
+      ...targetFor(session.devices[0]!.info),
+      ...machine,
+    });
     if (!made.compiled) return refused(made.diagnostics, options, io);
     const compiled = await scheduled(made.compiled, options.schedule);
     const traced = options.trace !== undefined || options.report !== undefined;

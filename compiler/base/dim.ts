@@ -25,8 +25,16 @@ export type DimTerm = {
 };
 export type SymDim = { readonly terms: readonly DimTerm[]; readonly split?: Split };
 
-/** How a local dimension came from a global one. It travels with the dim and takes no part in equality. */
-export type Split = { readonly axes: readonly string[]; readonly layout: Layout; readonly global: Dim };
+/**
+ * How a local dimension came from a global one. It travels with the dim and takes no part in equality. `joined`: the last of
+ * the axes, along which the parts of all devices were put together again, in the order of the devices.
+ */
+export type Split = {
+  readonly axes: readonly string[];
+  readonly layout: Layout;
+  readonly global: Dim;
+  readonly joined?: readonly string[];
+};
 export type Layout = "contiguous" | "striped" | "zigzag";
 
 export const dimVar = (name: string, key: string = name): SymDim => fromAtom({ key, name });

@@ -192,22 +192,26 @@ const sameAxes = (a: readonly string[], b: readonly string[]): boolean =>
 function cutDim(d: Dim, n: Dim, axes: readonly string[]): Dim {
   const old = splitOf(d);
   const size = dimDiv(d, n);
-  // A gathered dim in the order of its layout, cut again, is what it was before.
-  if (old && old.layout !== "contiguous")
-    return sameAxes(old.axes, axes) && dimEqual(d, old.global) ? withSplit(size, old) : size;
+  // What was joined in the order of its layout, cut again, is what it was before.
+  if (old && old.layout !== "contiguous") {
+    const { joined, ...before } = old;
+    return sameAxes(joined ?? [], axes) ? withSplit(size, before) : size;
+  }
   const split: Split = { axes: [...(old?.axes ?? []), ...axes], layout: "contiguous", global: old?.global ?? d };
   return withSplit(size, split);
 }
-/** Size of a dim whose pieces from `n` devices are joined. The order of a layout other than contiguous stays on record. */
+/**
+ * Size of a dim whose pieces from `n` devices are joined. Joined along the last of the axes that it was split over, rows that
+ * lay contiguous do so again; the order of another layout stays on record.
+ */
 function joinDim(d: Dim, n: Dim, axes: readonly string[]): Dim {
   const old = splitOf(d);
   const size = dimMul(d, n);
-  if (!old) return size;
-  if (old.layout !== "contiguous") return sameAxes(old.axes, axes) ? withSplit(size, old) : size;
+  if (!old || old.joined) return size;
   const kept = old.axes.slice(0, old.axes.length - axes.length);
-  return kept.length > 0 && sameAxes(old.axes.slice(kept.length), axes)
-    ? withSplit(size, { ...old, axes: kept })
-    : size;
+  if (!sameAxes(old.axes.slice(kept.length), axes)) return size;
+  if (old.layout !== "contiguous") return withSplit(size, { ...old, joined: axes });
+  return kept.length > 0 ? withSplit(size, { ...old, axes: kept }) : size;
 }
 
 /** The shape after a reshape: leading and trailing dims that did not change are the ones they were. */

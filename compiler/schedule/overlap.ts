@@ -118,7 +118,7 @@ function insert(list: number[], i: number): void {
   list.splice(at, 0, i);
 }
 
-const waitFor = (start: StartFlow): WaitFlow => ({
+export const waitFor = (start: StartFlow): WaitFlow => ({
   kind: "wait",
   token: start.token,
   input: start.input,

@@ -6,11 +6,14 @@ import { explain } from "./explain.ts";
 import { assignMemory } from "./memory.ts";
 import { type Moves, overlap } from "./overlap.ts";
 import type { Decision, Kernel, Schedule } from "./schedule.ts";
+import { sequential } from "./sequential.ts";
 import { simplify } from "./simplify.ts";
 
 export type PlanOptions = {
   /** Paths of inputs whose memory may be overwritten; an output may then take their place. */
   readonly donate?: readonly string[];
+  /** `false`: every transfer is waited for as soon as it was started. */
+  readonly overlap?: boolean;
   /** What the schedule's decisions are weighed on; without one, it tells none. */
   readonly machine?: Machine;
   /** What was decided before there was a schedule. */
@@ -30,7 +33,8 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
   const donated = new Set(program.inputs.filter((i) => donate.has(i.port.path)).map((i) => i.array));
   const simple = simplify(program, donated);
   const moves: Moves = new Map();
-  const schedule = assignMemory(program, kernels, simple, overlap(simple.steps, moves), donate);
+  const ordered = options.overlap === false ? sequential(simple.steps) : overlap(simple.steps, moves);
+  const schedule = assignMemory(program, kernels, simple, ordered, donate);
   const { machine, chosen = [] } = options;
   if (!machine) return schedule;
   const made = [...chosen, ...explain(schedule, moves, machine)].sort((a, b) => b.hides - a.hides);

@@ -2,98 +2,27 @@
  * Gradients of gyre/attention against finite differences of its loss, in float64 on the reference interpreter; against
  * each other on other meshes, layouts and chunks; and on WebGPU against the reference.
  */
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { compileProgram } from "../../compiler/compile.ts";
-import { evaluate } from "../../compiler/core/eval.ts";
-import { type NDArray, tabulate } from "../../compiler/core/ndarray.ts";
 import { printSchedule } from "../../compiler/schedule/print.ts";
-import type { Tensor } from "../../runtime/dtype.ts";
-import { backends, type Choices, type Opened, open } from "../support/backends.ts";
-import { relativeError } from "../support/compare.ts";
+import type { Choices } from "../support/backends.ts";
+import * as gradients from "./gradients.ts";
+import { inputsOf, opened, run, webgpu } from "./gradients.ts";
 
 const path = new URL("attention-gradients.gyre", import.meta.url).pathname;
-const source = readFileSync(path, "utf8");
-const webgpu = backends.find((b) => b.name === "webgpu")!;
 
 type Trial = Choices & {
   /** How the sequence is split: `sp` in every spec is replaced by it. */
   readonly layout?: string;
 };
-type Arrays = ReadonlyMap<string, NDArray>;
-
-const opened = ({ layout = "sp", ...choices }: Trial): Promise<Opened> =>
-  open(path, source.replaceAll("P(_, sp, _, _)", `P(_, ${layout}, _, _)`), choices);
-
-/** Numbers that look random, the same for an element on any mesh: floats in (-1, 1), whole numbers of runs of five. */
-function inputsOf(program: Opened): Arrays {
-  return new Map(
-    program.ports.map(({ path: name, dtype, shape }) => {
-      const seed = [...name].reduce((n, c) => n + c.charCodeAt(0), 0);
-      const at = (...i: number[]): number => {
-        if (dtype === "i32") return Math.floor((i.at(-1)! + i[0]!) / 5);
-        if (name === "p.scale") return 0.6;
-        const wave = Math.sin(i.reduce((n, x, d) => n + (x + 1) * (d + 1.7) * 12.9898, seed) * 7.233);
-        return name === "p.temperature" ? 1.5 + 0.5 * wave : wave;
-      };
-      return [name, tabulate(dtype, shape, at)];
-    }),
-  );
-}
-function run({ core, ports }: Opened, inputs: Arrays): Arrays {
-  const results = evaluate(
-    core,
-    ports.map((p) => inputs.get(p.path)!),
-  );
-  return new Map(core.outputs.map((o, i) => [o.path, results[i]!]));
-}
-const learnedPaths = (program: Opened): readonly string[] =>
-  program.ports.flatMap(({ path: name }) => (name.startsWith("p.") ? [name] : []));
-
-/** (loss(p + h u) - loss(p - h u)) / 2h = gradient · u, for a direction u of one array at a time. */
-async function expectFiniteDifferences(t: Trial): Promise<void> {
-  const program = await opened(t);
-  const inputs = inputsOf(program);
-  const results = run(program, inputs);
-  const h = 1e-4;
-  for (const name of learnedPaths(program)) {
-    const x = inputs.get(name)!;
-    const u = tabulate("f32", x.shape, (...i) => Math.cos(i.reduce((n, k, d) => n + k * (d + 2.3) * 3.1, 1)));
-    const moved = (by: number): number => {
-      const there = { ...x, data: x.data.map((value, i) => value + by * u.data[i]!) };
-      return run(program, new Map([...inputs, [name, there]])).get("loss")!.data[0]!;
-    };
-    const slope = (moved(h) - moved(-h)) / (2 * h);
-    const gradient = results.get(`gradient.${name.slice(2)}`)!;
-    expect(gradient.shape, name).toEqual(x.shape);
-    const along = gradient.data.reduce((n, g, i) => n + g * u.data[i]!, 0);
-    expect(Math.abs(slope), `the loss depends on ${name}`).toBeGreaterThan(1e-4);
-    expect(Math.abs(along - slope), `${name}: ${along} along u, where the loss changes by ${slope}`).toBeLessThan(
-      1e-6 * Math.max(1, Math.abs(slope)),
-    );
-  }
-}
-
-async function expectSame(t: Trial, like: Trial): Promise<void> {
-  const [a, b] = [await opened(t), await opened(like)];
-  const [got, wanted] = [run(a, inputsOf(a)), run(b, inputsOf(b))];
-  for (const [name, { data }] of wanted)
-    expect(relativeError(got.get(name)!.data, data), `${name} differs by`).toBeLessThan(1e-12);
-}
-
-async function expectOnWebGPU(t: Trial): Promise<void> {
-  const program = await opened(t);
-  const inputs = inputsOf(program);
-  const tensors = new Map(
-    [...inputs].map(([name, { dtype, shape, data }]): [string, Tensor] => [
-      name,
-      { dtype, shape, data: dtype === "i32" ? Int32Array.from(data) : Float32Array.from(data) },
-    ]),
-  );
-  const got = await webgpu.run(program, tensors);
-  for (const [name, { data }] of run(program, inputs))
-    expect(relativeError(got.get(name)!.data, data), `relative error of ${name}`).toBeLessThan(2e-5);
-}
+const of = ({ layout = "sp", ...choices }: Trial): gradients.Trial => ({
+  ...choices,
+  path,
+  edits: { "P(_, sp, _, _)": `P(_, ${layout}, _, _)` },
+});
+const expectFiniteDifferences = (t: Trial) => gradients.expectFiniteDifferences(of(t));
+const expectSame = (t: Trial, like: Trial) => gradients.expectSame(of(t), of(like));
+const expectOnWebGPU = (t: Trial) => gradients.expectOnWebGPU(of(t));
 
 const grouped = { B: 2, S: 16, H: 4, G: 2, D: 3, E: 2 };
 const learned = { ...grouped, A: 1, N: 4, I: 16 };
@@ -146,7 +75,7 @@ describe.skipIf(!webgpu.ready)("on WebGPU", () => {
 });
 
 test("queries that see nothing get no gradient, and give none", async () => {
-  const program = await opened({ entry: "masked", dims: grouped });
+  const program = await opened(of({ entry: "masked", dims: grouped }));
   const { data, shape } = run(program, inputsOf(program)).get("gradient.q")!;
   const row = shape[2]! * shape[3]!;
   expect(data.subarray(0, 3 * row).every((x) => x === 0)).toBe(true);
@@ -154,7 +83,7 @@ test("queries that see nothing get no gradient, and give none", async () => {
 });
 
 describe("the backward pass of a ring", () => {
-  const compiled = async (t: Trial) => compileProgram((await opened(t)).core).compiled!;
+  const compiled = async (t: Trial) => compileProgram((await opened(of(t))).core).compiled!;
   const masked: Trial = { entry: "windowed", dims: { ...grouped, W: 1000 }, mesh: { sp: 4 } };
 
   test("skips blocks in which nothing is seen, as the forward pass does", async () => {

@@ -1,15 +1,5 @@
 /** Where a device is, and which global elements its local ones are. */
-import {
-  type Dim,
-  dimAtoms,
-  dimDiv,
-  dimEqual,
-  dimMul,
-  dimSub,
-  type Layout,
-  type Split,
-  splitOf,
-} from "../../base/dim.ts";
+import { type Dim, dimAtoms, dimDiv, dimMul, dimSub, type Layout, type Split, splitOf } from "../../base/dim.ts";
 import type { Atom } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
 import { axisSize } from "./axes.ts";
@@ -91,7 +81,10 @@ function isContiguous(k: Call): Value {
   return { kind: "bool", value: whole };
 }
 
-/** positions(x, dim): the global index of each local row, as the split of the dimension lays them out. */
+/**
+ * positions(x, dim): the global index of each local row, as the split of the dimension lays them out. With `at`, of the rows
+ * of the device at that place along the axes that the dimension is still split over.
+ */
 function positions(k: Call): Value {
   const x = arrayArg(k, 0);
   if (x === poison) return errorValue;
@@ -103,17 +96,22 @@ function positions(k: Call): Value {
   if (!split) return asValue(emit(k.c, "iota", { size }, [], k.span, k.name));
   const n = axisSize(k.c, split.axes);
   const rows = emit(k.c, "iota", { size }, [], k.span, k.name);
-  // All devices' rows, in the order of a gather: row R is row R % c of device R / c.
-  if (dimEqual(size, split.global)) {
-    const c = dimAtom(k.c, dimDiv(size, n), "i32", k.span);
-    const device = emit(k.c, "div", {}, [rows, c], k.span),
-      row = emit(k.c, "mod", {}, [rows, c], k.span);
-    return asValue(globalRow(k, split.layout, row, device, dimDiv(size, n), n));
-  }
-  const device = k.args[2]
+  const joined = split.joined ?? [];
+  const own = split.axes.slice(0, split.axes.length - joined.length);
+  const place = k.args[2]
     ? toAtom(k.c, k.args[2].value, k.args[2].span, "i32", k.name)
-    : axisIndex(k.c, split.axes, k.span);
-  return asValue(globalRow(k, split.layout, rows, device, size, n));
+    : own.length > 0
+      ? axisIndex(k.c, own, k.span)
+      : undefined;
+  if (place && joined.length === 0) return asValue(globalRow(k, split.layout, rows, place, size, n));
+  // The rows of several devices, one after another: row R is row R % c of device R / c among them.
+  const each = dimDiv(size, axisSize(k.c, joined));
+  const number = (d: Dim): Atom => dimAtom(k.c, d, "i32", k.span);
+  const row = emit(k.c, "mod", {}, [rows, number(each)], k.span);
+  const among = emit(k.c, "div", {}, [rows, number(each)], k.span);
+  const first = own.length > 0 && emit(k.c, "mul", {}, [place!, number(axisSize(k.c, joined))], k.span);
+  const device = first ? emit(k.c, "add", {}, [first, among], k.span) : among;
+  return asValue(globalRow(k, split.layout, row, device, each, n));
 }
 
 /**
