@@ -1,8 +1,9 @@
 /** Lowering keeps the meaning of kernels, whatever they are mapped for, and whether their masks' bounds are used or not. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
-import { chooseMapping, gpuTarget, type MapTarget, softwareTarget } from "../../compiler/lane/map.ts";
+import { gpuTarget, type MapTarget, softwareTarget } from "../../compiler/lane/map.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { checkKernel } from "../../compiler/tile/check.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";

@@ -1,8 +1,9 @@
 /** A running maximum and sum under any mask comes out the same whether blocks are skipped and masks left out or not. */
 import { expect, test } from "vitest";
 import { tabulate } from "../../compiler/core/ndarray.ts";
+import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
-import { chooseMapping, gpuTarget, softwareTarget } from "../../compiler/lane/map.ts";
+import { gpuTarget, softwareTarget } from "../../compiler/lane/map.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { constant, fold, kernelBuilder, load, newAxis, pos, rawMap, reduce } from "../../compiler/tile/build.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";

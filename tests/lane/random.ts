@@ -4,7 +4,7 @@
 
 import type { DType } from "../../compiler/core/ir.ts";
 import { type NDArray, tabulate } from "../../compiler/core/ndarray.ts";
-import type { MapTarget } from "../../compiler/lane/map.ts";
+import { type MapTarget, softwareTarget } from "../../compiler/lane/map.ts";
 import {
   at,
   cast,
@@ -327,5 +327,6 @@ export function randomTarget(seed: number): MapTarget {
     body: d.pick([8, 64, 512]),
     array: d.pick([64, 1024]),
     spread: d.chance(0.6),
+    costs: softwareTarget.costs,
   };
 }

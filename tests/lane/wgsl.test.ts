@@ -1,7 +1,8 @@
 /** Kernels as WGSL on the software adapter: arrays of every dtype, two elements to a word among them. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
-import { chooseMapping, type MapTarget, softwareTarget } from "../../compiler/lane/map.ts";
+import { type MapTarget, softwareTarget } from "../../compiler/lane/map.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import { printKernel } from "../../compiler/tile/print.ts";

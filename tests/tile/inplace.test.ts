@@ -4,8 +4,9 @@ import { type Builder, emit, fold, foldBlocks, mesh, program, spec, tiles } from
 import { evaluate } from "../../compiler/core/eval.ts";
 import type { Atom, Index, Program, Selector, Var } from "../../compiler/core/ir.ts";
 import { tabulate } from "../../compiler/core/ndarray.ts";
+import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
-import { chooseMapping, gpuTarget, softwareTarget } from "../../compiler/lane/map.ts";
+import { gpuTarget, softwareTarget } from "../../compiler/lane/map.ts";
 import { check } from "../../compiler/tile/check.ts";
 import { evalKernel, evalProgram } from "../../compiler/tile/eval.ts";
 import { writeInPlace } from "../../compiler/tile/inplace.ts";
