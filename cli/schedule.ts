@@ -100,9 +100,10 @@ function transferTable(s: Schedule): readonly string[] {
 function decisions(s: Schedule, c: Colors): readonly string[] {
   const all = s.decisions?.made ?? [];
   const shown = columns(
-    all
-      .slice(0, SHOWN)
-      .map(({ about, what, hides }) => [c.cyan(about), `${what}, ${c.green(`hides ${humanTime(hides * 1000)}`)}`]),
+    all.slice(0, SHOWN).map((d) => {
+      const worth = "hides" in d ? `hides ${humanTime(d.hides * 1000)}` : `saves ${humanTime(d.saves * 1000)}`;
+      return [c.cyan(d.about), `${d.what}, ${c.green(worth)}`];
+    }),
   );
   return all.length > SHOWN ? [...shown, c.dim(`and ${all.length - SHOWN} more; --json has all`)] : shown;
 }

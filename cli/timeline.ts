@@ -117,8 +117,10 @@ export function way(route: Route, axes: readonly string[], s: Schedule): string 
     route.perStep === undefined || route.perStep === 0
       ? ""
       : ` + ${route.perStep === 1 ? "" : `${route.perStep} × `}step`;
-  const back = step === "" && route.offset > n / 2;
+  const round = route.within ?? n;
+  const back = step === "" && route.offset > round / 2;
+  const where = `on ${ring}${route.within === undefined ? "" : `, within each ${route.within}`}`;
   return step === ""
-    ? `to ${back ? `−${n - route.offset}` : `+${route.offset}`} on ${ring}`
-    : `to +(${route.offset}${step}) on ${ring}`;
+    ? `to ${back ? `−${round - route.offset}` : `+${route.offset}`} ${where}`
+    : `to +(${route.offset}${step}) ${where}`;
 }

@@ -137,11 +137,16 @@ export function compileProgram(
           (r) => checkCore(r.program),
         );
   const products = overlapped("ring products", ringProducts, few);
-  const rings = runPass(times, "decompose", () => decompose(products.program), checkCore);
-  const again = runPass(times, "simplify", () => simplify(rings), checkCore);
+  const rings = runPass(
+    times,
+    "decompose",
+    () => decompose(products.program, machine),
+    (r) => checkCore(r.program),
+  );
+  const again = runPass(times, "simplify", () => simplify(rings.program), checkCore);
   const arrivals = overlapped("add on arrival", addOnArrival, again);
   const device = arrivals.program;
-  const chosen = [...products.choices, ...arrivals.choices];
+  const chosen = [...products.choices, ...rings.choices, ...arrivals.choices];
   const fused = runPass(
     times,
     "fuse",

@@ -43,6 +43,8 @@ export function peers(
   }
   const ring = axisNumbers(mesh, axes).reduce((n, i) => n * mesh.axes[i]!.size, 1);
   const shift = route.offset + (route.loop === undefined ? 0 : (route.perStep ?? 1) * stepOf(route.loop));
-  const wrap = (n: number) => ((n % ring) + ring) % ring;
-  return { to: device(wrap(place + shift)), from: device(wrap(place - shift)) };
+  const { within = ring } = route;
+  const begin = place - (place % within);
+  const after = (by: number) => begin + ((((place - begin + by) % within) + within) % within);
+  return { to: device(after(shift)), from: device(after(-shift)) };
 }

@@ -66,16 +66,12 @@ export function peakOf({ peak, vector }: Machine, dtype: Name): number {
 export const launchSeconds = ({ efficiency, memory, launch }: Machine, arithmetic: number, bytes: number): number =>
   launch + Math.max(arithmetic / efficiency.compute, bytes / (memory.bandwidth * efficiency.memory));
 
-/** Where a transfer goes: `shift` places further round rings of `count` devices that stand `stride` positions apart. */
-export type Hop = { readonly stride: number; readonly count: number; readonly shift: number };
-
 /**
- * The slowest link that a hop takes on any device, and its bytes per second one way: within a node where every ring lies in
- * one, else between nodes. A machine without links moves everything at once.
+ * The link between devices of one node, or of different ones, and its bytes per second one way. Where a machine has only one
+ * kind, that serves both; one without links moves everything at once.
  */
-export function linkOf({ devicesPerNode, links, efficiency }: Machine, { stride, count }: Hop) {
-  const within = devicesPerNode % (stride * count) === 0;
-  const link = (within ? (links.inside ?? links.between) : (links.between ?? links.inside)) ?? FREE;
+export function linkOf({ links, efficiency }: Machine, inside: boolean) {
+  const link = (inside ? (links.inside ?? links.between) : (links.between ?? links.inside)) ?? FREE;
   return { link, rate: link.bandwidth * efficiency.links * (link.duplex ? 1 : 0.5) };
 }
 const FREE: Link = { bandwidth: Number.POSITIVE_INFINITY, latency: 0, duplex: true, shared: true };

@@ -4,13 +4,13 @@
  * Blocks that masks leave out count as if they ran.
  */
 import { type Dim, type DimAtom, dimAtoms, evalDim } from "../base/dim.ts";
-import { type Hop, launchSeconds, linkOf, type Machine, peakOf } from "../base/machine.ts";
+import { launchSeconds, linkOf, type Machine, peakOf } from "../base/machine.ts";
 import type { Atom, Block, Eqn, Index, Mesh, OpEqn, Type } from "./ir.ts";
-import { axisSize, ringSize } from "./mesh-layout.ts";
+import { ringSize } from "./mesh-layout.ts";
 import { freeVars, outsOf } from "./walk.ts";
 
-/** A choice that was made, for people: what it is about, what was done, and the seconds of transfers that it hides in a run. */
-export type Choice = { readonly about: string; readonly what: string; readonly hides: number };
+/** A choice that was made, for people: what it is about, what was done, and the seconds that it saves in a run. */
+export type Choice = { readonly about: string; readonly what: string; readonly saves: number };
 
 /** Bytes of a value in memory. */
 export const bytesOf = ({ dtype, shape }: Type): number =>
@@ -85,23 +85,29 @@ function operations(e: OpEqn, sizes: Extents): number {
 
 // --- Transfers -------------------------------------------------------------------------------------------------------
 
-/** Rings of some axes (flattened, major first), or of every `stride`-th place of them, `count` each. */
-export type Way = { readonly axes: readonly string[]; readonly stride?: number; readonly count?: number };
+/** Rings of some axes (flattened, major first), or of the parts of them with `within` places that follow each other. */
+export type Way = { readonly axes: readonly string[]; readonly within?: number };
 
-/** Where the devices of a way stand in the mesh. Rings of several axes span what their axes span. */
-export function hopOf(mesh: Mesh, { axes, stride = 1, count = ringSize(mesh, axes) / stride }: Way): Hop {
-  const places = axes.map((name) => {
+/** How many places that follow each other along axes are surely in one node, everywhere in the mesh. */
+export function placesInNode({ devicesPerNode }: Machine, mesh: Mesh, axes: readonly string[]): number {
+  let places = 1;
+  for (const name of axes.toReversed()) {
     const at = mesh.axes.findIndex((a) => a.name === name);
-    return mesh.axes.slice(at + 1).reduce((n, a) => n * a.size, 1);
-  });
-  // Places of the flattened ring stand next to each other where the axes do, and apart where they don't.
-  const span = Math.max(...axes.map((name, i) => places[i]! * axisSize(mesh, name)));
-  const apart = span / ringSize(mesh, axes);
-  return { stride: stride * apart, count, shift: 1 };
+    const apart = mesh.axes.slice(at + 1).reduce((n, a) => n * a.size, 1);
+    const { size } = mesh.axes[at]!;
+    if (size === 1) continue;
+    if (devicesPerNode % (apart * size) !== 0) {
+      const part = devicesPerNode / apart;
+      return part > 1 && Number.isInteger(part) && size % part === 0 ? places * part : places;
+    }
+    places *= size;
+  }
+  return places;
 }
 
-/** What a transfer of `bytes` takes: on its link, and until it is there. */
-export function transferSeconds(m: Machine, mesh: Mesh, way: Way, bytes: number) {
-  const { link, rate } = linkOf(m, hopOf(mesh, way));
-  return { onLink: bytes / rate, latency: link.latency, bothWays: link.shared ? 1 : 2 };
+/** What a transfer of `bytes` takes: on its link, and until it is there. `bothWays`: how much of it two directions carry at once. */
+export function transferSeconds(m: Machine, mesh: Mesh, { axes, within = ringSize(mesh, axes) }: Way, bytes: number) {
+  const inside = placesInNode(m, mesh, axes) % within === 0;
+  const { link, rate } = linkOf(m, inside);
+  return { inside, onLink: bytes / rate, latency: link.latency, bothWays: link.shared ? 1 : 2 };
 }

@@ -93,9 +93,15 @@ export type Selector =
   /** An integer array; all gathers of one indexing broadcast together, and their dims stand where the first one stood. */
   | { readonly kind: "gather"; readonly arg: number };
 
-/** The other device: `shift` further round the ring of `axes` (flattened, major first), plus the step of fold `step` times `perStep` (1 where it is left out). */
+/** The other device: `shift` further round the ring of `axes` (flattened, major first), plus the step of fold `step` times `perStep` (1 where it is left out). `within`: round rings of so many places that follow each other. */
 export type Route =
-  | { readonly kind: "shift"; readonly offset: number; readonly step?: Var; readonly perStep?: number }
+  | {
+      readonly kind: "shift";
+      readonly offset: number;
+      readonly step?: Var;
+      readonly perStep?: number;
+      readonly within?: number;
+    }
   | { readonly kind: "pairs"; readonly pairs: readonly (readonly [from: number, to: number])[] };
 
 /** What each op is told besides its operands. Adding a line here is how an op begins. */

@@ -4,6 +4,7 @@
  */
 import type { Dim } from "../base/dim.ts";
 import { invariant } from "../base/invariant.ts";
+import { placeAfter } from "../base/ring.ts";
 import { accumulates, inClass } from "./dtype.ts";
 import { einsum } from "./einsum.ts";
 import { binary, cast, mapAll, select, unary, wrap } from "./elementwise.ts";
@@ -287,7 +288,7 @@ export const collectives: {
     const n = xs.length;
     if (route.kind === "shift") {
       const shift = route.offset + step * (route.perStep ?? 1);
-      return xs.map((_, p) => xs[(((p - shift) % n) + n) % n]!);
+      return xs.map((_, p) => xs[placeAfter(p, -shift, n, route.within)]!);
     }
     const from = new Map(route.pairs.map(([a, b]) => [b, a]));
     return xs.map((x, p) => (from.has(p) ? xs[from.get(p)!]! : ndarray(x.dtype, x.shape)));

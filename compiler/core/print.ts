@@ -214,7 +214,8 @@ function paramText(key: string, value: unknown, names: Names): string {
 }
 function routeText(r: Route, names: Names): string {
   if (r.kind === "pairs") return `pairs=(${r.pairs.map(([a, b]) => `${a}→${b}`).join(", ")})`;
-  if (!r.step) return `shift=${r.offset}`;
+  const within = r.within === undefined ? "" : ` within=${r.within}`;
+  if (!r.step) return `shift=${r.offset}${within}`;
   const per = r.perStep ?? 1;
-  return `shift=${r.offset}+${per === 1 ? "" : `${per}*`}${names.name(r.step)}`;
+  return `shift=${r.offset}+${per === 1 ? "" : `${per}*`}${names.name(r.step)}${within}`;
 }

@@ -97,9 +97,11 @@ export function mapEqn(e: Eqn, atom: (a: Atom) => Atom, region: (b: Block) => Bl
       const args = e.args.map(atom);
       if (e.op !== "ppermute" || e.params.route.kind === "pairs" || !e.params.route.step) return { ...e, args } as Eqn;
       const by = atom(e.params.route.step);
-      const { step: _, perStep = 1, offset } = e.params.route;
+      const { step: _, perStep = 1, offset, within } = e.params.route;
       const route: Route =
-        by.kind === "var" ? { ...e.params.route, step: by } : { kind: "shift", offset: offset + perStep * by.value };
+        by.kind === "var"
+          ? { ...e.params.route, step: by }
+          : { kind: "shift", offset: offset + perStep * by.value, ...(within && { within }) };
       return { ...e, args, params: { ...e.params, route } };
     }
     case "fold":

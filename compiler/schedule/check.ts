@@ -263,9 +263,10 @@ const routeKey = (route: Route): string =>
         .map((p) => p.join(">"))
         .sort()
         .join(" ")
-    : `${route.offset} ${route.loop === undefined ? "" : `${route.loop} ${route.perStep ?? 1}`}`;
+    : `${route.offset} ${route.loop === undefined ? "" : `${route.loop} ${route.perStep ?? 1}`} ${route.within ?? ""}`;
 const routeText = (t: Transfer): string => {
   const ring = `round ${t.axes.join(", ")}`;
   if (t.route.kind === "pairs") return `${ring} by ${t.route.pairs.map((p) => p.join("→")).join(" ")}`;
-  return `${ring} by ${t.route.offset}${t.route.loop === undefined ? "" : ` and ${t.route.perStep ?? 1} each step`}`;
+  const within = t.route.within === undefined ? "" : ` within each ${t.route.within}`;
+  return `${ring} by ${t.route.offset}${t.route.loop === undefined ? "" : ` and ${t.route.perStep ?? 1} each step`}${within}`;
 };

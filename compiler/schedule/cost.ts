@@ -2,8 +2,8 @@
  * What the steps of a schedule take on a machine, a number for each: launches at the mean over places in the mesh and steps
  * of loops, transfers on the slowest link that they take anywhere. The simulator does it for every device and every step.
  */
-import { launchSeconds, linkOf, type Machine, peakOf } from "../base/machine.ts";
-import { hopOf } from "../core/cost.ts";
+import { launchSeconds, type Machine, peakOf } from "../base/machine.ts";
+import { transferSeconds } from "../core/cost.ts";
 import { runningShare } from "./running.ts";
 import type { Copy, DType, Kernel, Launch, Masked, Mesh, Ops, Schedule, Step, Transfer } from "./schedule.ts";
 
@@ -28,9 +28,10 @@ export function costsOf(s: Schedule, machine: Machine): Costs {
   return {
     launch: ({ kernel }) => seconds[kernel]!,
     copy: ({ bytes }) => launchSeconds(machine, 0, 2 * bytes),
-    transfer({ axes, bytes, stream }) {
-      const { link, rate } = linkOf(machine, hopOf(s.mesh, { axes }));
-      return { port: link.shared ? "" : stream, onLink: bytes / rate, latency: link.latency };
+    transfer({ axes, route, bytes, stream }) {
+      const within = route.kind === "shift" && route.within !== undefined ? { within: route.within } : {};
+      const { inside, onLink, latency, bothWays } = transferSeconds(machine, s.mesh, { axes, ...within }, bytes);
+      return { port: `${inside} ${bothWays > 1 ? stream : ""}`, onLink, latency };
     },
   };
 }

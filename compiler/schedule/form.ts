@@ -145,6 +145,9 @@ function routeErrors(it: string, step: Transfer, mesh: Mesh, loops: readonly num
   if (route.kind === "shift") {
     if (route.loop !== undefined && !loops.includes(route.loop))
       return [`${it} shifts by the step of loop ${route.loop} and is not in it`];
+    const { within = ring } = route;
+    if (!Number.isInteger(within) || within < 1 || ring % within !== 0)
+      return [`${it} goes round ${within} places each, which does not divide a ring of ${ring}`];
     return Number.isInteger(route.offset) && Number.isInteger(route.perStep ?? 1)
       ? []
       : [`${it} shifts by no whole number`];

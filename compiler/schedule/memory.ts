@@ -387,10 +387,10 @@ function memoryOf(buffers: readonly (Buffer & { readonly holds: readonly number[
   return { bytes: buffers.reduce((sum, b) => sum + b.bytes, 0), parts: parts.sort((a, b) => b.bytes - a.bytes) };
 }
 
-/** `sp+1`, `dp,sp-1`, `sp+1+step`, `sp pairs`: a ring and the way round it. */
+/** `sp+1`, `dp,sp-1`, `sp+1+step`, `sp/8+1`, `sp pairs`: a ring, or the parts of it, and the way round. */
 function streamName(axes: readonly string[], route: Route): string {
-  const ring = axes.join(",");
-  if (route.kind === "pairs") return `${ring} pairs`;
+  if (route.kind === "pairs") return `${axes.join(",")} pairs`;
+  const ring = axes.join(",") + (route.within === undefined ? "" : `/${route.within}`);
   const signed = (n: number) => (n < 0 ? `${n}` : `+${n}`);
   if (route.loop === undefined) return ring + signed(route.offset);
   const step = route.perStep === 1 ? "+step" : route.perStep === -1 ? "-step" : `${signed(route.perStep ?? 1)}step`;

@@ -1,4 +1,5 @@
 /** Where devices stand in a mesh, who sends to whom, and which of them need not be told apart. */
+import { placeAfter } from "../base/ring.ts";
 import type { Mesh, Route, Schedule, Step } from "./schedule.ts";
 
 /** The number of devices. */
@@ -26,7 +27,7 @@ export function peersOf(mesh: Mesh, axes: readonly string[], route: Route, step:
   const target = (index: number): number => {
     if (route.kind === "shift") {
       const shift = route.offset + (route.perStep ?? 0) * step;
-      return (((index + shift) % ring) + ring) % ring;
+      return placeAfter(index, shift, ring, route.within);
     }
     return route.pairs.find(([from]) => from === index)?.[1] ?? -1;
   };
@@ -75,7 +76,7 @@ export function allPeers(s: Schedule): readonly Peers[] {
 /** Equal for equal peers. */
 export const peersKey = (axes: readonly string[], route: Route, step: number): string =>
   route.kind === "shift"
-    ? `${axes.join()} ${route.offset + (route.perStep ?? 0) * step}`
+    ? `${axes.join()} ${route.offset + (route.perStep ?? 0) * step} ${route.within ?? ""}`
     : `${axes.join()} ${JSON.stringify(route.pairs)}`;
 
 /** Devices of one class do the same at the same times. `members[k]` of them; the first is `first[k]`. */

@@ -37,6 +37,7 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
   const schedule = assignMemory(program, kernels, simple, ordered, donate);
   const { machine, chosen = [] } = options;
   if (!machine) return schedule;
-  const made = [...chosen, ...explain(schedule, moves, machine)].sort((a, b) => b.hides - a.hides);
+  const made = [...chosen, ...explain(schedule, moves, machine)].sort((a, b) => worth(b) - worth(a));
   return { ...schedule, decisions: { on: machine.name, made } };
 }
+const worth = (d: Decision): number => ("hides" in d ? d.hides : d.saves);

@@ -54,9 +54,13 @@ export type Schedule = {
 export type Decisions = { readonly on: string; readonly made: readonly Decision[] };
 /**
  * `about`: the label of a step, or what was there in its place, as in `all_gather of w over tp`. `hides`: the seconds of
- * transfers that it is expected to hide in a run, over all steps of the loops around it.
+ * transfers that are expected to pass beside kernels for it in a run, over all steps of the loops around it; `saves`: by how
+ * much it is faster than what was there.
  */
-export type Decision = { readonly about: string; readonly what: string; readonly hides: number };
+export type Decision = { readonly about: string; readonly what: string } & (
+  | { readonly hides: number }
+  | { readonly saves: number }
+);
 
 /** Axes in order, major first. A device's *position* is its place in the mesh, row-major: the last axis runs fastest. */
 export type Mesh = {
@@ -171,9 +175,18 @@ export type Output = Port;
 /** In which steps of the innermost loop around it a step is done; always, where it is absent. */
 export type When = "first" | "last" | "not-first" | "not-last";
 
-/** `shift`: to the device `offset + perStep * step(loop)` further round the ring. `pairs`: places along the ring. */
+/**
+ * `shift`: to the device `offset + perStep * step(loop)` further round the ring, or round the part of it that it is in, of
+ * `within` places that follow each other. `pairs`: places along the ring.
+ */
 export type Route =
-  | { readonly kind: "shift"; readonly offset: number; readonly loop?: number; readonly perStep?: number }
+  | {
+      readonly kind: "shift";
+      readonly offset: number;
+      readonly loop?: number;
+      readonly perStep?: number;
+      readonly within?: number;
+    }
   | { readonly kind: "pairs"; readonly pairs: readonly (readonly [from: number, to: number])[] };
 
 /** `value` is in `buffer`. `from`: it held the value `from` before, which the kernel turns into `value` in place. */

@@ -71,14 +71,16 @@ function normalRoute(route: HostRoute, ring: number): Route | null {
     const still = route.pairs.length === ring && route.pairs.every(([from, to]) => from === to);
     return still ? null : route;
   }
+  const round = route.within ?? ring;
+  const within = round === ring ? {} : { within: round };
   const short = (shift: number) => {
-    const positive = ((shift % ring) + ring) % ring;
-    return positive * 2 > ring ? positive - ring : positive;
+    const positive = ((shift % round) + round) % round;
+    return positive * 2 > round ? positive - round : positive;
   };
   const offset = short(route.offset);
   const perStep = route.loop === undefined ? 0 : short(route.perStep ?? 1);
-  if (perStep !== 0) return { kind: "shift", offset, loop: route.loop!, perStep };
-  return offset === 0 ? null : { kind: "shift", offset };
+  if (perStep !== 0) return { kind: "shift", offset, loop: route.loop!, perStep, ...within };
+  return offset === 0 ? null : { kind: "shift", offset, ...within };
 }
 
 /** Translates, and notes in `same` which arrays are others by another name. */

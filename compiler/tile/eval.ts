@@ -393,6 +393,7 @@ function permute(h: Host, s: Extract<HostStep, { kind: "permute" }>): void {
       : {
           kind: "shift" as const,
           offset: s.route.offset + t * (s.route.loop === undefined ? 0 : (s.route.perStep ?? 1)),
+          ...(s.route.within && { within: s.route.within }),
         };
   for (let ring = 0; ring < everyone.length; ring += n) {
     const members = Array.from({ length: n }, (_, k) => everyone[ring + k]!);

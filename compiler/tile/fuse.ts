@@ -290,10 +290,11 @@ function emitBarrier(r: RegionState, e: Eqn): void {
 function hostRoute(r: RegionState, route: Route): HostRoute {
   if (route.kind === "pairs") return route;
   const { offset, step, perStep = 1 } = route;
-  if (!step) return { kind: "shift", offset };
+  const within = route.within === undefined ? {} : { within: route.within };
+  if (!step) return { kind: "shift", offset, ...within };
   const bound = r.env.get(step.id);
   invariant(bound?.kind === "step", "a route depends on the step of a loop around it");
-  return { kind: "shift", offset, loop: bound.loop, perStep };
+  return { kind: "shift", offset, loop: bound.loop, perStep, ...within };
 }
 
 function emitLoop(r: RegionState, e: FoldEqn): void {

@@ -182,9 +182,15 @@ export type HostStep =
       }[];
       readonly body: readonly HostStep[];
     };
-/** `shift`: to the device `offset + perStep * step(loop)` further round. */
+/** `shift`: to the device `offset + perStep * step(loop)` further round; `within`: round rings of so many places each. */
 export type HostRoute =
-  | { readonly kind: "shift"; readonly offset: number; readonly loop?: number; readonly perStep?: number }
+  | {
+      readonly kind: "shift";
+      readonly offset: number;
+      readonly loop?: number;
+      readonly perStep?: number;
+      readonly within?: number;
+    }
   | { readonly kind: "pairs"; readonly pairs: readonly (readonly [from: number, to: number])[] };
 
 export type DeviceProgram = {

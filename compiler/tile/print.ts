@@ -191,9 +191,9 @@ export function print(p: DeviceProgram): string {
 }
 function routeText(r: HostRoute): string {
   if (r.kind === "pairs") return `pairs ${r.pairs.map(([a, b]) => `${a}→${b}`).join(" ")}`;
-  const { offset, loop, perStep = 1 } = r;
-  if (loop === undefined) return `shift ${offset}`;
-  return `shift ${offset} + ${perStep === 1 ? "" : `${perStep}*`}step of loop ${loop}`;
+  const { offset, loop, perStep = 1, within } = r;
+  const step = loop === undefined ? "" : ` + ${perStep === 1 ? "" : `${perStep}*`}step of loop ${loop}`;
+  return `shift ${offset}${step}${within === undefined ? "" : ` within ${within}`}`;
 }
 function stepLines(p: DeviceProgram, s: HostStep): readonly string[] {
   const name = (array: number): string => p.arrays[array]!.name;

@@ -43,8 +43,9 @@ export const receiverOf = (
   stepOf: (loop: number) => number,
 ): number | undefined => {
   const { d, n } = along(mesh, axes, device);
-  const to = route.kind === "pairs" ? route.pairs.find(([from]) => from === d)?.[1] : d + shiftOf(route, stepOf);
-  return to === undefined ? undefined : onRing(mesh, axes, device, modulo(to, n));
+  const to =
+    route.kind === "pairs" ? route.pairs.find(([from]) => from === d)?.[1] : moved(d, n, route, shiftOf(route, stepOf));
+  return to === undefined ? undefined : onRing(mesh, axes, device, to);
 };
 
 /** The device from which `device` receives, if it does. */
@@ -56,13 +57,19 @@ export const senderOf = (
   stepOf: (loop: number) => number,
 ): number | undefined => {
   const { d, n } = along(mesh, axes, device);
-  const from = route.kind === "pairs" ? route.pairs.find(([, to]) => to === d)?.[0] : d - shiftOf(route, stepOf);
-  return from === undefined ? undefined : onRing(mesh, axes, device, modulo(from, n));
+  const from =
+    route.kind === "pairs" ? route.pairs.find(([, to]) => to === d)?.[0] : moved(d, n, route, -shiftOf(route, stepOf));
+  return from === undefined ? undefined : onRing(mesh, axes, device, from);
 };
 
 const shiftOf = (route: Extract<Route, { kind: "shift" }>, stepOf: (loop: number) => number): number =>
   route.offset + (route.loop === undefined ? 0 : (route.perStep ?? 1) * stepOf(route.loop));
 const modulo = (a: number, n: number): number => ((a % n) + n) % n;
+/** A place further round, of the whole ring or of the part of it that it is in. */
+const moved = (d: number, n: number, { within = n }: Extract<Route, { kind: "shift" }>, shift: number): number => {
+  const begin = d - (d % within);
+  return begin + modulo(d - begin + shift, within);
+};
 
 /** The device at a place of the ring that `device` is on. */
 function onRing(mesh: Mesh, axes: readonly string[], device: number, place: number): number {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { type Machine, usualMachine } from "../../compiler/base/machine.ts";
 import { emit, mesh, program, spec } from "../../compiler/core/build.ts";
 import { check } from "../../compiler/core/check.ts";
 import { decompose } from "../../compiler/core/decompose.ts";
@@ -31,9 +32,15 @@ const ops = (p: Program): string[] => {
 };
 const collective = /^(psum|pmax|pmin|all_gather|psum_scatter|all_to_all)$/;
 
-function expectSame(p: Program, seed = 7): void {
+/** Links of a torus (each direction its own) or of a switch; nodes of so many devices, between which links are slow. */
+const machine = (shared: boolean, devicesPerNode: number): Machine => {
+  const link = (bandwidth: number) => ({ bandwidth, latency: 1e-9, duplex: true, shared });
+  return { ...usualMachine, launch: 0, devicesPerNode, links: { inside: link(1e9), between: link(1e7) } };
+};
+
+function expectSame(p: Program, seed = 7, on: Machine = usualMachine): void {
   expect(check(p)).toEqual([]);
-  const q = decompose(p);
+  const q = decompose(p, on).program;
   expect(check(q)).toEqual([]);
   expect(ops(q).filter((op) => collective.test(op))).toEqual([]);
   const x = wholeArray(seed, ...p.inputs[0]!.port.shape);
@@ -68,17 +75,19 @@ test("every collective keeps its meaning, on any mesh and along any axes", () =>
       cols: fc.integer({ min: 1, max: 4 }),
       dims: fc.tuple(fc.nat(1), fc.nat(1)),
       seed: fc.nat(),
+      shared: fc.boolean(),
+      devicesPerNode: fc.integer({ min: 1, max: 4 }),
     });
   });
   fc.assert(
-    fc.property(cases, ({ m, axes, name, rows, cols, dims: [dim, concat], seed }) => {
+    fc.property(cases, ({ m, axes, name, rows, cols, dims: [dim, concat], seed, shared, devicesPerNode }) => {
       const n = ringSize(m, axes);
       const cuts = name === "psum_scatter" || name === "all_to_all";
       const [r, c] = [rows * (cuts && dim === 0 ? n : 1), cols * (cuts && dim === 1 ? n : 1)];
       const params = name === "all_to_all" ? { axes, split: dim, concat } : { axes, dim };
-      expectSame(one(m, name, params as Ops[Name], r, c), seed);
+      expectSame(one(m, name, params as Ops[Name], r, c), seed, machine(shared, devicesPerNode));
     }),
-    { numRuns: 150 },
+    { numRuns: 200 },
   );
 });
 
@@ -89,20 +98,21 @@ test.each([
 ])("a large sum is scattered and gathered: %i x %i on %i", (rows, cols, n) => {
   const p = one(mesh({ a: n }), "psum", { axes: ["a"] }, rows, cols);
   expectSame(p);
-  expect(ops(decompose(p)).filter((op) => op === "ppermute")).toHaveLength(2);
+  expect(ops(decompose(p).program).filter((op) => op === "ppermute")).toHaveLength(2);
   expectSame(one(mesh({ a: n }), "pmax", { axes: ["a"] }, rows, cols));
 });
 
 test("the code does not grow with the ring", () => {
   const lines = (n: number) =>
-    print(decompose(one(mesh({ a: n }), "all_to_all", { axes: ["a"], split: 0, concat: 1 }, n, 2))).split("\n").length;
+    print(decompose(one(mesh({ a: n }), "all_to_all", { axes: ["a"], split: 0, concat: 1 }, n, 2)).program).split("\n")
+      .length;
   expect(lines(64)).toBe(lines(4));
 });
 
 test("on one device collectives are nothing", () => {
   const m = mesh({ a: 1 });
   const p = one(m, "all_gather", { axes: ["a"], dim: 0 }, 2, 2);
-  expect(ops(decompose(p))).toEqual(["reshape", "unvary", "reshape"]);
+  expect(ops(decompose(p).program)).toEqual(["reshape", "unvary", "reshape"]);
 });
 
 test("a permute once round is dropped", () => {
@@ -110,13 +120,36 @@ test("a permute once round is dropped", () => {
   const p = program(mesh({ a: 2 }), [x], [x.spec], (b, x) => [
     emit(b, "ppermute", { axes: ["a"], route: { kind: "shift", offset: -2 } }, x!),
   ]);
-  expect(ops(decompose(p))).toEqual([]);
+  expect(ops(decompose(p).program)).toEqual([]);
 });
 
 test("the accumulator of a gather is read by its update alone", () => {
-  const p = decompose(one(mesh({ a: 4 }), "all_gather", { axes: ["a"], dim: 0 }, 2, 2));
+  const p = decompose(one(mesh({ a: 4 }), "all_gather", { axes: ["a"], dim: 0 }, 2, 2)).program;
   const loop = p.body.eqns.find((e) => e.kind === "fold")!;
   const readers =
     loop.kind === "fold" ? loop.body.eqns.filter((e) => e.kind === "op" && e.args.includes(loop.carry[0]!)) : [];
   expect(readers.map((e) => e.kind === "op" && e.op)).toEqual(["dynamic_update"]);
+});
+
+test("where links between nodes are slow, everything comes into a node once", () => {
+  const p = one(mesh({ a: 8 }), "all_gather", { axes: ["a"], dim: 0 }, 3, 2);
+  const { program: q, choices } = decompose(p, machine(true, 4));
+  const routes: unknown[] = [];
+  eachEqn(q.body, (e) => e.kind === "op" && e.op === "ppermute" && routes.push(e.params.route));
+  expect(routes).toEqual([
+    { kind: "shift", offset: 4 },
+    { kind: "shift", offset: 1, within: 4 },
+  ]);
+  expect(choices.map((c) => c.what)).toEqual(["by nodes: 2 of them between each other, 4 devices within each"]);
+});
+
+test("links with a lane for each direction are used in both", () => {
+  const p = one(mesh({ a: 8 }), "psum_scatter", { axes: ["a"], dim: 0 }, 16, 2);
+  const { program: q, choices } = decompose(p, machine(false, 8));
+  const offsets: number[] = [];
+  eachEqn(q.body, (e) => {
+    if (e.kind === "op" && e.op === "ppermute" && e.params.route.kind === "shift") offsets.push(e.params.route.offset);
+  });
+  expect(offsets).toEqual([1, -1]);
+  expect(choices).toHaveLength(1);
 });

@@ -39,7 +39,7 @@ function expectRings(p: Program, machine: Machine, gone: string): void {
   expect(check(rings)).toEqual([]);
   expect(choices.length).toBeGreaterThan(0);
   expect(ops(rings)).not.toContain(gone);
-  const device = simplify(decompose(rings));
+  const device = simplify(decompose(rings).program);
   expect(check(device)).toEqual([]);
   const inputs = p.inputs.map(({ port }, i) => wholeArray(i + 3, ...port.shape));
   const [was, is] = [evaluate(p, inputs), evaluate(device, inputs)];

@@ -216,7 +216,7 @@ test("simplify keeps the meaning of any program, to the bit", () => {
       expect(check(q)).toEqual([]);
       const inputs = [randomArray(seed, 8), randomArray(seed + 1, 4)];
       expect(evaluate(q, inputs)).toEqual(evaluate(p, inputs));
-      const d = simplify(decompose(q));
+      const d = simplify(decompose(q).program);
       expect(check(d)).toEqual([]);
       // A sum of zeros may come out with another sign: the rings add in another order.
       const unsigned = (xs: readonly NDArray[]) => xs.map((x) => numbers(x).map((v) => v + 0));

@@ -38,7 +38,7 @@ export function inputsFor(p: Core.Program, seed = 1): readonly NDArray[] {
 
 /** Fuses what `compile` would, and expects a well-formed program. */
 export function fused(p: Core.Program, options: FuseOptions = {}): DeviceProgram {
-  const { program, diagnostics } = fuse(simplify(decompose(simplify(p))), options);
+  const { program, diagnostics } = fuse(simplify(decompose(simplify(p)).program), options);
   expect(diagnostics.map((d) => d.message)).toEqual([]);
   expect(check(program), print(program)).toEqual([]);
   return program;

@@ -76,7 +76,7 @@ function chosen(s: State, eqns: readonly Eqn[], times: number): ReadonlyMap<Eqn,
     s.choices.push({
       about: nameOf(permutes.find((x) => x.out.id === came.id)!.args[0]!),
       what: `on its way beside ${e.kind === "tiles" ? "the kernel of its next part" : "the next product"}, and added on arrival`,
-      hides: ((together - apart) * times) / sums.length,
+      saves: ((together - apart) * times) / sums.length,
     });
   return found;
 }

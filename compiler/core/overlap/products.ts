@@ -18,6 +18,7 @@ import type { Atom, Block, Eqn, Mesh, OpEqn, Program, Var } from "../ir.ts";
 import { ringSize } from "../mesh-layout.ts";
 import { freeVars, mapEqn, nextId, outsOf } from "../walk.ts";
 import { cutOf, emitPart, labelAt, rowsOfResult, slice, startOf } from "./parts.ts";
+import { bestWay } from "./ways.ts";
 
 /** The program with such loops where they pay on `machine`, and what was chosen. */
 export function ringProducts(p: Program, machine: Machine): { program: Program; choices: readonly Choice[] } {
@@ -54,7 +55,7 @@ function rewrite(s: State, b: Block, times: number): Block {
     if ([...plan.gone].some((e) => taken.has(e))) continue;
     for (const e of plan.gone) taken.add(e);
     starts.set(plan.at, plan);
-    s.choices.push({ about: plan.about, what: plan.what, hides: plan.saves * times });
+    s.choices.push({ about: plan.about, what: plan.what, saves: plan.saves * times });
   }
   const to = builder({ axes: s.mesh.axes }, s.ids);
   const renamed = new Map<number, Atom>();
@@ -201,7 +202,7 @@ function gathered(s: State, f: Facts, g: OpEqn<"all_gather">, n: number): Plan |
     return sum + partSeconds(m, u.e, n, again);
   }, 0);
   const hop = link.onLink + link.latency;
-  const plain = (n - 1) * hop + whole;
+  const plain = bestWay(m, s.mesh, "gather", axes, bytesOf(x.type)).seconds + whole;
   const once = (n - 1) * Math.max(hop, part) + part;
   const half = Math.ceil(n / 2);
   const slower = (2 / link.bothWays) * link.onLink + link.latency;
@@ -312,7 +313,8 @@ function scattered(s: State, f: Facts, e: Scatter, n: number): Plan | undefined 
   }, 0);
   const hop = link.onLink + link.latency;
   const add = m.launch + (3 * bytes) / (m.memory.bandwidth * m.efficiency.memory);
-  const saves = whole + (n - 1) * (hop + add) - (part + (n - 1) * (Math.max(hop, part) + add));
+  const plain = whole + bestWay(m, s.mesh, "scatter", axes, bytes).seconds + (n - 1) * add;
+  const saves = plain - (part + (n - 1) * (Math.max(hop, part) + add));
   return {
     about: `${e.op} of ${nameOf(z)} over ${axes.join(", ")}`,
     what: `in ${n} parts round a ring, beside the parts of ${products.length > 1 ? `${products.length} products` : "the product"}`,
