@@ -3,14 +3,14 @@
  * against the float64 reference on one device.
  */
 import { fileURLToPath } from "node:url";
-import { readSource } from "../cli/sources.ts";
-import { type Compiled, compile } from "../compiler/compile.ts";
-import { evaluate } from "../compiler/core/eval.ts";
-import { ndarray } from "../compiler/core/ndarray.ts";
-import { open } from "../runtime/api.ts";
-import { randomNormal } from "../runtime/random.ts";
+import { readSource } from "../../cli/sources.ts";
+import { type Compiled, compile } from "../../compiler/compile.ts";
+import { evaluate } from "../../compiler/core/eval.ts";
+import { ndarray } from "../../compiler/core/ndarray.ts";
+import { open } from "../../runtime/api.ts";
+import { randomNormal } from "../../runtime/random.ts";
 
-const program = fileURLToPath(new URL("programs/ring-gradients.gyre", import.meta.url));
+const program = fileURLToPath(new URL("../programs/ring-gradients.gyre", import.meta.url));
 const dims = { B: 1, S: 512, H: 2, D: 32 };
 const count = dims.B * dims.S * dims.H * dims.D;
 const inputs = Object.fromEntries(["q", "k", "v", "d_out"].map((name) => [name, randomNormal(0, name, count)]));

@@ -1,18 +1,23 @@
 /**
  * The yardstick: the best blockwise attention kernel that was written by hand for the software adapter.
- * B = 1 · any H and S (S a multiple of 32), D a multiple of 4, f32, no mask, layout [S, H, D].
+ * B = 1 · any H and S (S a multiple of 32), D a multiple of 4, f32, full or causal, layout [S, H, D].
  *
  * A subgroup of 4 lanes owns 32 query rows, 8 for each lane. It goes over the keys in blocks of 32: each lane loads the
  * rows that the others don't, and `subgroupBroadcast` spreads them, because on that adapter a load costs as much as
- * twenty multiply-adds. Scores stay in registers; no workgroup memory, no barriers.
+ * twenty multiply-adds. Scores stay in registers; no workgroup memory, no barriers. A causal one ends at the diagonal.
  */
-import type { KernelSource } from "../runtime/device.ts";
+import type { KernelSource } from "../../runtime/device.ts";
 
 const ROWS = 8;
 const KEYS = 32;
 const LANES = 4;
 
-export type AttentionSize = { readonly heads: number; readonly length: number; readonly depth: number };
+export type AttentionSize = {
+  readonly heads: number;
+  readonly length: number;
+  readonly depth: number;
+  readonly causal: boolean;
+};
 
 /** Workgroups to launch: blocks of queries × heads. */
 export const handwrittenGroups = (size: AttentionSize): readonly [number, number, number] => [
@@ -27,7 +32,7 @@ const xyzw = ["x", "y", "z", "w"] as const;
 const lines = (parts: readonly string[], indent: number): string => parts.join(`\n${" ".repeat(indent)}`);
 
 /** The kernel for a size; bindings are q, k, v and the result. It needs subgroups of exactly 4. */
-export function handwrittenAttention({ heads, length, depth }: AttentionSize): KernelSource {
+export function handwrittenAttention({ heads, length, depth, causal }: AttentionSize): KernelSource {
   const vecs = depth / 4; // vec4s in a row
   const stride = heads * vecs; // vec4s from one position to the next
   const q = (r: number) => `q${r}`;
@@ -44,6 +49,11 @@ export function handwrittenAttention({ heads, length, depth }: AttentionSize): K
     range(KEYS)
       .map((k) => `s${k}${halves[r >> 2]}.${xyzw[r & 3]} * v${k}`)
       .join(" + ");
+  const hidden = range(KEYS).flatMap((k) =>
+    halves.map(
+      (h, i) => `s${k}${h} = select(vec4f(-1e30), s${k}${h}, lane * ${ROWS}u + ${4 * i}u + row >= vec4u(${k}));`,
+    ),
+  );
   const maxOf = (h: string) => range(KEYS).reduce((sofar, k) => `max(${sofar}, s${k}${h})`, `m${h}`);
 
   const text = `enable subgroups;
@@ -60,7 +70,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   var o: array<vec4f, ${ROWS * vecs}>;
   var ma = vec4f(-1e30); var mb = vec4f(-1e30);
   var la = vec4f(0); var lb = vec4f(0);
-  for (var block = 0u; block < ${length}u; block += ${KEYS}u) {
+  ${causal ? `let diagonal = group.x * ${KEYS}u; // as many queries as keys in a block\n  let row = vec4u(0, 1, 2, 3);` : ""}
+  for (var block = 0u; block < ${causal ? `diagonal + ${KEYS}u` : `${length}u`}; block += ${KEYS}u) {
     let kbase = (block + lane) * ${stride}u + head;
     ${lines(
       range(KEYS).map((k) => halves.map((h) => `var s${k}${h} = vec4f(0);`).join(" ")),
@@ -85,6 +96,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
       range(KEYS).map((k) => halves.map((h) => `s${k}${h} *= ${1 / Math.sqrt(depth)};`).join(" ")),
       4,
     )}
+    ${causal ? `if (block == diagonal) {\n      ${lines(hidden, 6)}\n    }` : ""}
     let na = ${maxOf("a")};
     let nb = ${maxOf("b")};
     let ca = exp(ma - na); let cb = exp(mb - nb);
@@ -140,34 +152,4 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
     threads: 0,
     sharedBytes: 0,
   };
-}
-
-/** The same in float64, for checking; arrays are [S, H, D]. Only the rows asked for. */
-export function attentionRows(
-  { heads, length, depth }: AttentionSize,
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  rows: readonly number[],
-): readonly Float64Array[] {
-  return rows.map((row) => {
-    const out = new Float64Array(heads * depth);
-    for (let h = 0; h < heads; h++) {
-      const at = (x: Float32Array, s: number, d: number) => x[(s * heads + h) * depth + d]!;
-      const logits = range(length).map((s) => {
-        let sum = 0;
-        for (let d = 0; d < depth; d++) sum += at(q, row, d) * at(k, s, d);
-        return sum / Math.sqrt(depth);
-      });
-      const top = Math.max(...logits);
-      const weights = logits.map((l) => Math.exp(l - top));
-      const total = weights.reduce((a, b) => a + b, 0);
-      for (let d = 0; d < depth; d++) {
-        let sum = 0;
-        for (let s = 0; s < length; s++) sum += weights[s]! * at(v, s, d);
-        out[h * depth + d] = sum / total;
-      }
-    }
-    return out;
-  });
 }

@@ -1,0 +1,12 @@
+/** What the bench and the process of one contender say to each other. */
+import type { Values } from "./workloads/workload.ts";
+
+/** Prepare, once; then run, any number of times; `times` runs in one go give their mean. */
+export type Request = { readonly ask: "prepare" } | { readonly ask: "run"; readonly times: number };
+
+export type Answer =
+  | { readonly answer: "not offered" }
+  /** `values` are those that the workload samples, from the first run. */
+  | { readonly answer: "ready"; readonly ms: number; readonly values: Values }
+  | { readonly answer: "ran"; readonly ms: number }
+  | { readonly answer: "failed"; readonly why: string };
