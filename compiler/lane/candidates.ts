@@ -138,6 +138,7 @@ function dealLanes(
     if (a.block === "auto" || (a.block > 1 && target.spread)) deal(a, Math.ceil(a.extent / unroll));
     else if (a.block > 1) deal(a, Math.ceil(Math.min(a.block, a.extent) / unroll));
   }
-  for (const a of inner) if (a.block === 1 && left > 1) deal(a, a.extent);
+  for (const a of inner)
+    if (a.block === 1 && left > 1) deal(a, Math.ceil(a.extent / registers[kernel.axes.indexOf(a)]!.unroll));
   return lanes;
 }

@@ -1,20 +1,28 @@
 /** Chooses a kernel's mapping: the cheapest of the candidates whose bodies and arrays the target takes. Deterministic. */
+import { invariant } from "../base/invariant.ts";
 import type { Kernel } from "../tile/ir.ts";
 import { allowedOf, mappingOf } from "./allowed.ts";
 import { candidatesOf } from "./candidates.ts";
+import { checkMapping } from "./checkMapping.ts";
 import { type Estimate, estimator } from "./cost.ts";
 import type { Mapping, MapTarget } from "./map.ts";
 
 export function chooseMapping(kernel: Kernel, target: MapTarget): Mapping {
+  const best = rankMappings(kernel, target)[0]!;
+  const wrong = checkMapping(allowedOf(kernel), best, target.maxThreads);
+  invariant(wrong.length === 0, `the mapping of kernel ${kernel.name} is not legal: ${wrong.join("; ")}`);
+  return best;
+}
+
+/** All candidates, the one that should be fastest first. */
+export function rankMappings(kernel: Kernel, target: MapTarget): readonly Mapping[] {
   const allowed = allowedOf(kernel);
   const estimate = estimator(kernel, target);
-  let best: { readonly mapping: Mapping; readonly score: number } | undefined;
-  for (const choice of candidatesOf(allowed, target)) {
-    const mapping = mappingOf(allowed, choice);
-    const score = scoreOf(estimate(mapping), target);
-    if (!best || score < best.score) best = { mapping, score };
-  }
-  return best!.mapping;
+  return candidatesOf(allowed, target)
+    .map((choice) => mappingOf(allowed, choice))
+    .map((mapping) => ({ mapping, score: scoreOf(estimate(mapping), target) }))
+    .sort((a, b) => a.score - b.score)
+    .map(({ mapping }) => mapping);
 }
 
 /** Time until the last of the launches that one compilation serves; too long a body, or too large an array, counts as many times worse. */

@@ -1,0 +1,53 @@
+/** What is wrong with a mapping: nothing is taken on trust, wherever it comes from. Lowering is right for all that pass. */
+import type { Axis } from "../tile/ir.ts";
+import { type Allowed, blockAsked } from "./allowed.ts";
+import type { AxisMap, Mapping } from "./map.ts";
+
+/** One message for each rule that is broken; none where the mapping is legal for the kernel that allows this. */
+export function checkMapping(allowed: Allowed, mapping: Mapping, maxThreads = 256): readonly string[] {
+  const wrong = allowed.axes.flatMap((a) => {
+    const m = mapping.axes.get(a.id);
+    return m ? axisMessages(allowed, a, m).map((what) => `${a.name}: ${what}`) : [`${a.name} has no mapping`];
+  });
+  if (wrong.length > 0) return wrong;
+  const maps = [...mapping.axes.values()];
+  const product = (of: (m: AxisMap) => number): number => maps.reduce((n, m) => n * of(m), 1);
+  const threads = product((m) => m.lanes);
+  const groups = product((m) => (m.axis.role === "grid" ? Math.ceil(m.axis.extent / m.block) : 1));
+  return [
+    ...(threads === mapping.threads ? [] : [`${mapping.threads} threads, but the axes have ${threads} lanes`]),
+    ...(threads <= maxThreads ? [] : [`${threads} threads, more than ${maxThreads}`]),
+    ...(groups === mapping.groups ? [] : [`${mapping.groups} workgroups, but the grid has ${groups} blocks`]),
+    ...(mapping.spread && threads % 4 !== 0
+      ? ["values are handed round four threads, but threads do not come in fours"]
+      : []),
+  ];
+}
+
+function axisMessages({ free, vector }: Allowed, a: Axis, m: AxisMap): readonly string[] {
+  const numbers = [m.block, m.lanes, m.unroll, m.loop];
+  if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 1))
+    return ["blocks, lanes, registers and rounds are whole numbers from 1 on"];
+  const own = free.has(a.id);
+  const grid = a.role === "grid" && own;
+  return [
+    ...(a.role === "inner" && m.block !== a.extent ? [`an inner axis is one block of ${a.extent}`] : []),
+    ...(a.role !== "inner" && !own && m.block !== blockAsked(a)
+      ? [`the program's blocks of ${blockAsked(a)} elements meet, so they stay`]
+      : []),
+    ...(m.lanes > 1 && !grid ? ["elements that meet belong to one thread"] : []),
+    ...(m.lanes * m.unroll * m.loop === m.block
+      ? []
+      : [`${m.lanes} lanes × ${m.unroll} registers × ${m.loop} rounds are no block of ${m.block}`]),
+    ...(grid && m.loop > 1 ? ["an axis that is dealt out has no rounds"] : []),
+    ...(m.unroll > a.extent || m.lanes > Math.ceil(a.extent / m.unroll) || (!grid && m.block > a.extent)
+      ? [`there are only ${a.extent} elements`]
+      : []),
+    ...(m.ragged === (a.extent % m.block !== 0)
+      ? []
+      : [m.ragged ? "no block is partial" : "the last block is partial"]),
+    ...(m.vector && !(vector.has(a.id) && m.unroll % 4 === 0)
+      ? ["four neighbours are held together only where memory and registers come in fours"]
+      : []),
+  ];
+}

@@ -1,0 +1,81 @@
+/** Mappings are data that is checked: candidates are legal, all that is legal means the same, and what is not is refused. */
+import { expect, test } from "vitest";
+import { allowedOf, choiceOf, mappingOf } from "../../compiler/lane/allowed.ts";
+import { candidatesOf } from "../../compiler/lane/candidates.ts";
+import { checkMapping } from "../../compiler/lane/checkMapping.ts";
+import { chooseMapping } from "../../compiler/lane/choose.ts";
+import { lowerKernel } from "../../compiler/lane/lower.ts";
+import { type AxisChoice, type Mapping, softwareTarget } from "../../compiler/lane/map.ts";
+import { deriveBounds } from "../../compiler/tile/bounds.ts";
+import { evalKernel } from "../../compiler/tile/eval.ts";
+import { printKernel } from "../../compiler/tile/print.ts";
+import { interpret } from "./interpret.ts";
+import { dice, randomKernel, randomTarget } from "./random.ts";
+
+test("every candidate of random kernels on random machines is legal", () => {
+  for (let seed = 0; seed < 60; seed++) {
+    const { kernel } = randomKernel(seed, 10);
+    const allowed = allowedOf(kernel);
+    for (const target of [softwareTarget, randomTarget(seed)])
+      for (const choice of candidatesOf(allowed, target))
+        expect(checkMapping(allowed, mappingOf(allowed, choice)), printKernel(kernel)).toEqual([]);
+  }
+});
+
+test("whatever is legal gives the same results", () => {
+  let tried = 0;
+  for (let seed = 0; seed < 120; seed++) {
+    const { kernel, buffers, scalars } = randomKernel(seed, 9);
+    const bounded = deriveBounds(kernel);
+    const allowed = allowedOf(bounded);
+    const d = dice(seed);
+    const expected = evalKernel(kernel, buffers, scalars).map((x) => [...x.data].map((n) => n + 0));
+    for (let n = 0; n < 4; n++) {
+      const choice = {
+        axes: allowed.axes.map((a): AxisChoice => {
+          const asked = a.role === "inner" || a.block === "auto" ? a.extent : Math.min(a.extent, a.block);
+          const unroll = d.pick(
+            [1, 2, 3, 4, 8].filter((u) => u === 1 || (u <= a.extent && (a.role === "grid" || asked % u === 0))),
+          );
+          const lanes = a.role === "grid" ? d.pick([1, 2, 4].filter((l) => l <= Math.ceil(a.extent / unroll))) : 1;
+          const dealt = a.role === "grid" && allowed.free.has(a.id);
+          return { axis: a.name, block: dealt ? unroll * lanes : d.chance(0.3) ? unroll : asked, lanes, unroll };
+        }),
+        spread: d.chance(0.5),
+      };
+      const mapping = mappingOf(allowed, choice);
+      if (checkMapping(allowed, mapping).length > 0) continue;
+      tried++;
+      const after = interpret(lowerKernel(bounded, mapping), buffers, scalars);
+      const got = after.flatMap((x, i) =>
+        kernel.buffers[i]!.access === "read" ? [] : [[...x.data].map((v) => v + 0)],
+      );
+      expect(got, `${JSON.stringify(choice)}\n${printKernel(kernel)}`).toEqual(expected);
+    }
+  }
+  expect(tried).toBeGreaterThan(40);
+});
+
+test("what is wrong with a mapping is said", () => {
+  const { kernel } = randomKernel(3, 8);
+  const allowed = allowedOf(kernel);
+  const right = chooseMapping(kernel, softwareTarget);
+  expect(checkMapping(allowed, right)).toEqual([]);
+  const [id, first] = [...right.axes][0]!;
+  const changed = (change: Partial<typeof first>): Mapping => ({
+    ...right,
+    axes: new Map(right.axes).set(id, { ...first, ...change }),
+  });
+  expect(checkMapping(allowed, changed({ unroll: first.unroll * 3 })).join()).toMatch(/are no block of/);
+  expect(checkMapping(allowed, changed({ unroll: 0 })).join()).toMatch(/whole numbers from 1 on/);
+  expect(checkMapping(allowed, { ...right, threads: right.threads + 1 }).join()).toMatch(/lanes/);
+  expect(checkMapping(allowed, { ...right, axes: new Map() }).join()).toMatch(/has no mapping/);
+  expect(checkMapping(allowed, right, 0).join()).toMatch(/more than 0/);
+});
+
+test("a mapping survives JSON", () => {
+  const { kernel } = randomKernel(5, 8);
+  const mapping = chooseMapping(kernel, softwareTarget);
+  const back = mappingOf(allowedOf(kernel), JSON.parse(JSON.stringify(choiceOf(mapping))));
+  expect(back).toEqual(mapping);
+});
