@@ -28,6 +28,8 @@ import { chooseMapping } from "./lane/choose.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { lowerKernel } from "./lane/lower.ts";
 import type { Mapping, MapTarget } from "./lane/map.ts";
+import type { TeamTarget } from "./lane/team/plan.ts";
+import { lowerTeam } from "./lane/team.ts";
 import { type PassTimes, runPass } from "./pass.ts";
 import { checkSchedule } from "./schedule/check.ts";
 import { plan } from "./schedule/plan.ts";
@@ -40,7 +42,7 @@ import { costOf } from "./tile/cost.ts";
 import { fuse } from "./tile/fuse.ts";
 import { initialContents } from "./tile/initials.ts";
 import { writeInPlace } from "./tile/inplace.ts";
-import type { DeviceProgram } from "./tile/ir.ts";
+import type { DeviceProgram, Kernel } from "./tile/ir.ts";
 import { mergeKernels } from "./tile/merge.ts";
 import { packInputs } from "./tile/pack.ts";
 
@@ -119,7 +121,7 @@ export function compileProgram(
   before: readonly Diagnostic[] = [],
 ): CompileResult {
   const name = options.target ?? "software";
-  const { mapping, dialect, emit, ...most }: Target = targets[name];
+  const { mapping, team, dialect, emit, ...most }: Target = targets[name];
   const maxBuffers = options.maxBuffers ?? most.maxBuffers;
   if (!emit) return { diagnostics: [...before, report("GY7201", noSpan, { what: `the target ${name}` })] };
   const target: MapTarget = { ...mapping, spread: mapping.spread && options.subgroups !== false };
@@ -163,7 +165,7 @@ export function compileProgram(
   const lanes = runPass(
     times,
     "lower",
-    () => tile.kernels.map((k, i) => lowerKernel(k, mappings[i]!)),
+    () => tile.kernels.map((k, i) => lowered(k, mappings[i]!, team)),
     (all) => all.flatMap(checkLane),
   );
   const texts = runPass(times, "emit", () => lanes.map(emit));
@@ -203,6 +205,14 @@ export function compileProgram(
     },
     diagnostics,
   };
+}
+
+/** For a team of threads where the target has them and all of the kernel has a rule; else for each thread alone. */
+function lowered(kernel: Kernel, mapping: Mapping, team: TeamTarget | undefined): LaneProgram {
+  const together = team && lowerTeam(kernel, team);
+  if (together && !("reason" in together)) return together;
+  const alone = lowerKernel(kernel, mapping);
+  return together ? { ...alone, notes: [...alone.notes, `each thread alone: ${together.reason}`] } : alone;
 }
 
 function withBounds(program: DeviceProgram): DeviceProgram["kernels"] {

@@ -4,9 +4,12 @@ import type { Dialect, KernelText } from "./emit/text.ts";
 import { emitWgsl } from "./emit/wgsl.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { gpuTarget, type MapTarget, softwareTarget } from "./lane/map.ts";
+import { type TeamTarget, tensorTarget } from "./lane/team/plan.ts";
 
 export type Target = {
   readonly mapping: MapTarget;
+  /** What threads can do together, where they do. */
+  readonly team?: TeamTarget;
   readonly dialect: Dialect;
   /** The most buffers that a kernel may bind, where nothing else is known of the device. */
   readonly maxBuffers: number;
@@ -19,7 +22,7 @@ export const targets = {
   software: { mapping: softwareTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
   gpu: { mapping: gpuTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
   cpu: { mapping: softwareTarget, dialect: "wasm", maxBuffers: 8 },
-  cuda: { mapping: gpuTarget, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
+  cuda: { mapping: gpuTarget, team: tensorTarget, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
 } as const satisfies Readonly<Record<string, Target>>;
 
 export type TargetName = keyof typeof targets;

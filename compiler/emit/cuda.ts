@@ -5,7 +5,16 @@
 import type { DType } from "../core/ir.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
 import { elementwise, type HelperName, preludeOf } from "./cudaHelpers.ts";
-import { decimal, type Operands, type Printer, printer, randomUniform, type Spelling, smallPower } from "./spelling.ts";
+import {
+  decimal,
+  type Operands,
+  type Printer,
+  printer,
+  randomUniform,
+  type Spelling,
+  smallPower,
+  type TeamStmt,
+} from "./spelling.ts";
 import type { KernelText } from "./text.ts";
 
 /** One kernel, complete by itself. */
@@ -16,8 +25,20 @@ export function emitCuda(program: LaneProgram): KernelText {
     entry: entryOf(program),
     groups: [program.groups, 1, 1],
     access: program.buffers.map((b) => b.access),
-    sharedBytes: 0,
+    sharedBytes: placesOf(program).bytes,
   };
+}
+
+/** Where the arrays of a workgroup begin in its shared memory, each at a multiple of 128 bytes, and how much they take. */
+function placesOf(p: LaneProgram): { readonly at: ReadonlyMap<string, number>; readonly bytes: number } {
+  const at = new Map<string, number>();
+  let bytes = 0;
+  for (const s of p.body)
+    if (s.kind === "shared") {
+      at.set(s.name, bytes);
+      bytes += Math.ceil((s.size * (s.dtype === "f16" || s.dtype === "bf16" ? 2 : 4)) / 128) * 128;
+    }
+  return { at, bytes };
 }
 
 /** Several kernels in one file, and before them what they use. */
@@ -34,7 +55,8 @@ const entryOf = (p: LaneProgram): string => `${p.name}_kernel`;
 type Uses = { readonly helpers: Set<HelperName>; readonly wide: Map<string, string> };
 
 function kernelText(p: LaneProgram, uses: Uses): string {
-  const spelling = cuda(uses, new Set(["group", "lane", "quad", ...p.scalars.map((s) => s.name)]));
+  const shared = placesOf(p);
+  const spelling = cuda(uses, shared.at, new Set(["group", "lane", "quad", ...p.scalars.map((s) => s.name)]));
   const body = printer(spelling, p).block(p.body, 1);
   const params = [...p.buffers.map(parameter(uses)), ...p.scalars.map((s) => `int ${s.name}`)];
   const head = `extern "C" __global__ void __launch_bounds__(${p.threads}) ${entryOf(p)}(`;
@@ -54,9 +76,11 @@ function header(p: LaneProgram): readonly string[] {
   const buffers = p.buffers.map(
     (b) => `//   ${b.name}: ${b.dtype}[${b.shape.join(", ")}]${b.access === "read" ? "" : ", written"}`,
   );
+  const { bytes } = placesOf(p);
+  const memory = bytes > 0 ? `${bytes} bytes of shared memory` : "no shared memory";
   const blocks = p.groups === 1 ? "1 block" : `${p.groups} blocks`;
   return [
-    `// ${p.name}: a grid of ${blocks}, ${p.threads} threads each, no shared memory`,
+    `// ${p.name}: a grid of ${blocks}, ${p.threads} threads each, ${memory}`,
     ...buffers,
     ...p.notes.map((n) => `// ${n}`),
   ];
@@ -78,15 +102,22 @@ const parameter =
     return `${b.access === "read" ? "const " : ""}${stored[b.dtype]}* __restrict__ ${b.name}`;
   };
 
-const scalar: Readonly<Record<LaneType, string>> = { f32: "float", i32: "int", u32: "unsigned", bool: "bool" };
+const scalar: Readonly<Record<LaneType, string>> = {
+  f32: "float",
+  i32: "int",
+  u32: "unsigned",
+  bool: "bool",
+  pair: "unsigned",
+};
 const typeName = (t: LaneType, w: Width): string => (w === 4 ? `vec4<${scalar[t]}>` : scalar[t]);
 
-/** `indices`: the names of whole numbers that count elements, and so never wrap. */
-function cuda(uses: Uses, indices: Set<string>): Spelling {
+/** `shared`: where arrays are in shared memory. `indices`: names of whole numbers that count elements, and so never wrap. */
+function cuda(uses: Uses, shared: ReadonlyMap<string, number>, indices: Set<string>): Spelling {
   const call = caller(uses);
   const declare = (p: Printer, s: Extract<LaneStmt, { kind: "let" | "var" }>): string => {
     const type = typeName(s.value.type, s.value.width);
     if (s.value.width === 4) uses.helpers.add("vec4");
+    if (s.kind === "var" && s.counts) indices.add(s.name);
     if (s.kind === "var") return `${type} ${s.name} = ${p.expr(s.value)};`;
     if (counts(s.value, indices)) indices.add(s.name);
     return `const ${type} ${s.name} = ${p.expr(s.value)};`;
@@ -106,6 +137,9 @@ function cuda(uses: Uses, indices: Set<string>): Spelling {
       indices.add(s.name);
       return `int ${s.name} = ${p.expr(s.from)}; ${s.name} < ${p.expr(s.below)}; ${s.name} += ${s.step}`;
     },
+    unroll: "#pragma unroll",
+    team: (p, s) => together(p, call, shared, s),
+    pack: (p, e) => call.generic(`pack_${e.dtype}`, `pack_${e.dtype}`, [p.expr(e.low), p.expr(e.high)]),
     load: (p, e) => load(p, call, e),
     store: (p, s) => store(p, call, s),
     cast: (p, e) => {
@@ -154,7 +188,7 @@ function counts(e: Expr, indices: ReadonlySet<string>): boolean {
   if (e.kind !== "op") return false;
   const all = e.args.every((a) => counts(a, indices));
   if (e.op === "mul") return all && e.args.some((a) => a.kind === "lit");
-  return all && ["add", "sub", "div", "mod", "min", "max", "neg"].includes(e.op);
+  return all && ["add", "sub", "div", "mod", "min", "max", "neg", "xor"].includes(e.op);
 }
 
 function load({ expr: i, program }: Printer, call: Call, e: Extract<Expr, { kind: "load" }>): string {
@@ -171,18 +205,48 @@ function store({ expr: i, program }: Printer, call: Call, s: Extract<LaneStmt, {
   const b = program.buffers[s.buffer]!;
   const wide = s.value.width === 4;
   const value = b.dtype === "bool" ? `${wide ? "vec4<unsigned>" : "unsigned"}(${i(s.value)})` : i(s.value);
+  if (s.value.width === 2 && s.value.kind === "vec")
+    return `${call.generic(sixteen(b) ? `store2_${sixteen(b)!}` : "store2", "store2", [`${b.name} + ${i(s.index, 5)}`, ...s.value.args.map((a) => i(a))])};`;
   if (wide) return `${call.generic(sixteen(b) ?? "store4", "store4", [`${b.name} + ${i(s.index, 5)}`, value])};`;
   return `${b.name}[${i(s.index)}] = ${sixteen(b) ? `${b.dtype}(${value})` : value};`;
 }
 const sixteen = (b: LaneBuffer): "f16" | "bf16" | undefined =>
   b.dtype === "f16" || b.dtype === "bf16" ? b.dtype : undefined;
 
+/** What the threads of a block do together: helpers that hold the instructions. */
+function together({ expr: i, program }: Printer, call: Call, shared: ReadonlyMap<string, number>, s: TeamStmt): string {
+  const place = (name: string, at: Expr): string => `${name} + ${i(at, 5)}`;
+  const copy = (bytes: number, args: Args): string => call.generic("copy_async", `copy_async<${bytes}>`, args);
+  switch (s.kind) {
+    case "shared": {
+      call.generic("shared_memory", "", []);
+      if (s.dtype === "f16" || s.dtype === "bf16") call.generic(s.dtype, "", []);
+      const type = stored[s.dtype];
+      return `${type}* const ${s.name} = reinterpret_cast<${type}*>(shared_memory + ${shared.get(s.name)}); // ${s.size} elements`;
+    }
+    case "barrier":
+      return "__syncthreads();";
+    case "copy": {
+      const b = program.buffers[s.buffer]!;
+      const bytes = s.count * (sixteen(b) ? 2 : 4);
+      return `${copy(bytes, [place(s.shared, s.at), place(b.name, s.from), ...(s.valid ? [i(s.valid)] : [])])};`;
+    }
+    case "commit":
+      return `${call.generic("copy_async", "copy_commit", [])};`;
+    case "wait":
+      return `${call.generic("copy_async", `copy_wait<${s.left}>`, [])};`;
+    case "matrices":
+      return `${call.generic("matrices", s.transposed ? "matrices_transposed" : "matrices", [place(s.to, s.at), place(s.shared, s.from)])};`;
+    case "mma":
+      return `${call.generic(`mma_${s.dtype}`, `mma_${s.dtype}`, [place(s.to, s.at), place(s.a, s.aAt), place(s.b, s.bAt)])};`;
+  }
+}
+
 /** Functions of f32 that CUDA has under the same meaning. */
 const ofFloats: Partial<
   Record<Expr extends infer E ? (E extends { op: infer O extends string } ? O : never) : never, string>
 > = {
   exp: "expf",
-  exp2: "exp2f",
   log: "logf",
   log2: "log2f",
   sqrt: "sqrtf",
@@ -227,6 +291,12 @@ function special(p: Printer, call: Call, indices: ReadonlySet<string>, o: Operan
       if (c!.width === 4) return call.generic("select4", "select", all());
       return `(${p.expr(c!, 9)} ? ${branch(p, a!, e.width)} : ${branch(p, b!, e.width)})`;
     }
+    case "exp2":
+      return own("exp2_approx");
+    case "xor":
+      return `(${arg(0, 9)} ^ ${arg(1, 9)})`;
+    case "shuffle_xor":
+      return `__shfl_xor_sync(0xffffffffu, ${arg(0)}, ${arg(1)})`;
     case "sigmoid":
       return own("sigmoid");
     case "sign":

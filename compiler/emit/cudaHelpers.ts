@@ -44,6 +44,15 @@ ${device} void store4(${name}* p, vec4<float> v) {
   *reinterpret_cast<${name}x4*>(p) = ${name}x4{${name}(v.x), ${name}(v.y), ${name}(v.z), ${name}(v.w)};
 }`.replace(`${device} vec4`, `struct alignas(8) ${name}x4 { ${name} x, y, z, w; };\n${device} vec4`);
 
+/** A product of 16 x 16 and 16 x 8, added in f32. */
+const mma = (type: "bf16" | "f16"): string =>
+  `/** c += a b: 16 x 16 times 16 x 8 elements, those of a warp. */
+${device} void mma_${type}(float* c, const unsigned* a, const unsigned* b) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.${type}.${type}.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}`;
+
 const table = {
   // ---- instructions ----
   // A NaN stays one, as in the reference; fmaxf and fminf drop it.
@@ -85,6 +94,65 @@ ${device} unsigned short f32_to_bf16(float x) {
   return y;
 }`,
   },
+  // The unit's own: 2 units in the last place; what is too small for a normal number is 0.
+  exp2_approx: {
+    ptx: true,
+    text: `${device} float exp2_approx(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}`,
+  },
+  shared_memory: { ptx: true, text: "extern __shared__ __align__(1024) unsigned char shared_memory[];" },
+  pack_bf16: {
+    ptx: true,
+    text: `/** Two floats in a word, the first in its lower half. */
+${device} unsigned pack_bf16(float low, float high) {
+  unsigned y;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+  return y;
+}`,
+  },
+  pack_f16: {
+    ptx: true,
+    text: `${device} unsigned pack_f16(float low, float high) {
+  unsigned y;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+  return y;
+}`,
+  },
+  copy_async: {
+    ptx: true,
+    text: `/** Starts a copy of N bytes from memory to shared memory; zeros where not valid. */
+template <int N> ${device} void copy_async(void* to, const void* from, bool valid = true) {
+  const unsigned at = unsigned(__cvta_generic_to_shared(to));
+  if (N == 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(valid ? 16 : 0) : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(at), "l"(from), "r"(valid ? N : 0), "n"(N) : "memory");
+}
+/** What has been started is a group; and waiting until at most the last N groups are under way. */
+${device} void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N> ${device} void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }`,
+  },
+  matrices: {
+    ptx: true,
+    text: `/** Four 8 x 8 matrices of 16-bit elements: thread 8 m + r of a warp says where row r of matrix m is. */
+${device} void matrices(unsigned* to, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(unsigned(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+${device} void matrices_transposed(unsigned* to, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(unsigned(__cvta_generic_to_shared(row)))
+               : "memory");
+}`,
+  },
+  mma_bf16: { ptx: true, text: mma("bf16") },
+  mma_f16: { ptx: true, text: mma("f16") },
   // ---- types ----
   vec4: { text: vec4 },
   f16: { text: sixteen("f16", "IEEE half precision"), needs: ["vec4", "f16_bits"] },
@@ -96,6 +164,21 @@ ${device} unsigned short f32_to_bf16(float x) {
   store4: {
     text: `template <class T> ${device} void store4(T* p, vec4<T> v) { *reinterpret_cast<vec4<T>*>(p) = v; }`,
     needs: ["vec4"],
+  },
+  store2: {
+    text: `struct alignas(8) two { float x, y; };
+/** Two neighbours at once. */
+${device} void store2(float* p, float x, float y) { *reinterpret_cast<two*>(p) = two{x, y}; }
+${device} void store2(int* p, int x, int y) { p[0] = x, p[1] = y; }
+${device} void store2(unsigned* p, unsigned x, unsigned y) { p[0] = x, p[1] = y; }`,
+  },
+  store2_bf16: {
+    text: `${device} void store2(bf16* p, float x, float y) { *reinterpret_cast<unsigned*>(p) = pack_bf16(x, y); }`,
+    needs: ["bf16", "pack_bf16"],
+  },
+  store2_f16: {
+    text: `${device} void store2(f16* p, float x, float y) { *reinterpret_cast<unsigned*>(p) = pack_f16(x, y); }`,
+    needs: ["f16", "pack_f16"],
   },
   // ---- arithmetic ----
   infinity: { text: `${device} float infinity() { return __int_as_float(0x7f800000); }` },

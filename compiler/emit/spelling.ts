@@ -6,6 +6,8 @@ import { invariant, unreachable } from "../base/invariant.ts";
 import type { Expr, LaneOp, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
 
 type Stmt<K extends LaneStmt["kind"]> = Extract<LaneStmt, { kind: K }>;
+/** What the threads of a workgroup do together. */
+export type TeamStmt = Stmt<"shared" | "barrier" | "copy" | "commit" | "wait" | "matrices" | "mma">;
 type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
 export type OpExpr = Of<"op">;
 
@@ -31,6 +33,11 @@ export type Spelling = {
   readonly store: (p: Printer, s: Stmt<"store">) => string;
   /** Between types, and from f32 to integers: saturating, NaN to 0. */
   readonly cast: (p: Printer, e: Of<"cast">) => string;
+  readonly pack?: (p: Printer, e: Of<"pack">) => string;
+  /** What threads do together, as far as the target has it. */
+  readonly team?: (p: Printer, s: TeamStmt) => string;
+  /** What stands before a loop that is to be unrolled. */
+  readonly unroll?: string;
   /** Functions that the target has under the same meaning for every type that the op takes. */
   readonly functions: Partial<Record<LaneOp, string>>;
   /** What an operator alone does not say; undefined where it does. Asked before the operators. */
@@ -71,8 +78,14 @@ function statement(p: Printer, s: LaneStmt, depth: number): string {
       return `${pad}${s.array}[${e(s.value.width === 4 ? quarter(s.index) : s.index)}] = ${e(s.value)};`;
     case "store":
       return `${pad}${d.store(p, s)}`;
-    case "for":
-      return `${pad}for (${d.loop(p, s)}) {\n${p.block(s.body, depth + 1)}\n${pad}}`;
+    case "for": {
+      const unroll = s.unroll && d.unroll ? `${pad}${d.unroll}\n` : "";
+      return `${unroll}${pad}for (${d.loop(p, s)}) {\n${p.block(s.body, depth + 1)}\n${pad}}`;
+    }
+    case "while":
+      return s.body.length === 1 && s.body[0]!.kind === "set"
+        ? `${pad}while (${e(s.cond)}) ${p.block(s.body, 0)}`
+        : `${pad}while (${e(s.cond)}) {\n${p.block(s.body, depth + 1)}\n${pad}}`;
     case "if": {
       const otherwise = s.else.length > 0 ? ` else {\n${p.block(s.else, depth + 1)}\n${pad}}` : "";
       return `${pad}if (${e(s.cond)}) {\n${p.block(s.then, depth + 1)}\n${pad}}${otherwise}`;
@@ -81,6 +94,15 @@ function statement(p: Printer, s: LaneStmt, depth: number): string {
       return `${pad}continue;`;
     case "comment":
       return `${pad}// ${s.text}`;
+    case "shared":
+    case "barrier":
+    case "copy":
+    case "commit":
+    case "wait":
+    case "matrices":
+    case "mma":
+      invariant(d.team, `the target of kernel ${p.program.name} has no ${s.kind}`);
+      return `${pad}${d.team(p, s)}`;
     default:
       return unreachable(s, "lane statement");
   }
@@ -137,6 +159,9 @@ function expr(p: Printer, e: Expr, rank: number): string {
     }
     case "cast":
       return d.cast(p, e);
+    case "pack":
+      invariant(d.pack, `the target of kernel ${p.program.name} has no pairs`);
+      return d.pack(p, e);
     case "op":
       return operation(p, e, rank);
     default:

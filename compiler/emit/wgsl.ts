@@ -2,6 +2,8 @@
  * Lane -> WGSL. A table of spellings, and what WGSL lacks: floor division, 16-bit storage without an extension,
  * infinities (which may not be constant expressions), functions that overflow where the mathematical one does not.
  */
+import { invariant } from "../base/invariant.ts";
+import { laneType } from "../lane/expr.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneType, Width } from "../lane/ir.ts";
 import {
   decimal,
@@ -82,7 +84,7 @@ function elementType(b: LaneBuffer): string {
   if (b.vector) return sixteen(b) ? "vec2<u32>" : `vec4<${storedAs(b)}>`;
   return sixteen(b) && b.access === "read_write" ? "atomic<u32>" : storedAs(b);
 }
-const typeName = (t: LaneType, w: Width): string => (w === 4 ? `vec4<${t}>` : t);
+const typeName = (t: LaneType, w: Width): string => (w === 1 ? t : `vec${w}<${t}>`);
 
 /** `used` gathers the helpers that the text calls, `arrays` the declarations of arrays. */
 function wgsl(used: Set<Helper>, arrays: string[]): Spelling {
@@ -105,6 +107,12 @@ function wgsl(used: Set<Helper>, arrays: string[]): Spelling {
     loop: (p, s) => `var ${s.name} = ${p.expr(s.from)}; ${s.name} < ${p.expr(s.below)}; ${s.name} += ${s.step}`,
     load: (p, e) => load(p, call, e),
     store: (p, s) => store(p, call, s.buffer, s.index, s.value),
+    team: (_, s) => {
+      if (s.kind === "barrier") return "workgroupBarrier();";
+      invariant(s.kind === "shared", `WGSL has no ${s.kind}`);
+      arrays.push(`var<workgroup> ${s.name}: array<${typeName(laneType(s.dtype), 1)}, ${s.size}>;`);
+      return `// ${s.name}: ${s.size} elements of the workgroup`;
+    },
     cast: (p, e) => {
       if (e.arg.type === "f32" && (e.type === "i32" || e.type === "u32")) {
         const helper = e.type === "i32" ? "to_int" : "to_uint";

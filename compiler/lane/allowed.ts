@@ -71,7 +71,7 @@ export const choiceOf = (mapping: Mapping): MappingChoice => ({
  * Grid axes along which elements meet (reduced, scanned or re-indexed), or whose elements are counted from the first of
  * their block: the program's blocks are then what they are, and each belongs to one thread.
  */
-function meetingAxes(kernel: Kernel): ReadonlySet<number> {
+export function meetingAxes(kernel: Kernel): ReadonlySet<number> {
   const met = new Set<number>();
   for (const { def } of valuesOf(kernel, false)) {
     if (def.kind === "reduce" || def.kind === "scan" || def.kind === "edge") met.add(def.axis.id);

@@ -2,9 +2,10 @@
  * What holds of every lane program: a name is bound once, before its use, in a scope around it; widths and types agree;
  * only what is written is stored to. Returns what is wrong, in order.
  */
+import { laneType } from "./expr.ts";
 import type { Expr, LaneProgram, LaneStmt, LaneType, Width } from "./ir.ts";
 
-type Held = { readonly type: LaneType; readonly width: Width; readonly what: "let" | "var" | "array" };
+type Held = { readonly type: LaneType; readonly width: Width; readonly what: "let" | "var" | "array" | "shared" };
 type Names = { readonly outer: Names | null; readonly here: Map<string, Held> };
 
 export function check(p: LaneProgram): readonly string[] {
@@ -21,8 +22,20 @@ export function check(p: LaneProgram): readonly string[] {
   const use = (n: Names, name: string, array: boolean): Held | undefined => {
     const held = find(n, name);
     if (!held) say(`${name} is used where it is not bound`);
-    else if ((held.what === "array") !== array) say(`${name} is ${array ? "no array" : "an array"}`);
+    else if ((held.what === "array" || held.what === "shared") !== array)
+      say(`${name} is ${array ? "no array" : "an array"}`);
     return held;
+  };
+
+  /** Shared arrays of 16-bit elements. */
+  const halves = new Set<string>();
+  const register = (n: Names, name: string, type: LaneType): void => {
+    const held = use(n, name, true);
+    if (held && (held.what !== "array" || held.type !== type)) say(`${name} is no array of ${type} of the thread`);
+  };
+  const sharedHalf = (n: Names, name: string): void => {
+    use(n, name, true);
+    if (!halves.has(name)) say(`${name} is no shared array of 16-bit elements`);
   };
 
   const expr = (n: Names, e: Expr): void => {
@@ -37,6 +50,7 @@ export function check(p: LaneProgram): readonly string[] {
       }
       case "elem": {
         const held = use(n, e.array, true);
+        if (halves.has(e.array)) say(`${e.array} is read by matrices only`);
         if (held && (held.type !== e.type || held.width !== e.width))
           say(`${e.array} holds ${held.type} × ${held.width}, read as ${e.type} × ${e.width}`);
         index(n, e.index);
@@ -63,8 +77,14 @@ export function check(p: LaneProgram): readonly string[] {
         return;
       case "vec":
         for (const a of e.args) expr(n, a);
-        if (e.args.length !== 4 || e.args.some((a) => a.width !== 1 || a.type !== e.type))
-          say("four scalars of one type make a group");
+        if (e.args.length !== e.width || e.args.some((a) => a.width !== 1 || a.type !== e.type))
+          say(`${e.width} scalars of one type make a group`);
+        return;
+      case "pack":
+        for (const a of [e.low, e.high]) {
+          expr(n, a);
+          if (a.type !== "f32" || a.width !== 1) say(`a pair is made of two f32, not of ${a.type} × ${a.width}`);
+        }
     }
   };
   const index = (n: Names, e: Expr): void => {
@@ -112,7 +132,8 @@ export function check(p: LaneProgram): readonly string[] {
         expr(n, s.value);
         const b = p.buffers[s.buffer];
         if (!b || b.access === "read") say(`buffer ${b?.name ?? s.buffer} is only read, and stored to`);
-        else if (b.vector !== (s.value.width === 4)) say(`${b.name} is stored to in groups of ${s.value.width}`);
+        else if (b.vector !== (s.value.width === 4) && !(s.value.width === 2 && !b.vector))
+          say(`${b.name} is stored to in groups of ${s.value.width}`);
         return;
       }
       case "for": {
@@ -130,6 +151,40 @@ export function check(p: LaneProgram): readonly string[] {
         block(n, s.then);
         block(n, s.else);
         return;
+      case "while":
+        expr(n, s.cond);
+        if (s.cond.type !== "bool" || s.cond.width !== 1) say(`a loop goes by ${s.cond.type} × ${s.cond.width}`);
+        block(n, s.body);
+        return;
+      case "shared":
+        if (n.outer !== top) say(`${s.name} is shared, and declared inside`);
+        if (s.dtype === "f16" || s.dtype === "bf16") halves.add(s.name);
+        bind(n, s.name, { type: laneType(s.dtype), width: 1, what: "shared" });
+        return;
+      case "copy": {
+        use(n, s.shared, true);
+        index(n, s.at);
+        index(n, s.from);
+        if (s.valid) expr(n, s.valid);
+        const b = p.buffers[s.buffer];
+        if (b?.access !== "read") say(`a copy from ${b?.name ?? s.buffer}, which is no input`);
+        return;
+      }
+      case "matrices":
+        register(n, s.to, "pair");
+        sharedHalf(n, s.shared);
+        index(n, s.at);
+        index(n, s.from);
+        return;
+      case "mma":
+        register(n, s.to, "f32");
+        register(n, s.a, "pair");
+        register(n, s.b, "pair");
+        for (const at of [s.at, s.aAt, s.bAt]) index(n, at);
+        return;
+      case "barrier":
+      case "commit":
+      case "wait":
       case "continue":
       case "comment":
     }

@@ -6,6 +6,17 @@
 import { invariant } from "../../compiler/base/invariant.ts";
 import type { NDArray } from "../../compiler/core/ndarray.ts";
 import type { Expr, LaneProgram, LaneStmt, LaneType } from "../../compiler/lane/ir.ts";
+import {
+  clearShared,
+  commit,
+  declareShared,
+  readShared,
+  startCopy,
+  type Workgroup,
+  wait,
+  workgroup,
+  writeShared,
+} from "./workgroup.ts";
 
 /** For each thread: one number, or four. */
 type Numbers = readonly number[][];
@@ -24,6 +35,7 @@ type Machine = {
   readonly buffers: readonly NDArray[];
   readonly written: readonly Set<number>[];
   readonly arrays: Map<string, number[][]>;
+  readonly shared: Workgroup;
   /** Threads that left the round of the innermost loop. */
   leaving: boolean[];
 };
@@ -39,6 +51,7 @@ export function interpret(program: LaneProgram, buffers: readonly NDArray[], sca
     buffers: buffers.map((b) => ({ ...b, data: b.data.slice() })),
     written: buffers.map(() => new Set()),
     arrays: new Map(),
+    shared: workgroup(threads),
     leaving: Array(threads).fill(false),
   };
   const each = (f: (t: number) => number): number[][] => Array.from({ length: threads }, (_, t) => [f(t)]);
@@ -53,6 +66,7 @@ export function interpret(program: LaneProgram, buffers: readonly NDArray[], sca
   for (let g = 0; g < program.groups; g++) {
     group.value = each(() => g);
     for (const a of m.arrays.values()) for (const own of a) own.fill(Number.NaN);
+    clearShared(m.shared);
     body(Array(threads).fill(true));
   }
   return [...m.buffers];
@@ -97,8 +111,13 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
       return () => {};
     }
     case "setElem": {
-      const array = arrayOf(m, s.array);
       const [index, value] = [expr(m, s.index, names), expr(m, s.value, names)];
+      if (m.shared.arrays.has(s.array))
+        return (mask) => {
+          const [at, xs] = [index(mask), value(mask)];
+          each(mask, (t) => writeShared(m.shared, s.array, at[t]![0]!, t, xs[t]![0]!));
+        };
+      const array = arrayOf(m, s.array);
       return (mask) => {
         const [at, xs] = [index(mask), value(mask)];
         each(mask, (t) => {
@@ -163,7 +182,116 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
         });
     case "comment":
       return () => {};
+    case "while": {
+      const cond = expr(m, s.cond, names);
+      const body = block(m, s.body, names);
+      return (mask) => {
+        let on = mask;
+        for (let rounds = 0; ; rounds++) {
+          invariant(rounds < 1e5, "a loop ends");
+          const c = cond(on);
+          on = on.map((x, t) => x && c[t]![0] === 1);
+          if (!on.includes(true)) return;
+          const before = m.leaving;
+          m.leaving = Array(m.threads).fill(false);
+          body(on);
+          m.leaving = before;
+        }
+      };
+    }
+    case "shared":
+      declareShared(m.shared, s.name, s.size);
+      return () => {};
+    case "barrier":
+      return (mask) => {
+        invariant(!mask.includes(false), "all threads come to a barrier");
+        m.shared.epoch++;
+      };
+    case "copy": {
+      const [at, from] = [expr(m, s.at, names), expr(m, s.from, names)];
+      const valid = s.valid && expr(m, s.valid, names);
+      const b = m.program.buffers[s.buffer]!;
+      const bytes = s.count * (b.dtype === "bf16" || b.dtype === "f16" ? 2 : 4);
+      invariant([4, 8, 16].includes(bytes), `${bytes} bytes cannot be copied at once`);
+      return (mask) => {
+        const [to, first, ok] = [at(mask), from(mask), valid?.(mask)];
+        const { data } = m.buffers[s.buffer]!;
+        each(mask, (t) => {
+          place(to[t]![0]!, s.count, Infinity, s.shared);
+          const read = !ok || ok[t]![0] === 1;
+          if (read) place(first[t]![0]!, s.count, data.length, b.name);
+          const values = Array.from({ length: s.count }, (_, k) => (read ? data[first[t]![0]! + k]! : 0));
+          startCopy(m.shared, s.shared, to[t]![0]!, t, values);
+        });
+      };
+    }
+    case "commit":
+      return (mask) => each(mask, (t) => commit(m.shared, t));
+    case "wait":
+      return (mask) => each(mask, (t) => wait(m.shared, t, s.left));
+    case "matrices": {
+      const [at, from] = [expr(m, s.at, names), expr(m, s.from, names)];
+      const to = arrayOf(m, s.to);
+      return (mask) => {
+        const [first, rows] = [at(mask), from(mask)];
+        each(mask, (t) => {
+          invariant(mask[t - (t % 32)], "a warp reads matrices together");
+          for (let k = 0; k < 4; k++) {
+            const halves = [0, 1].map((h) => {
+              let [row, column] = [Math.floor((t % 32) / 4), 2 * (t % 4) + h];
+              if (s.transposed) [row, column] = [column, row];
+              const start = place(rows[t - (t % 32) + 8 * k + row]![0]!, 8, Infinity, s.shared);
+              return readShared(m.shared, s.shared, start + column, t);
+            });
+            (to[t] as unknown[])[first[t]![0]! + k] = halves;
+          }
+        });
+      };
+    }
+    case "mma": {
+      const [at, aAt, bAt] = [s.at, s.aAt, s.bAt].map((e) => expr(m, e, names));
+      const [to, a, b] = [s.to, s.a, s.b].map((name) => arrayOf(m, name) as unknown as (number & number[])[][]);
+      return (mask) => {
+        const [i, j, k] = [at!(mask), aAt!(mask), bAt!(mask)];
+        for (let w = 0; w < m.threads; w += 32) {
+          if (!mask[w]) continue;
+          invariant(!mask.slice(w, w + 32).includes(false), "a warp multiplies together");
+          const left = matrix(
+            16,
+            16,
+            (t, r) => [(t >> 2) + 8 * (r & 1), 2 * (t & 3) + 8 * (r >> 1), a![w + t]![j[w + t]![0]! + r]!],
+            4,
+          );
+          const right = matrix(8, 16, (t, r) => [t >> 2, 2 * (t & 3) + 8 * r, b![w + t]![k[w + t]![0]! + r]!], 2);
+          for (let t = 0; t < 32; t++)
+            for (let r = 0; r < 4; r++) {
+              const [row, column] = [(t >> 2) + 8 * (r >> 1), 2 * (t & 3) + (r & 1)];
+              const place = i[w + t]![0]! + r;
+              invariant(place < to![w + t]!.length, `${s.to}[${place}] of ${to![w + t]!.length}`);
+              const sum = left[row]!.reduce((n, x, kk) => n + x * right[column]![kk]!, 0);
+              (to![w + t]! as number[])[place] = (to![w + t]![place] as number) + sum;
+            }
+        }
+      };
+    }
   }
+}
+/** Rows of a factor, k along each, from the pairs of a warp's threads. */
+function matrix(
+  rows: number,
+  k: number,
+  at: (t: number, r: number) => readonly [number, number, readonly number[]],
+  registers: number,
+): number[][] {
+  const all = Array.from({ length: rows }, () => Array<number>(k).fill(Number.NaN));
+  for (let t = 0; t < 32; t++)
+    for (let r = 0; r < registers; r++) {
+      const [row, column, pair] = at(t, r);
+      invariant(Array.isArray(pair), "factors of a product are pairs");
+      all[row]![column] = pair[0]!;
+      all[row]![column + 1] = pair[1]!;
+    }
+  return all;
 }
 function put(slot: Slot, mask: Mask, xs: Numbers): void {
   const next = slot.value.slice();
@@ -203,8 +331,22 @@ function expr(m: Machine, e: Expr, names: Names): Read {
         return x;
       });
     }
+    case "pack": {
+      const [low, high] = [expr(m, e.low, names), expr(m, e.high, names)];
+      return (mask) => {
+        const [x, y] = [low(mask), high(mask)];
+        return mask.map((on, t) => (on ? ([[x[t]![0]!, y[t]![0]!]] as unknown as number[]) : []));
+      };
+    }
     case "elem":
     case "load": {
+      if (e.kind === "elem" && m.shared.arrays.has(e.array)) {
+        const at = expr(m, e.index, names);
+        return (mask) => {
+          const places = at(mask);
+          return mask.map((on, t) => (on ? [readShared(m.shared, e.array, places[t]![0]!, t)] : []));
+        };
+      }
       const index = expr(m, e.index, names);
       const [name, width] = [e.kind === "elem" ? e.array : m.program.buffers[e.buffer]!.name, e.width];
       const array = e.kind === "elem" ? arrayOf(m, e.array) : undefined;
@@ -266,6 +408,16 @@ function operation(m: Machine, e: Extract<Expr, { kind: "op" }>, names: Names): 
         return xs[from]!;
       });
     };
+  if (e.op === "shuffle_xor")
+    return (mask) => {
+      const [xs, by] = [args[0]!(mask), args[1]!(mask)];
+      return mask.map((on, t) => {
+        if (!on) return [];
+        const from = t ^ by[t]![0]!;
+        invariant(mask[from] && by[t]![0]! < 32, "the threads that exchange values are there, in one warp");
+        return xs[from]!;
+      });
+    };
   if (e.op === "dot")
     return (mask) => {
       const [xs, ys] = [args[0]!(mask), args[1]!(mask)];
@@ -308,12 +460,14 @@ const table: Readonly<Record<string, (...x: number[]) => number>> = {
   and: (x, y) => x! & y!,
   or: (x, y) => x! | y!,
   not: (x) => 1 - x!,
+  xor: (x, y) => x! ^ y!,
   neg: (x) => -x!,
   abs: (x) => Math.abs(x!),
   exp: (x) => Math.exp(x!),
   exp2: (x) => 2 ** x!,
   log: (x) => Math.log(x!),
   tanh: (x) => Math.tanh(x!),
+  sigmoid: (x) => 1 / (1 + Math.exp(-x!)),
   floor: (x) => Math.floor(x!),
   sqrt: (x) => Math.sqrt(x!),
   select: (c, x, y) => (c ? x! : y!),

@@ -1,0 +1,292 @@
+/**
+ * Loops. Carries are registers. A loop over blocks goes from one block that does something to the next; the tiles that
+ * its products read are fetched some blocks ahead, into a ring of stages:
+ *
+ *   fetch the first blocks
+ *   while there is a block { wait for it; barrier; fetch the one some blocks ahead; compute; go on }
+ *
+ * One barrier a round is enough: whoever passes it is done with the block before, whose stage is fetched into next.
+ */
+
+import { operandsOf } from "../../tile/build.ts";
+import type { Fold, Stmt, Value } from "../../tile/ir.ts";
+import { add, laneType, less, lit, mul, op, ref } from "../expr.ts";
+import type { Expr } from "../ir.ts";
+import {
+  type Context,
+  declare,
+  type Held,
+  hintOf,
+  hold,
+  layoutFor,
+  nest,
+  nowhere,
+  partOf,
+  push,
+  readHeld,
+  within,
+  writeHeld,
+} from "./context.ts";
+import { addedTo, type Staged } from "./plan.ts";
+import { multiply } from "./product.ts";
+import { keep, prepare, reduce } from "./registers.ts";
+import { elementsOf } from "./shared.ts";
+import { copyPieces, stage, tileOf } from "./stage.ts";
+import { evaluate } from "./value.ts";
+
+/** Writes statements in order. `fold`: the loop whose body they are. */
+export function lowerBody(ctx: Context, body: readonly Stmt[], fold?: Fold): void {
+  const ahead = new Set(fold ? fetchedAhead(ctx, fold).map((s) => s.value.id) : []);
+  body.forEach((s, place) => {
+    if (s.kind === "fold") {
+      lowerFold(ctx, s);
+      return;
+    }
+    const v = s.value;
+    const { plan } = ctx;
+    if (plan.kept.has(v.id)) {
+      const product = plan.products.get(v.id);
+      const into = fold ? inPlace(ctx, fold, v, place) : undefined;
+      if (product) {
+        const user = addedTo(v, body);
+        if (!user || !plan.kept.has(user.id)) {
+          const held = zeros(ctx, v);
+          multiply(ctx, product, held);
+          hold(ctx, v, held);
+        }
+      } else if (v.def.kind === "reduce") reduce(ctx, v);
+      else {
+        const added = addends(ctx, v, body);
+        if (added) {
+          const held = begin(ctx, v, added.other, into);
+          multiply(ctx, added.product, held);
+        } else keep(ctx, v, into);
+      }
+    }
+    const staged = plan.staged.get(v.id);
+    if (staged && !ahead.has(v.id)) stage(ctx, staged);
+  });
+}
+/** x + product: the accumulators begin as x. */
+function addends(ctx: Context, v: Value, body: readonly Stmt[]) {
+  if (v.def.kind !== "map" || v.def.op !== "add") return undefined;
+  const [x, y] = v.def.args as [Value, Value];
+  for (const [part, other] of [
+    [y, x],
+    [x, y],
+  ] as const) {
+    const product = ctx.plan.products.get(part.id);
+    if (product && addedTo(part, body)?.id === v.id) return { product, other };
+  }
+  return undefined;
+}
+function zeros(ctx: Context, v: Value): Held {
+  const layout = layoutFor(ctx, v);
+  const held = declare(ctx, hintOf(v), "f32", layout);
+  nest(ctx, layout, (at) => writeHeld(ctx, held, at, lit(0, "f32")));
+  return held;
+}
+function begin(ctx: Context, v: Value, first: Value, into: Held | undefined): Held {
+  const layout = layoutFor(ctx, v);
+  prepare(ctx, first, layout);
+  const held = into ?? declare(ctx, hintOf(v), "f32", layout);
+  // What it begins as may be there already.
+  if (!(into && ctx.held.get(first.id)?.[0]?.name === into.name))
+    nest(ctx, layout, (at) => writeHeld(ctx, held, at, evaluate(ctx, first, at)));
+  if (into) ctx.held.set(v.id, [held]);
+  else hold(ctx, v, held);
+  return held;
+}
+
+/** The carry that a value takes the place of: nothing reads the carry after it. */
+function inPlace(ctx: Context, f: Fold, v: Value, place: number): Held | undefined {
+  const k = f.next.findIndex((n) => n.id === v.id);
+  if (k < 0 || f.next.filter((n) => n.id === v.id).length > 1 || ctx.full.has(v.id)) return undefined;
+  const carry = f.carry[k]!;
+  const later = f.body.slice(place + 1).some((s) => readsOf(ctx, s).has(carry.id));
+  const handedOn = f.next.some((n, i) => i !== k && reaching(ctx, n, new Set()).has(carry.id));
+  // A product that is added here is written after what it is added to: its factors must not need the carry.
+  const added = addends(ctx, v, f.body);
+  const factors = added
+    ? [added.product.a, added.product.b].some((x) => reaching(ctx, x, new Set()).has(carry.id))
+    : false;
+  return later || handedOn || factors ? undefined : ctx.held.get(carry.id)?.[0];
+}
+/** What the expressions of a statement read: values that are held, and carries. */
+function readsOf(ctx: Context, s: Stmt): ReadonlySet<number> {
+  const found = new Set<number>();
+  if (s.kind === "let") {
+    if (ctx.plan.kept.has(s.value.id) || ctx.plan.staged.has(s.value.id)) {
+      const product = ctx.plan.products.get(s.value.id);
+      for (const a of product ? [product.a, product.b] : operandsOf(s.value.def)) reaching(ctx, a, found);
+    }
+    return found;
+  }
+  for (const v of [...s.init, ...s.next]) reaching(ctx, v, found);
+  for (const inner of s.body) for (const id of readsOf(ctx, inner)) found.add(id);
+  return found;
+}
+function reaching(ctx: Context, v: Value, found: Set<number>): Set<number> {
+  if (found.has(v.id)) return found;
+  found.add(v.id);
+  if (!ctx.plan.kept.has(v.id)) for (const a of operandsOf(v.def)) reaching(ctx, a, found);
+  return found;
+}
+
+/** The tiles that a loop fetches ahead: copies of what its own body loads. */
+function fetchedAhead(ctx: Context, f: Fold): readonly Staged[] {
+  if (f.over.kind !== "blocks") return [];
+  return f.body.flatMap((s) => {
+    const staged = s.kind === "let" ? ctx.plan.staged.get(s.value.id) : undefined;
+    return staged?.how === "copy" ? [staged] : [];
+  });
+}
+
+function lowerFold(ctx: Context, f: Fold): void {
+  const carries = f.carry.map((c, k) => {
+    const layout = layoutFor(ctx, c);
+    prepare(ctx, f.init[k]!, layout);
+    const held = declare(ctx, hintOfCarry(ctx, c, f.results[k]!), laneType(c.dtype), layout);
+    nest(ctx, layout, (at) => writeHeld(ctx, held, at, evaluate(ctx, f.init[k]!, at)));
+    return held;
+  });
+  const before = new Map(ctx.held);
+  const inside = (): void => {
+    f.carry.forEach((c, k) => {
+      ctx.held.set(c.id, [carries[k]!]);
+    });
+    lowerBody(ctx, f.body, f);
+    goOn(ctx, f, carries);
+    ctx.held.clear();
+    for (const [id, h] of before) ctx.held.set(id, h);
+  };
+  if (f.over.kind === "steps") {
+    const name = ctx.fresh(f.over.step.name ?? "step");
+    ctx.steps.set(f.id, ref(name));
+    const pending = ctx.pending;
+    const body = within(ctx, inside);
+    ctx.pending ||= pending;
+    push(ctx, { kind: "for", name, from: lit(0), below: lit(f.over.count), step: 1, body });
+  } else overBlocks(ctx, f, inside);
+  f.results.forEach((r, k) => {
+    ctx.held.set(r.id, [carries[k]!]);
+  });
+}
+/** What a reader would call a carry: its own name, or that of the result it ends in. */
+function hintOfCarry(ctx: Context, carry: Value, result: Value): string {
+  const store = ctx.kernel.stores.find((s) => s.value.id === result.id);
+  return carry.name ?? result.name ?? (store ? ctx.kernel.buffers[store.buffer]!.name : "carry");
+}
+
+/** The carries become the next ones: all are known before the first changes. */
+function goOn(ctx: Context, f: Fold, carries: readonly Held[]): void {
+  const changes = f.next.flatMap((n, k) => {
+    const held = ctx.held.get(n.id)?.[0];
+    return held?.name === carries[k]!.name ? [] : [{ n, to: carries[k]! }];
+  });
+  const others = new Set(f.carry.map((c) => c.id));
+  const values = changes.map(({ n, to }) => {
+    const layout = to.layout;
+    prepare(ctx, n, layout);
+    const direct = ctx.plan.kept.has(n.id) || ![...reaching(ctx, n, new Set())].some((id) => others.has(id));
+    if (direct) return { to, read: n };
+    const temp = declare(ctx, `next_${to.name}`, to.type, layout);
+    nest(ctx, layout, (at) => writeHeld(ctx, temp, at, evaluate(ctx, n, at)));
+    return { to, temp };
+  });
+  for (const { to, read, temp } of values)
+    nest(ctx, to.layout, (at) => writeHeld(ctx, to, at, temp ? readHeld(temp, at) : evaluate(ctx, read!, at)));
+}
+
+function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
+  if (f.over.kind !== "blocks") return;
+  const { axis } = f.over;
+  const { block } = partOf(ctx, axis);
+  const ahead = fetchedAhead(ctx, f);
+  const stages = ahead[0]?.tile.stages ?? 1;
+  const runs = f.bounds?.run;
+  const pending = ctx.pending;
+  const useBounds = (): void => {
+    for (const { select, when } of f.bounds?.full ?? []) ctx.full.set(select.id, evaluate(ctx, when, nowhere()));
+  };
+  if (ahead.length === 0 && !runs) {
+    const name = ctx.fresh(`${axis.name}_first`);
+    ctx.starts.set(axis.id, ref(name));
+    const body = within(ctx, () => {
+      useBounds();
+      inside();
+    });
+    ctx.pending ||= pending;
+    push(ctx, { kind: "for", name, from: lit(0), below: lit(axis.extent), step: block, body });
+    return;
+  }
+  const end = lit(axis.extent);
+  /** A variable for the first block from `from` on that does something; the end where there is none. */
+  const search = (hint: string, from: Expr): string => {
+    const name = ctx.fresh(hint);
+    push(ctx, { kind: "var", name, type: "i32", width: 1, value: from, counts: true });
+    if (runs) {
+      const before = ctx.starts.get(axis.id);
+      ctx.starts.set(axis.id, ref(name));
+      const idle = op("not", [evaluate(ctx, runs, nowhere())], "bool");
+      push(ctx, {
+        kind: "while",
+        cond: op("select", [less(ref(name), end), idle, lit(0, "bool")], "bool"),
+        body: [{ kind: "set", name, value: add(ref(name), lit(block)) }],
+      });
+      if (before) ctx.starts.set(axis.id, before);
+    }
+    return name;
+  };
+  /** Starts copying the tiles of the block at `first` into the stage `slot`, if there is one. */
+  const fetch = (first: string, slot: Expr): void => {
+    if (ahead.length === 0) return;
+    const before = ctx.starts.get(axis.id);
+    ctx.starts.set(axis.id, ref(first));
+    const then = within(ctx, () => {
+      for (const s of ahead) copyPieces(ctx, s, mul(slot, lit(elementsOf(s.tile))));
+    });
+    push(ctx, { kind: "if", cond: less(ref(first), end), then, else: [] }, { kind: "commit" });
+    if (before) ctx.starts.set(axis.id, before);
+  };
+  const blocks: string[] = [search(`${axis.name}_first`, lit(0))];
+  // With one stage there is nothing to be ahead of: each block is fetched when its turn comes.
+  const distance = ahead.length > 0 ? Math.max(stages - 1, 0) : 0;
+  for (let k = 1; k < distance; k++) blocks.push(search(`${axis.name}_ahead`, add(ref(blocks[k - 1]!), lit(block))));
+  if (ahead.length > 0) push(ctx, { kind: "barrier" });
+  for (let k = 0; k < distance; k++) fetch(blocks[k]!, lit(k));
+  const slot = ahead.length > 0 && stages > 1 ? ctx.fresh("stage") : undefined;
+  if (slot) push(ctx, { kind: "var", name: slot, type: "i32", width: 1, value: lit(0), counts: true });
+  const body = within(ctx, () => {
+    const here = ref(blocks[0]!);
+    let next: string;
+    if (ahead.length > 0 && distance > 0) {
+      push(ctx, { kind: "wait", left: distance - 1 }, { kind: "barrier" });
+      next = search(`${axis.name}_next`, add(ref(blocks.at(-1)!), lit(block)));
+      const free = op("mod", [add(ref(slot!), lit(distance)), lit(stages)], "i32");
+      fetch(next, free);
+    } else {
+      if (ahead.length > 0) {
+        push(ctx, { kind: "barrier" });
+        fetch(blocks[0]!, lit(0));
+        push(ctx, { kind: "wait", left: 0 }, { kind: "barrier" });
+      }
+      next = search(`${axis.name}_next`, add(ref(blocks.at(-1)!), lit(block)));
+    }
+    ctx.pending = ahead.length > 0 ? false : ctx.pending;
+    ctx.starts.set(axis.id, here);
+    for (const s of ahead) {
+      const t = tileOf(ctx, s.value);
+      ctx.tiles.set(s.value.id, { tile: t.tile, base: slot ? mul(ref(slot), lit(elementsOf(s.tile))) : lit(0) });
+    }
+    useBounds();
+    inside();
+    blocks.forEach((name, k) => {
+      push(ctx, { kind: "set", name, value: ref(blocks[k + 1] ?? next) });
+    });
+    if (slot) push(ctx, { kind: "set", name: slot, value: op("mod", [add(ref(slot), lit(1)), lit(stages)], "i32") });
+  });
+  push(ctx, { kind: "while", cond: less(ref(blocks[0]!), end), body });
+  if (ahead.length > 0) push(ctx, { kind: "wait", left: 0 }, { kind: "barrier" });
+  else ctx.pending ||= pending;
+}

@@ -1,0 +1,168 @@
+/**
+ * Products on the tensor cores: k in steps of 16, the right factor read from shared memory 16 columns at a time, each
+ * piece used for all rows that a warp holds; the left factor from registers, packed, or from shared memory too.
+ */
+import type { Value } from "../../tile/ir.ts";
+import { add, lit, mul, op, ref } from "../expr.ts";
+import type { Expr, LaneStmt } from "../ir.ts";
+import {
+  type At,
+  bind,
+  type Context,
+  declare,
+  exists,
+  type Held,
+  hintOf,
+  layoutFor,
+  nest,
+  numbered,
+  partOf,
+  push,
+  threadPart,
+  within,
+  writeHeld,
+} from "./context.ts";
+import { type Layout, sizeOf } from "./layout.ts";
+import { leftLayout, type Product } from "./plan.ts";
+import { prepare } from "./registers.ts";
+import { mod, pieceAt, xor } from "./shared.ts";
+import { arrive, tileOf } from "./stage.ts";
+import { evaluate } from "./value.ts";
+
+/** Adds a product to registers that hold what it is added to. */
+export function multiply(ctx: Context, p: Product, into: Held): void {
+  const [m, n, k] = [p.m, p.n, p.k].map((a) => partOf(ctx, a));
+  const layout = into.layout;
+  const steps = k!.cover / 16;
+  const tiles = layout.registers.find((d) => d.axis === n!.axis.id && d.stride === 8)?.count ?? 1;
+  const repeats = sizeOf(layout.registers.filter((d) => d.axis === m!.axis.id && d.stride > 8));
+  const packed = p.left.kind === "registers" ? pack(ctx, p, p.left.value) : undefined;
+  arrive(ctx);
+  const step = ctx.fresh(`${k!.axis.name}16`);
+  const pair = ctx.fresh(`${n!.axis.name}16`);
+  const warpOf = (axis: number): Expr => threadPart(ctx, layout, axis, 32);
+  const leftRows = packed ? undefined : rowsOf(ctx, p.left.value, m!.axis.id, warpOf(m!.axis.id), "left");
+  const rightRows = rowsOf(ctx, p.right.value, n!.axis.id, warpOf(n!.axis.id), "right");
+  const inK = mul(ref(step), lit(16));
+  const body = within(ctx, () => {
+    const left = packed?.name ?? ctx.fresh("left");
+    if (leftRows) {
+      push(ctx, { kind: "array", name: left, type: "pair", width: 1, size: 4 * repeats });
+      for (let r = 0; r < repeats; r++)
+        push(ctx, {
+          kind: "matrices",
+          to: left,
+          at: lit(4 * r),
+          shared: leftRows.shared,
+          from: leftRows.at(lit(r * strideOf(layout, m!.axis.id)), inK),
+          transposed: leftRows.transposed,
+        });
+    }
+    const right = ctx.fresh("right");
+    push(ctx, { kind: "array", name: right, type: "pair", width: 1, size: 4 });
+    const columns = within(ctx, () => {
+      push(ctx, {
+        kind: "matrices",
+        to: right,
+        at: lit(0),
+        shared: rightRows.shared,
+        from: rightRows.at(mul(ref(pair), lit(16)), inK),
+        transposed: rightRows.transposed,
+      });
+      for (let r = 0; r < repeats; r++)
+        for (const half of [0, 1])
+          push(ctx, {
+            kind: "mma",
+            dtype: p.dtype,
+            to: into.name,
+            at: add(mul(ref(pair), lit(8)), lit(4 * (r * tiles + half))),
+            a: left,
+            aAt: packed ? add(mul(ref(step), lit(4)), lit(4 * r * steps)) : lit(4 * r),
+            b: right,
+            bAt: lit(2 * half),
+          });
+    });
+    push(ctx, unrolled(pair, tiles / 2, columns));
+  });
+  push(ctx, unrolled(step, steps, body));
+}
+const unrolled = (name: string, below: number, body: readonly LaneStmt[]): LaneStmt => ({
+  kind: "for",
+  name,
+  from: lit(0),
+  below: lit(below),
+  step: 1,
+  unroll: true,
+  body,
+});
+/** How far apart the sixteens of a warp are. */
+const strideOf = (l: Layout, axis: number): number =>
+  l.registers.find((d) => d.axis === axis && d.stride > 8)?.stride ?? 0;
+
+/** The left factor's elements in pairs: where it lies is how it is wanted. What does not exist is 0. */
+function pack(ctx: Context, p: Product, v: Value): Held {
+  const layout = layoutFor(ctx, v);
+  prepare(ctx, v, layout);
+  const whole = { ...leftLayout(ctx.dealt, p.m, p.k) };
+  const pairs: Layout = { ...whole, registers: whole.registers.slice(1) };
+  const held = declare(ctx, `${hintOf(v)}_pairs`, "pair", pairs);
+  nest(
+    ctx,
+    whole,
+    (at) => {
+      const half = (bit: number): Expr => {
+        const here: At = { ...at, digits: [lit(bit), ...at.digits.slice(1)], memo: new Map() };
+        const value = evaluate(ctx, v, here);
+        const there = exists(ctx, here, p.k);
+        return there ? op("select", [there, value, lit(0, "f32")], "f32") : value;
+      };
+      writeHeld(ctx, held, at, { kind: "pack", low: half(0), high: half(1), dtype: p.dtype, type: "pair", width: 1 });
+    },
+    1,
+  );
+  return held;
+}
+
+/** The first of a thread's rows in a tile's 16 x 16 pieces, and how the others lie from it. */
+type Rows = { readonly at: (side: Expr, k: Expr) => Expr; readonly shared: string; readonly transposed: boolean };
+
+/**
+ * Where a thread's row of each 16 x 16 piece of a factor is; the pieces that its warp begins with are `warp` along the
+ * product's side. The four 8 x 8 matrices come in the order that the factor's registers want: a left one side first, a
+ * right one k first. They are read as they lie where k is along the tile's columns, and turned round where it is along
+ * its rows.
+ */
+function rowsOf(ctx: Context, v: Value, sideAxis: number, warp: Expr, which: "left" | "right"): Rows {
+  const { tile, base } = tileOf(ctx, v);
+  const transposed = tile.columns.axis === sideAxis;
+  const eighth = (n: number): Expr => op("mod", [op("div", [ref("lane"), lit(n)], "i32"), lit(2)], "i32");
+  // The second matrix is 8 further along the side of a left factor, and along k of a right one; the third the other way.
+  const [alongSide, alongK] = which === "left" ? [eighth(8), eighth(16)] : [eighth(16), eighth(8)];
+  const [rowEight, piece] = transposed ? [alongK, alongSide] : [alongSide, alongK];
+  const own = add(op("mod", [ref("lane"), lit(8)], "i32"), mul(rowEight, lit(8)));
+  const [row, firstPiece] = transposed ? [own, add(pieces(warp), piece)] : [add(warp, own), piece];
+  const first = bind(
+    ctx,
+    `${tile.name}_at`,
+    add(base, numbered(ctx, `${tile.name}_own`, pieceAt(tile, row, firstPiece))),
+  );
+  const perRow = tile.columns.count / 8;
+  const { of } = tile.swizzle;
+  // Rows in steps of 16 leave the exchange as it is, and so do pieces in steps of all that it changes; others are exchanged too.
+  const whole = (perRow & (perRow - 1)) === 0;
+  const at = (side: Expr, k: Expr): Expr => {
+    const [down, along] = transposed ? [k, side] : [side, k];
+    const c = pieces(along);
+    const exchanged = whole ? c : mod(c, of);
+    const moved = add(xor(first, mul(exchanged, lit(8))), mul(down, lit(tile.columns.count)));
+    return whole ? moved : add(moved, mul(op("div", [c, lit(of)], "i32"), lit(8 * of)));
+  };
+  return { at, shared: tile.name, transposed };
+}
+/** How many eights. */
+function pieces(e: Expr): Expr {
+  if (e.kind === "lit") return lit(e.value / 8);
+  if (e.kind === "op" && e.op === "mul" && e.args[1]!.kind === "lit") return mul(e.args[0]!, lit(e.args[1]!.value / 8));
+  if (e.kind === "op" && e.op === "add") return add(pieces(e.args[0]!), pieces(e.args[1]!));
+  return op("div", [e, lit(8)], "i32");
+}

@@ -1,0 +1,172 @@
+/** Values kept in registers: elementwise ones, reductions (in the thread, then between threads), and changes of layout. */
+import { invariant } from "../../base/invariant.ts";
+import type { DType, ReduceKind } from "../../core/ir.ts";
+import type { Axis, Value } from "../../tile/ir.ts";
+import { add, and, identity, joinOp, laneType, lit, mul, op, ref } from "../expr.ts";
+import type { Expr, LaneType } from "../ir.ts";
+import {
+  type At,
+  axisIds,
+  type Context,
+  declare,
+  digitOf,
+  exists,
+  type Held,
+  heldFor,
+  hintOf,
+  hold,
+  layoutFor,
+  local,
+  nest,
+  partOf,
+  push,
+  readHeld,
+  within,
+  writeHeld,
+} from "./context.ts";
+import { everywhere, type Layout, project, sizeOf, threadBits } from "./layout.ts";
+import { wide } from "./plan.ts";
+import { evaluate, reads } from "./value.ts";
+
+/** Sees to it that all that an expression for `v` reads is where threads of `layout` can read it. */
+export function prepare(ctx: Context, v: Value, layout: Layout): void {
+  for (const u of reads(ctx, v).values())
+    if (!heldFor(ctx, u, layout)) convert(ctx, u, project(layout, axisIds(ctx, u)));
+}
+
+/** Computes an elementwise value into registers. `into`: registers that it replaces. */
+export function keep(ctx: Context, v: Value, into?: Held): Held {
+  const layout = layoutFor(ctx, v);
+  const full = ctx.full.get(v.id);
+  const [cond, chosen, other] = full && v.def.kind === "map" ? v.def.args : [];
+  prepare(ctx, v, layout);
+  const held = into ?? declare(ctx, hintOf(v), laneType(v.dtype), layout);
+  nest(ctx, layout, (at) => writeHeld(ctx, held, at, evaluate(ctx, chosen ?? v, at)));
+  if (full) {
+    // where(c, a, b): a everywhere, then b where c does not hold, unless it is known to hold throughout the block.
+    const masked = within(ctx, () =>
+      nest(ctx, layout, (at) => {
+        const value = op(
+          "select",
+          [evaluate(ctx, cond!, at), readHeld(held, at), evaluate(ctx, other!, at)],
+          held.type,
+        );
+        writeHeld(ctx, held, at, value);
+      }),
+    );
+    push(ctx, { kind: "if", cond: op("not", [full], "bool"), then: masked, else: [] });
+  }
+  if (!into) hold(ctx, v, held);
+  else ctx.held.set(v.id, [held]);
+  return held;
+}
+
+/** A reduction: over the thread's own elements, between the threads of a warp by shuffles, between warps through memory. */
+export function reduce(ctx: Context, v: Value): void {
+  invariant(v.def.kind === "reduce" && v.def.op !== "argmax", "argmax is not planned");
+  const { axis, arg, op: kind } = v.def as { axis: Axis; arg: Value; op: ReduceKind };
+  const type = laneType(v.dtype);
+  const layout = layoutFor(ctx, arg);
+  const rest = project(layout, axisIds(ctx, v));
+  const none = lit(identity(kind, type), type);
+  const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type);
+  prepare(ctx, arg, layout);
+  const held = declare(ctx, hintOf(v), type, rest);
+  nest(ctx, rest, (at) => writeHeld(ctx, held, at, none));
+  nest(ctx, layout, (at) => {
+    const here = exists(ctx, at, axis);
+    const value = evaluate(ctx, arg, at);
+    writeHeld(ctx, held, at, join(readHeld(held, at), here ? op("select", [here, value, none], type) : value));
+  });
+  const bits = threadBits(layout, axis.id);
+  const shuffled = bits.filter((b) => b < 32);
+  if (shuffled.length > 0)
+    nest(ctx, rest, (at) => {
+      for (const b of shuffled)
+        writeHeld(ctx, held, at, join(readHeld(held, at), op("shuffle_xor", [readHeld(held, at), lit(b)], type)));
+    });
+  const warps = bits.filter((b) => b >= 32);
+  if (warps.length > 0) acrossWarps(ctx, held, warps, type, join);
+  hold(ctx, v, held);
+}
+/** Joins what warps hold of the same elements: each writes its part, and all read all parts. */
+function acrossWarps(
+  ctx: Context,
+  held: Held,
+  bits: readonly number[],
+  type: LaneType,
+  join: (a: Expr, b: Expr) => Expr,
+): void {
+  const threads = ctx.plan.warps * 32;
+  const size = sizeOf(held.layout.registers);
+  const name = sharedArray(ctx, `${held.name}_parts`, type as DType, threads * size);
+  const place = (thread: Expr, at: At): Expr => add(mul(thread, lit(size)), isWhole(held) ? lit(0) : indexOf(held, at));
+  push(ctx, { kind: "barrier" });
+  nest(ctx, held.layout, (at) =>
+    push(ctx, { kind: "setElem", array: name, index: place(ref("lane"), at), value: readHeld(held, at) }),
+  );
+  push(ctx, { kind: "barrier" });
+  nest(ctx, held.layout, (at) => {
+    for (let other = 1; other < 2 ** bits.length; other++) {
+      const flip = bits.reduce((n, b, k) => (other & (1 << k) ? n | b : n), 0);
+      const thread = op("xor", [ref("lane"), lit(flip)], "i32");
+      const part: Expr = { kind: "elem", array: name, index: place(thread, at), type, width: 1 };
+      writeHeld(ctx, held, at, join(readHeld(held, at), part));
+    }
+  });
+}
+const isWhole = (h: Held): boolean => sizeOf(h.layout.registers) === 1;
+function indexOf(h: Held, at: At): Expr {
+  const e = readHeld(h, at);
+  invariant(e.kind === "elem", "an array has elements");
+  return e.index;
+}
+
+export function sharedArray(ctx: Context, hint: string, dtype: DType, size: number): string {
+  const name = ctx.fresh(hint);
+  ctx.top.push({ kind: "shared", name, dtype, size });
+  return name;
+}
+
+/** Whether the thread is the first of those that hold the same; undefined where no others do. */
+function isFirst(ctx: Context, layout: Layout): Expr | undefined {
+  let below = 1;
+  let cond: Expr | undefined;
+  const threads = ctx.plan.warps * 32;
+  for (const d of layout.threads) {
+    if (d.axis === everywhere) {
+      const zero = op("eq", [digitOf(below, d.count, threads), lit(0)], "bool");
+      cond = cond ? and(cond, zero) : zero;
+    }
+    below *= d.count;
+  }
+  return cond;
+}
+
+/** What `write` writes, done by the first of the threads that hold the same. */
+export function onlyFirst(ctx: Context, layout: Layout, write: () => void): void {
+  const first = isFirst(ctx, layout);
+  if (!first) write();
+  else push(ctx, { kind: "if", cond: first, then: within(ctx, write), else: [] });
+}
+
+/** Another layout of what is held, through shared memory. */
+function convert(ctx: Context, v: Value, to: Layout): void {
+  const from = ctx.held.get(v.id)![0]!;
+  const axes = wide(ctx.dealt, v.axes);
+  const size = axes.reduce((n, a) => n * partOf(ctx, a).cover, 1);
+  const name = sharedArray(ctx, `${hintOf(v)}_shared`, from.type as DType, size);
+  const place = (at: At): Expr =>
+    axes.reduce<Expr>((e, a) => add(mul(e, lit(partOf(ctx, a).cover)), local(ctx, at, a)), lit(0));
+  push(ctx, { kind: "barrier" });
+  const write = (at: At): void =>
+    push(ctx, { kind: "setElem", array: name, index: place(at), value: readHeld(from, at) });
+  onlyFirst(ctx, from.layout, () => nest(ctx, from.layout, write));
+  push(ctx, { kind: "barrier" });
+  const held = declare(ctx, hintOf(v), from.type, to);
+  nest(ctx, to, (at) => {
+    const e: Expr = { kind: "elem", array: name, index: place(at), type: from.type, width: 1 };
+    writeHeld(ctx, held, at, e);
+  });
+  hold(ctx, v, held);
+}

@@ -1,0 +1,244 @@
+/**
+ * Tile -> Tile: sums that are too long to hold at once become loops over blocks, so that what is summed is there a block
+ * at a time. Sums of equal length that do not wait for each other share a loop (the two products of a gated feed-forward).
+ *
+ *   v(i, j) = sum r x(i, j, r)   ⟶   v(i, j) = fold r: n by 64 with (c = 0) { (c + sum r x(i, j, r)) }
+ *
+ * A sum of sums (over heads and the width of a head) becomes a loop over single elements of the outer axis.
+ */
+import { operandsOf } from "../../tile/build.ts";
+import type { Axis, Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
+import { valuesOf } from "../map.ts";
+import { allFactors } from "./products.ts";
+
+/** Elements of a sum that are held at once. */
+const block = 64;
+
+export function splitLongSums(kernel: Kernel): Kernel {
+  const lets = kernel.body.flatMap((s) => (s.kind === "let" ? [s.value] : []));
+  const products = new Set(allFactors(kernel).map((f) => f.sum.id));
+  const long = lets.filter(
+    (v) =>
+      v.def.kind === "reduce" &&
+      v.def.op === "sum" &&
+      v.def.axis.role === "inner" &&
+      ((products.has(v.id) && v.def.axis.extent > block) || sumOfProduct(v, products)) &&
+      privateTo(kernel, v.def.axis, lets),
+  );
+  if (long.length === 0) return kernel;
+  const w: Writer = { next: largest(kernel) + 1, axis: largestAxis(kernel) + 1, done: new Map(), out: [] };
+  const left = [...long];
+  for (const s of kernel.body) {
+    if (s.kind === "fold") {
+      for (const v of [...s.init, ...insideOf(s)]) emit(w, v, left);
+      w.out.push(replaced(w, s));
+    } else if (!onlyFor(s.value, long)) emit(w, s.value, left);
+  }
+  return {
+    ...kernel,
+    body: w.out,
+    stores: kernel.stores.map((s) => ({ ...s, index: s.index.map((v) => now(w, v)), value: now(w, s.value) })),
+  };
+}
+/** A sum over an outer axis of sums that are products. */
+const sumOfProduct = (v: Value, products: ReadonlySet<number>): boolean =>
+  v.def.kind === "reduce" && v.def.arg.def.kind === "reduce" && products.has(v.def.arg.id);
+
+/** Nothing but values let beside it, and sums, sees an axis. */
+function privateTo(kernel: Kernel, axis: Axis, lets: readonly Value[]): boolean {
+  const top = new Set(lets.map((v) => v.id));
+  return valuesOf(kernel).every((v) => {
+    const sees = v.axes.some((a) => a.id === axis.id) || ("axis" in v.def && v.def.axis.id === axis.id);
+    if (!sees) return true;
+    if (v.def.kind === "pos") return true;
+    return top.has(v.id) && ["load", "map", "cast", "reduce"].includes(v.def.kind);
+  });
+}
+
+type Writer = {
+  next: number;
+  axis: number;
+  /** Old values that have been written, as they are now. */
+  readonly done: Map<number, Value>;
+  readonly out: Stmt[];
+};
+const now = (w: Writer, v: Value): Value => w.done.get(v.id) ?? v;
+
+/** Whether a value is of use only inside loops that are made of sums. */
+const onlyFor = (v: Value, long: readonly Value[]): boolean =>
+  long.some((l) => l.def.kind === "reduce" && v.axes.some((a) => a.id === (l.def as { axis: Axis }).axis.id));
+
+/** Writes a value, and what it is computed from before it. */
+function emit(w: Writer, v: Value, left: Value[]): void {
+  if (w.done.has(v.id) || ["carry", "step", "result"].includes(v.def.kind)) return;
+  if (left.includes(v)) {
+    loopOf(w, v, left);
+    return;
+  }
+  for (const a of operandsOf(v.def)) emit(w, a, left);
+  const def = withOperands(v.def, (a) => now(w, a));
+  const value = def === v.def ? v : { ...v, def };
+  w.done.set(v.id, value);
+  if (!["const", "scalar", "pos", "edge"].includes(v.def.kind)) w.out.push({ kind: "let", value });
+}
+
+/** The loop that makes a sum, and all sums of its length that do not wait for it. */
+function loopOf(w: Writer, first: Value, left: Value[]): void {
+  const axisOf = (v: Value): Axis => (v.def as { axis: Axis }).axis;
+  const outer = (v: Value): boolean => (v.def as { arg: Value }).arg.def.kind === "reduce";
+  const group = left.filter(
+    (v) =>
+      v === first ||
+      (axisOf(v).extent === axisOf(first).extent && outer(v) === outer(first) && !left.some((o) => needs(v, o, v))),
+  );
+  for (const v of group) left.splice(left.indexOf(v), 1);
+  const { name, extent } = axisOf(first);
+  const axis: Axis = { id: w.axis++, name, role: "fold", extent, block: outer(first) ? 1 : block };
+  const gone = new Set(group.map((v) => axisOf(v).id));
+  // What does not see the axis is computed before the loop.
+  const before = (v: Value): void => {
+    for (const a of operandsOf(v.def)) {
+      if (a.axes.some((x) => gone.has(x.id))) before(a);
+      else emit(w, a, left);
+    }
+  };
+  group.forEach(before);
+  const body: Stmt[] = [];
+  const inside = new Map<number, Value>();
+  const known = new Map<string, Value>();
+  const move = (v: Value, whole = false): Value => {
+    const old = inside.get(v.id);
+    if (old) return old;
+    if (!whole && !v.axes.some((a) => gone.has(a.id))) return now(w, v);
+    const axes = swap(v.axes);
+    const moved = withOperands(v.def, (a) => move(a));
+    const def: Def = "axis" in moved && gone.has(moved.axis.id) ? ({ ...moved, axis } as Def) : moved;
+    const key = JSON.stringify([
+      v.dtype,
+      def.kind,
+      "op" in def ? def.op : "",
+      "buffer" in def ? def.buffer : "",
+      operandsOf(def).map((a) => a.id),
+      "axis" in def ? def.axis.id : "",
+      def.kind === "const" ? String(def.value) : "",
+    ]);
+    const value = known.get(key) ?? { ...v, id: w.next++, axes, def };
+    if (!known.has(key) && !["const", "scalar", "pos", "edge"].includes(def.kind)) body.push({ kind: "let", value });
+    known.set(key, value);
+    inside.set(v.id, value);
+    return value;
+  };
+  const swap = (axes: readonly Axis[]): readonly Axis[] =>
+    [...new Map(axes.map((a) => (gone.has(a.id) ? [axis.id, axis] : [a.id, a]))).values()].sort((x, y) => x.id - y.id);
+  const fold = w.next++;
+  const fresh = (v: Value, def: Def): Value => ({
+    id: w.next++,
+    dtype: v.dtype,
+    axes: v.axes,
+    def,
+    ...(v.name ? { name: v.name } : {}),
+  });
+  const carry = group.map((v, place) => fresh(v, { kind: "carry", fold, place }));
+  const next = group.map((v, k) => {
+    const part = outer(v) ? move((v.def as { arg: Value }).arg) : move(v, true);
+    const value: Value = { ...fresh(v, { kind: "map", op: "add", args: [carry[k]!, part] }) };
+    body.push({ kind: "let", value });
+    return value;
+  });
+  const results = group.map((v, place) => fresh(v, { kind: "result", fold, place }));
+  const init = group.map((v): Value => ({ id: w.next++, dtype: v.dtype, axes: [], def: { kind: "const", value: 0 } }));
+  w.out.push({ kind: "fold", id: fold, over: { kind: "blocks", axis }, carry, init, body, next, results });
+  group.forEach((v, k) => {
+    w.done.set(v.id, results[k]!);
+  });
+}
+/** Whether `v` is computed from `from`. */
+function needs(v: Value, from: Value, self: Value): boolean {
+  if (v === from && v !== self) return true;
+  return operandsOf(v.def).some((a) => needs(a, from, self));
+}
+const insideOf = (f: Fold): readonly Value[] =>
+  f.body
+    .flatMap((s) => (s.kind === "let" ? operandsOf(s.value.def) : [...s.init, ...insideOf(s)]))
+    .filter((v) => {
+      const own = new Set(f.body.flatMap((s) => (s.kind === "let" ? [s.value.id] : s.results.map((r) => r.id))));
+      return !own.has(v.id) && !["carry", "step", "result"].includes(v.def.kind);
+    });
+
+/** A fold whose values are as they are now. */
+function replaced(w: Writer, f: Fold): Fold {
+  const local = new Map<number, Value>();
+  const swap = (v: Value): Value => {
+    const known = local.get(v.id) ?? w.done.get(v.id);
+    if (known) return known;
+    const def = withOperands(v.def, swap);
+    const value = def === v.def ? v : { ...v, def };
+    local.set(v.id, value);
+    return value;
+  };
+  const walk = (g: Fold): Fold => ({
+    ...g,
+    init: g.init.map(swap),
+    body: g.body.map((s) => (s.kind === "let" ? { kind: "let", value: swap(s.value) } : walk(s))),
+    next: g.next.map(swap),
+    ...(g.bounds
+      ? {
+          bounds: {
+            ...g.bounds,
+            prelude: g.bounds.prelude.map(swap),
+            ...(g.bounds.run ? { run: swap(g.bounds.run) } : {}),
+            full: g.bounds.full.map(({ select, when }) => ({ select: swap(select), when: swap(when) })),
+          },
+        }
+      : {}),
+  });
+  return walk(f);
+}
+
+function withOperands(d: Def, f: (v: Value) => Value): Def {
+  const same = (before: readonly Value[], after: readonly Value[]): boolean => before.every((v, k) => v === after[k]);
+  switch (d.kind) {
+    case "load": {
+      const index = d.index.map(f);
+      return same(d.index, index) ? d : { ...d, index };
+    }
+    case "map": {
+      const args = d.args.map(f);
+      return same(d.args, args) ? d : { ...d, args };
+    }
+    case "cast":
+    case "reduce":
+    case "scan": {
+      const arg = f(d.arg);
+      return arg === d.arg ? d : { ...d, arg };
+    }
+    case "at": {
+      const arg = f(d.arg);
+      const bind = d.bind.map((b) => ({ ...b, index: f(b.index) }));
+      return arg === d.arg && bind.every((b, k) => b.index === d.bind[k]!.index) ? d : { ...d, arg, bind };
+    }
+    default:
+      return d;
+  }
+}
+
+function largest(kernel: Kernel): number {
+  let n = 0;
+  const walk = (body: readonly Stmt[]): void => {
+    for (const s of body)
+      if (s.kind === "fold") {
+        n = Math.max(n, s.id, ...[...s.carry, ...s.init, ...s.next, ...s.results].map((v) => v.id));
+        walk(s.body);
+      }
+  };
+  walk(kernel.body);
+  return Math.max(n, ...valuesOf(kernel).map((v) => v.id)) + 1000;
+}
+const largestAxis = (kernel: Kernel): number =>
+  Math.max(
+    ...kernel.grid.map((a) => a.id),
+    ...valuesOf(kernel)
+      .flatMap((v) => [...v.axes, ...("axis" in v.def ? [v.def.axis] : [])])
+      .map((a) => a.id),
+    0,
+  );

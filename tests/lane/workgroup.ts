@@ -1,0 +1,99 @@
+/**
+ * The memory that threads of a workgroup share, which tells on those that use it wrongly: an element is read or written
+ * by one thread after another has written it (or written after another has read it) only with a barrier between; what a
+ * copy brings is there for a thread when it has waited for the copy, and for others after a barrier too; what nobody has
+ * written is not read. Whether threads run in step does not matter, so neither do schedules.
+ */
+import { invariant } from "../../compiler/base/invariant.ts";
+
+/** `all`: several threads have read. */
+const all = -1;
+const nobody = -2;
+type Cell = { value: number; writer: number; written: number; reader: number; read: number; copier: number };
+type Copy = { readonly cells: readonly Cell[]; readonly values: readonly number[] };
+
+export type Workgroup = {
+  readonly arrays: Map<string, Cell[]>;
+  /** The number of barriers so far. */
+  epoch: number;
+  /** Of each thread: copies not committed, and groups not waited for. */
+  open: Copy[][];
+  groups: Copy[][][];
+};
+export const workgroup = (threads: number): Workgroup => ({
+  arrays: new Map(),
+  epoch: 0,
+  open: Array.from({ length: threads }, () => []),
+  groups: Array.from({ length: threads }, () => []),
+});
+
+export function declareShared(w: Workgroup, name: string, size: number): void {
+  const cell = (): Cell => ({
+    value: Number.NaN,
+    writer: nobody,
+    written: -1,
+    reader: nobody,
+    read: -1,
+    copier: nobody,
+  });
+  w.arrays.set(name, Array.from({ length: size }, cell));
+}
+/** Nothing is known at the start of a workgroup. */
+export function clearShared(w: Workgroup): void {
+  for (const [name, cells] of w.arrays) declareShared(w, name, cells.length);
+  w.epoch = 0;
+  w.open = w.open.map(() => []);
+  w.groups = w.groups.map(() => []);
+}
+function cellAt(w: Workgroup, name: string, at: number): Cell {
+  const cells = w.arrays.get(name)!;
+  invariant(Number.isInteger(at) && at >= 0 && at < cells.length, `${name}[${at}] of ${cells.length}`);
+  return cells[at]!;
+}
+export function readShared(w: Workgroup, name: string, at: number, thread: number): number {
+  const c = cellAt(w, name, at);
+  invariant(c.copier === nobody, `${name}[${at}] is read by thread ${thread} while a copy into it is under way`);
+  invariant(c.writer !== nobody, `${name}[${at}] is read by thread ${thread} and was never written`);
+  invariant(
+    c.writer === thread || c.written < w.epoch,
+    `${name}[${at}] is read by thread ${thread}, written by ${c.writer}, and there is no barrier between`,
+  );
+  c.reader = c.read === w.epoch && c.reader !== thread ? all : thread;
+  c.read = w.epoch;
+  return c.value;
+}
+function claim(w: Workgroup, c: Cell, what: string, thread: number): void {
+  invariant(c.copier === nobody, `${what} is written by thread ${thread} while a copy into it is under way`);
+  invariant(c.written < w.epoch || c.writer === thread, `${what} is written by threads ${c.writer} and ${thread}`);
+  invariant(c.read < w.epoch || c.reader === thread, `${what} is written by thread ${thread} while others may read it`);
+}
+export function writeShared(w: Workgroup, name: string, at: number, thread: number, value: number): void {
+  const c = cellAt(w, name, at);
+  claim(w, c, `${name}[${at}]`, thread);
+  c.value = value;
+  c.writer = thread;
+  c.written = w.epoch;
+}
+export function startCopy(w: Workgroup, name: string, at: number, thread: number, values: readonly number[]): void {
+  const cells = values.map((_, k) => cellAt(w, name, at + k));
+  cells.forEach((c, k) => {
+    claim(w, c, `${name}[${at + k}]`, thread);
+    c.copier = thread;
+  });
+  w.open[thread]!.push({ cells, values });
+}
+export function commit(w: Workgroup, thread: number): void {
+  w.groups[thread]!.push(w.open[thread]!);
+  w.open[thread] = [];
+}
+export function wait(w: Workgroup, thread: number, left: number): void {
+  const groups = w.groups[thread]!;
+  while (groups.length > left)
+    for (const { cells, values } of groups.shift()!)
+      cells.forEach((c, k) => {
+        c.value = values[k]!;
+        c.copier = nobody;
+        c.writer = thread;
+        c.written = w.epoch;
+      });
+}
