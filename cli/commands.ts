@@ -8,6 +8,7 @@ import { fmtCommand } from "./commands/fmt.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { runCommand } from "./commands/run.ts";
 import { simulateCommand } from "./commands/simulate.ts";
+import { tuneCommand } from "./commands/tune.ts";
 import type { ExitCode } from "./exit.ts";
 import type { Io } from "./io.ts";
 
@@ -17,6 +18,7 @@ const all: readonly Declare[] = [
   inspectCommand,
   buildCommand,
   simulateCommand,
+  tuneCommand,
   fmtCommand,
   devicesCommand,
 ];

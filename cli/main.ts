@@ -1,10 +1,10 @@
 /** From a command line to an exit code. Nothing is loaded but what the command needs, so that `gyre check` starts fast. */
 
-import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { declareCommands } from "./commands.ts";
 import { type ExitCode, Stop, told } from "./exit.ts";
 import { colors, type Io } from "./io.ts";
+import { version } from "./version.ts";
 
 /** Runs a command line. Never throws: whatever happens becomes a sentence and an exit code. */
 export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
@@ -75,8 +75,3 @@ Examples:
   $ gyre devices                                  what this machine can run on
 
 Exit codes: 0 done, 1 the program is wrong or a check failed, 2 the command line is wrong, 3 the machine can't.`;
-
-function version(): string {
-  const file = new URL("../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
-}

@@ -22,12 +22,13 @@ import type { Program } from "./core/ir.ts";
 import { addOnArrival } from "./core/overlap/arrivals.ts";
 import { ringProducts } from "./core/overlap/products.ts";
 import { simplify } from "./core/simplify.ts";
-import type { Dialect } from "./emit/text.ts";
+import type { Dialect, KernelText } from "./emit/text.ts";
+import { choiceOf } from "./lane/allowed.ts";
 import { check as checkLane } from "./lane/check.ts";
-import { chooseMapping } from "./lane/choose.ts";
+import { chooseMapping, givenMapping, rankMappings } from "./lane/choose.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { lowerKernel } from "./lane/lower.ts";
-import type { Mapping, MapTarget } from "./lane/map.ts";
+import type { Mapping, MappingChoice, MapTarget } from "./lane/map.ts";
 import type { TeamTarget } from "./lane/team/plan.ts";
 import { lowerTeam } from "./lane/team.ts";
 import { type PassTimes, runPass } from "./pass.ts";
@@ -43,6 +44,7 @@ import { fuse } from "./tile/fuse.ts";
 import { initialContents } from "./tile/initials.ts";
 import { writeInPlace } from "./tile/inplace.ts";
 import type { DeviceProgram, Kernel } from "./tile/ir.ts";
+import { kernelKey } from "./tile/meaning.ts";
 import { mergeKernels } from "./tile/merge.ts";
 import { packInputs } from "./tile/pack.ts";
 
@@ -59,6 +61,8 @@ export type CompileOptions = EntryOptions & {
   readonly overlap?: boolean;
   /** What is weighed by where transfers can be hidden; nodes of eight H100s where it is left out. */
   readonly machine?: Machine;
+  /** Mappings in the place of the default ones, by the key of a kernel: what a tuner found. One that is not legal is left aside. */
+  readonly mappings?: Readonly<Record<string, MappingChoice>>;
   /** Ways to hide transfers that are not to be used, to see what they are worth. */
   readonly without?: readonly OverlapPass[];
 };
@@ -92,7 +96,18 @@ export type Compiled = {
   readonly schedule: Schedule;
   /** The same program, planned so that other inputs may be overwritten. */
   readonly replan: (donate: readonly string[]) => Schedule;
+  /** The kernels (by number) that are mapped as `mappings` says. */
+  readonly mapped: readonly number[];
+  /** How each kernel could be mapped, the default first: for a tuner to measure. */
+  readonly variants: () => readonly Variants[];
   readonly times: PassTimes;
+};
+/** `key` is what `CompileOptions.mappings` calls the kernel. */
+export type Variants = { readonly key: string; readonly name: string; readonly all: readonly Variant[] };
+export type Variant = {
+  readonly choice: MappingChoice;
+  /** The kernel mapped so, and the workgroups that it takes. */
+  readonly make: () => { readonly kernel: CompiledKernel; readonly groups: readonly [number, number, number] };
 };
 export type CompileResult = { readonly compiled?: Compiled; readonly diagnostics: readonly Diagnostic[] };
 
@@ -161,7 +176,8 @@ export function compileProgram(
   const packed = runPass(times, "pack", () => packInputs(placed, maxBuffers), checkTile);
   const bounded = runPass(times, "bounds", () => ({ ...packed, kernels: withBounds(packed) }));
   const tile = runPass(times, "merge", () => mergeKernels(bounded), checkTile);
-  const mappings = runPass(times, "map", () => tile.kernels.map((k) => chooseMapping(k, target)));
+  const given = tile.kernels.map((k) => givenMapping(k, options.mappings?.[kernelKey(k)], target));
+  const mappings = runPass(times, "map", () => tile.kernels.map((k, i) => given[i] ?? chooseMapping(k, target)));
   const lanes = runPass(
     times,
     "lower",
@@ -182,14 +198,20 @@ export function compileProgram(
   const planned = (donate: readonly string[]): Schedule =>
     plan(tile, meta, { donate, overlap: options.overlap ?? true, machine, chosen });
   const schedule = runPass(times, "plan", () => planned(options.donate ?? []), checkSchedule);
-  const kernels = texts.map(
-    ({ groups: _, ...text }, i): CompiledKernel => ({
-      ...text,
-      dialect,
-      uniformWords: lanes[i]!.scalars.length,
-      threads: lanes[i]!.threads,
-    }),
-  );
+  const spelled = ({ groups: _, ...text }: KernelText, lane: LaneProgram): CompiledKernel => ({
+    ...text,
+    dialect,
+    uniformWords: lane.scalars.length,
+    threads: lane.threads,
+  });
+  const variant = (k: Kernel, mapping: Mapping): Variant => ({
+    choice: choiceOf(mapping),
+    make: () => {
+      const lane = runPass([], "lower", () => lowered(k, mapping, team), checkLane);
+      const text = emit(lane);
+      return { kernel: spelled(text, lane), groups: text.groups };
+    },
+  });
   return {
     compiled: {
       written,
@@ -198,9 +220,19 @@ export function compileProgram(
       tile,
       mappings,
       lanes,
-      kernels,
+      kernels: texts.map((text, i) => spelled(text, lanes[i]!)),
       schedule,
       replan: (donate) => runPass([], "plan", () => planned(donate), checkSchedule),
+      mapped: given.flatMap((m, i) => (m ? [i] : [])),
+      variants: () =>
+        tile.kernels.map((k) => ({
+          key: kernelKey(k),
+          name: k.name,
+          all: rankMappings(k, target)
+            // What a team does is not mapped: there is one way.
+            .slice(0, team && !("reason" in lowerTeam(k, team)) ? 1 : undefined)
+            .map((m) => variant(k, m)),
+        })),
       times,
     },
     diagnostics,

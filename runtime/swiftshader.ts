@@ -9,10 +9,11 @@
 
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
+import { cacheRoot } from "./cache.ts";
 import { fail, GyreRuntimeError } from "./errors.ts";
 
 const PACKAGE = "@sparticuz/chromium";
@@ -63,14 +64,6 @@ async function load(): Promise<string> {
     );
   }
   return folder;
-}
-
-/** `~/.cache/gyre` by the platform's custom; `GYRE_CACHE` overrides it. */
-function cacheRoot(): string {
-  const { GYRE_CACHE, XDG_CACHE_HOME } = process.env;
-  if (GYRE_CACHE) return GYRE_CACHE;
-  if (XDG_CACHE_HOME) return join(XDG_CACHE_HOME, "gyre");
-  return join(homedir(), ".cache", "gyre");
 }
 
 /** The folder with driver, loader and ICD file; unpacks it where this version of the package was never unpacked. */

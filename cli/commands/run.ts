@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Compiled } from "../../compiler/compile.ts";
 import type { Program } from "../../compiler/core/ir.ts";
+import type { DeviceInfo } from "../../runtime/device.ts";
 import type { Tensor } from "../../runtime/dtype.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
 import type { Declare } from "../command.ts";
@@ -23,6 +24,8 @@ type Options = ProgramFlags & {
   readonly repeat?: number;
   readonly schedule?: string;
   readonly link?: LinkFlag;
+  /** False with `--no-tuned`. */
+  readonly tuned?: boolean;
 };
 
 const EXAMPLES = `
@@ -55,6 +58,7 @@ export const runCommand: Declare = (program, io, done) => {
       "let transfers take as long as on links of bandwidth=1e9,latency=5e-6 (bytes/s, s), or on those of a machine",
       linkFlag,
     )
+    .option("--no-tuned", "map kernels as the compiler does by itself, not as `gyre tune` found")
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => done(await run(file, options, io)));
 };
@@ -153,12 +157,17 @@ async function onDevices(
   line.at(`opening ${plural(count, "device")}`);
   const session = await open({ backend: options.backend, devices: count, ...(links ? { links } : {}) });
   try {
+    const { info } = session.devices[0]!;
+    const tuned = options.tuned === false ? {} : await mappingsFor(info, io);
     const made = compileProgram(program, {
       ...planOptions(options),
-      ...targetFor(session.devices[0]!.info),
+      ...targetFor(info),
       ...machine,
+      mappings: tuned,
     });
     if (!made.compiled) return refused(made.diagnostics, options, io);
+    const { kernels, mapped } = made.compiled;
+    if (mapped.length > 0) io.err(`${mapped.length} of ${plural(kernels.length, "kernel")} mapped as tuned\n`);
     const compiled = await scheduled(made.compiled, options.schedule);
     const traced = options.trace !== undefined || options.report !== undefined;
     const ran = await execute.onDevices(session, compiled, arrays, line, {
@@ -169,6 +178,12 @@ async function onDevices(
   } finally {
     session.close();
   }
+}
+
+/** What `gyre tune` found for a device. */
+async function mappingsFor(info: DeviceInfo, io: Io) {
+  const { deviceKey, mappingsOf, readTuned } = await import("../tuned.ts");
+  return mappingsOf(readTuned(deviceKey(info), io));
 }
 
 /** The program with the schedule in the file at `path`, where one is given. */

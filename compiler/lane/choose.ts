@@ -5,13 +5,26 @@ import { allowedOf, mappingOf } from "./allowed.ts";
 import { candidatesOf } from "./candidates.ts";
 import { checkMapping } from "./checkMapping.ts";
 import { type Estimate, estimator } from "./cost.ts";
-import type { Mapping, MapTarget } from "./map.ts";
+import type { Mapping, MappingChoice, MapTarget } from "./map.ts";
 
 export function chooseMapping(kernel: Kernel, target: MapTarget): Mapping {
   const best = rankMappings(kernel, target)[0]!;
   const wrong = checkMapping(allowedOf(kernel), best, target.maxThreads);
   invariant(wrong.length === 0, `the mapping of kernel ${kernel.name} is not legal: ${wrong.join("; ")}`);
   return best;
+}
+
+/** The mapping that a choice makes; undefined where there is none, or where it is not legal for this kernel and target. */
+export function givenMapping(
+  kernel: Kernel,
+  choice: MappingChoice | undefined,
+  target: MapTarget,
+): Mapping | undefined {
+  if (!choice) return undefined;
+  const allowed = allowedOf(kernel);
+  if (choice.axes.length !== allowed.axes.length || (choice.spread && !target.spread)) return undefined;
+  const mapping = mappingOf(allowed, choice);
+  return checkMapping(allowed, mapping, target.maxThreads).length === 0 ? mapping : undefined;
 }
 
 /** All candidates, the one that should be fastest first. */

@@ -28,7 +28,8 @@ export async function gyreWith(io: Partial<Io>, ...argv: readonly string[]): Pro
     outColor: false,
     errColor: false,
     columns: 100,
-    env: {},
+    // No cache: what was tuned on this machine is none of a test's business.
+    env: { GYRE_CACHE: join(tmpdir(), "gyre-test-without-cache") },
     ...io,
   };
   const code = await main(argv, caught);
