@@ -38,11 +38,23 @@ type Machine = {
   readonly shared: Workgroup;
   /** Threads that left the round of the innermost loop. */
   leaving: boolean[];
+  readonly order: readonly number[];
+  /** Of each thread: its place in `order`. */
+  readonly seat: readonly number[];
 };
 
-/** Runs all workgroups; returns the contents of the buffers after, in their order. */
-export function interpret(program: LaneProgram, buffers: readonly NDArray[], scalars: readonly number[]): NDArray[] {
+/**
+ * Runs all workgroups; returns the contents of the buffers after, in their order. `order`: the threads in the order in which
+ * the device puts them into subgroups, whose quads are fours of them; by their number when left out.
+ */
+export function interpret(
+  program: LaneProgram,
+  buffers: readonly NDArray[],
+  scalars: readonly number[],
+  order: readonly number[] = Array.from({ length: program.threads }, (_, t) => t),
+): NDArray[] {
   const threads = program.threads;
+  const seat = order.map((_, t) => order.indexOf(t));
   const m: Machine = {
     program,
     threads,
@@ -53,12 +65,14 @@ export function interpret(program: LaneProgram, buffers: readonly NDArray[], sca
     arrays: new Map(),
     shared: workgroup(threads),
     leaving: Array(threads).fill(false),
+    order,
+    seat,
   };
   const each = (f: (t: number) => number): number[][] => Array.from({ length: threads }, (_, t) => [f(t)]);
   const group: Slot = { value: [] };
   const names = new Map<string, Slot>([
     ["lane", { value: each((t) => t) }],
-    ["quad", { value: each((t) => t % 4) }],
+    ["quad", { value: each((t) => seat[t]! % 4) }],
     ["group", group],
     ...program.scalars.map((s, k): [string, Slot] => [s.name, { value: each(() => scalars[k]!) }]),
   ]);
@@ -403,7 +417,7 @@ function operation(m: Machine, e: Extract<Expr, { kind: "op" }>, names: Names): 
       const [xs, k] = [args[0]!(mask), args[1]!(mask)];
       return mask.map((on, t) => {
         if (!on) return [];
-        const from = t - (t % 4) + k[t]![0]!;
+        const from = m.order[m.seat[t]! - (m.seat[t]! % 4) + k[t]![0]!]!;
         invariant(mask[from], "the four threads that hand values round are all there");
         return xs[from]!;
       });
