@@ -25,6 +25,8 @@ export type Device = {
   readInto(buffer: DeviceBuffer, offset: number, bytes: number, use: (mapped: ArrayBuffer) => void): Promise<void>;
   /** Copies within the device; between different buffers. */
   copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, bytes: number): void;
+  /** Copies to other devices of the backend, beside all other work and without the host; absent where there are none. */
+  readonly direct?: Direct;
   /** Compiles a kernel; the same source is compiled once per device. Rejects with kind `shader` when it is refused. */
   compile(source: KernelSource): Promise<Kernel>;
   /**
@@ -43,6 +45,26 @@ export type Device = {
   readonly lost: Promise<Error>;
   /** Frees everything. Pending waits reject. Closing twice does nothing. */
   close(): void;
+};
+
+export type Direct = {
+  /** Devices copy to those with the same. */
+  readonly among: object;
+  /** Where the work on the device is now. Each mark is given to one copy. */
+  mark(): Mark;
+  /** When both devices have come to their marks, copies; resolves when it is there for all later work. */
+  copy(c: DirectCopy): Promise<void>;
+};
+export type Mark = { readonly event: unknown };
+/** The first `bytes` bytes of `from`, a buffer of the copying device, to those of `to` on `receiver`. */
+export type DirectCopy = {
+  readonly stream: string;
+  readonly from: DeviceBuffer;
+  readonly after: Mark;
+  readonly receiver: Device;
+  readonly to: DeviceBuffer;
+  readonly receiverAfter: Mark;
+  readonly bytes: number;
 };
 
 export type DeviceInfo = {

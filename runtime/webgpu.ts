@@ -452,7 +452,7 @@ export function webGpuDevices(
 }
 
 /** In one launch a buffer that is written must not be bound anywhere else. */
-function checkAliases(kernel: string, access: readonly Access[], bound: readonly WebGpuBuffer[]): void {
+export function checkAliases(kernel: string, access: readonly Access[], bound: readonly DeviceBuffer[]): void {
   for (let i = 0; i < bound.length; i++) {
     for (let j = 0; j < i; j++) {
       if (bound[i] === bound[j] && (access[i] === "read_write" || access[j] === "read_write")) {

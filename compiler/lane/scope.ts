@@ -92,6 +92,7 @@ const reserved = new Set(
     "threadIdx blockIdx blockDim gridDim warpSize expf exp2f logf log2f sqrtf rsqrtf floorf tanhf sinf cosf fabsf powf load4 store4 " +
     "maximum minimum infinity quad_broadcast wrapping_add wrapping_sub wrapping_mul wrapping_neg wrapping_abs floor_div floor_mod " +
     "uint_div uint_mod float_mod float_pow int_pow uint_pow sigmoid threefry u32x2 bf16 unix linux EOF INFINITY NAN HUGE_VAL M_PI " +
+    "and or not xor bitand bitor compl and_eq or_eq not_eq xor_eq char wchar_t char8_t char16_t char32_t requires " +
     "any all exp2 log2 inverseSqrt fma round trunc ceil vec2 vec3 vec4 pack2x16float unpack2x16float saturate transpose"
   ).split(" "),
 );

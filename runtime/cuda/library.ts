@@ -1,7 +1,8 @@
 /** Shared libraries by koffi. */
 import { fail } from "../errors.ts";
 
-export type Library = ReturnType<typeof import("koffi").load>;
+type Koffi = typeof import("koffi");
+export type Library = { readonly lib: ReturnType<Koffi["load"]>; readonly koffi: Koffi };
 
 /** koffi unloads a library when its handle is collected. */
 const held: unknown[] = [];
@@ -25,7 +26,7 @@ export async function loadLibrary(path: string, before: readonly string[] = []):
   for (const other of before) quietly(() => held.push(koffi.load(other, { global: true })));
   const lib = koffi.load(path);
   held.push(lib);
-  return lib;
+  return { lib, koffi };
 }
 
 function quietly(action: () => unknown): void {

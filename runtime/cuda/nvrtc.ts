@@ -27,7 +27,7 @@ type Nvrtc = Awaited<ReturnType<typeof load>>;
 async function load(path: string) {
   // Lies beside it, and is looked for by name only when the first program is compiled.
   const builtins = join(dirname(path), "libnvrtc-builtins.so");
-  const lib = await loadLibrary(path, existsSync(builtins) ? [builtins] : []);
+  const { lib } = await loadLibrary(path, existsSync(builtins) ? [builtins] : []);
   return {
     version: lib.func("int nvrtcVersion(_Out_ int *major, _Out_ int *minor)"),
     create: lib.func(

@@ -1,16 +1,19 @@
 /**
- * Transfers between the devices of this process. What was read from the source is written straight into the receiver's
- * buffer as soon as the receiver has reached its `receive`: before that the buffer may be in use.
+ * Transfers between the devices of this process. Where they can, the devices copy to each other; otherwise what was read
+ * from the source is written straight into the receiver's buffer. Either begins as soon as the receiver has reached its
+ * `receive`: before that the buffer may be in use.
  */
-import type { DeviceBuffer } from "../device.ts";
+import type { Device, DeviceBuffer, Direct, Mark } from "../device.ts";
 import type { LinkModel } from "./link.ts";
 import type { Carrier, TransferEnd } from "./transfers.ts";
 
 /** The meeting of a send's bytes with a receive's buffer. */
 type Box = {
-  /** Writes what arrived into the target. */
-  arrive?: (target: DeviceBuffer) => void;
+  /** Writes what arrived into the target; a direct copy is there when it resolves. */
+  arrive?: (target: DeviceBuffer, mark: Mark | undefined) => void | Promise<void>;
   target?: DeviceBuffer;
+  /** Where the receiver was when it gave its buffer. */
+  mark?: Mark | undefined;
   /** Both ends wait for it: the sender only where there is a model of links. */
   readonly there: Promise<void>;
   readonly met: () => void;
@@ -35,8 +38,9 @@ export const inProcess =
       if (!arrive || !target) return;
       boxes.delete(keyOf(from, to, end));
       const handOver = () => {
-        if (!stopped()) arrive(target);
-        box.met();
+        const copying = stopped() ? undefined : arrive(target, box.mark);
+        if (copying) copying.then(box.met, box.failed);
+        else box.met();
       };
       if (!link || from === to) handOver();
       else link.carry(from, to, end.stream, end.bytes).then(handOver).catch(box.failed);
@@ -52,6 +56,22 @@ export const inProcess =
           box.arrive = (target) => device.copy(buffer, 0, target, 0, bytes);
           return meet(box, from, to, end);
         }
+        const direct = link ? undefined : directTo(device, receiver);
+        if (direct) {
+          const after = direct.mark();
+          box.arrive = (to, receiverAfter) =>
+            direct.copy({
+              stream: end.stream,
+              from: buffer,
+              after,
+              receiver,
+              to,
+              receiverAfter: receiverAfter!,
+              bytes,
+            });
+          meet(box, from, to, end);
+          return box.there;
+        }
         await device.readInto(buffer, 0, bytes, (mapped) => {
           if (stopped()) return;
           // What is mapped is lent until this function returns.
@@ -64,11 +84,16 @@ export const inProcess =
       receive(end) {
         const box = boxOf(keyOf(end.peer, end.position, end));
         box.target = end.buffer;
+        if (!link && directTo(deviceAt(end.peer), deviceAt(end.position)))
+          box.mark = deviceAt(end.position).direct?.mark();
         meet(box, end.peer, end.position, end);
         return box.there;
       },
     };
   };
+
+const directTo = (from: Device, to: Device): Direct | undefined =>
+  from !== to && from.direct?.among === to.direct?.among ? from.direct : undefined;
 
 const keyOf = (from: number, to: number, { token, turn }: TransferEnd): string => `${from} ${to} ${token} ${turn}`;
 

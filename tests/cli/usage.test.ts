@@ -46,9 +46,11 @@ test.each([
   expect(code).toBe(2);
 });
 
-test("what is not supported yet says so", async () => {
+test("a backend that finds no device says why", async () => {
+  process.env.GYRE_CUDA_DRIVER = "/nowhere/libcuda.so.1";
   const { code, err } = await gyre("run", "examples/02-collectives.gyre", "--backend", "cuda");
-  expect(err).toContain("not supported yet");
+  delete process.env.GYRE_CUDA_DRIVER;
+  expect(err).toContain("this machine has no NVIDIA driver");
   expect(code).toBe(3);
 });
 

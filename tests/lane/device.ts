@@ -1,5 +1,6 @@
 /** One launch of a kernel on a device. */
 import { type NDArray, ndarray } from "../../compiler/core/ndarray.ts";
+import { emitCuda } from "../../compiler/emit/cuda.ts";
 import { emitWgsl } from "../../compiler/emit/wgsl.ts";
 import type { LaneProgram } from "../../compiler/lane/ir.ts";
 import type { Device } from "../../runtime/device.ts";
@@ -12,10 +13,11 @@ export async function launch(
   contents: readonly NDArray[],
   scalars: readonly number[],
 ): Promise<NDArray[]> {
-  const { groups, ...text } = emitWgsl(program);
+  const dialect = device.info.backend === "cuda" ? "cuda" : "wgsl";
+  const { groups, ...text } = dialect === "cuda" ? emitCuda(program) : emitWgsl(program);
   const kernel = await device.compile({
     ...text,
-    dialect: "wgsl",
+    dialect,
     uniformWords: program.scalars.length,
     threads: program.threads,
   });

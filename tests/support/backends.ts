@@ -10,6 +10,7 @@ import { open as openSession } from "../../runtime/api.ts";
 import { elementCount, type HostArray, hostArray, type Tensor } from "../../runtime/dtype.ts";
 import { defaultInput } from "../../runtime/random.ts";
 import type { Session } from "../../runtime/session.ts";
+import { standIn, useStandIn } from "../cuda/stand-in.ts";
 import type { Results } from "./compare.ts";
 
 export type Choices = {
@@ -73,25 +74,25 @@ const reference: Backend = {
   },
 };
 
-/** Sessions by number of devices: opening devices and compiling drivers' kernels anew for each test would take longest. */
-const sessions = new Map<number, Promise<Session>>();
-function sessionFor(count: number): Promise<Session> {
-  const known = sessions.get(count);
-  if (known) return known;
-  const made = openSession({ devices: count });
-  sessions.set(count, made);
+/** Sessions by backend and number of devices: opening devices and compiling kernels anew for each test would take longest. */
+const sessions = new Map<string, Promise<Session>>();
+function sessionFor(backend: string, devices: number): Promise<Session> {
+  const key = `${backend} ${devices}`;
+  const made = sessions.get(key) ?? openSession({ backend, devices });
+  sessions.set(key, made);
   return made;
 }
 
-/** Compiled by the whole pipeline, run on the adapter that `auto` finds: the bundled software one where there is no other. */
-export const onWebGPU = (options: CompileOptions = {}): Backend => ({
-  name: "webgpu",
-  ready: true,
-  exact: false,
-  run: async ({ core, ports }, inputs) => {
+type Run = Backend["run"];
+const onDevices =
+  (backend: string, options: CompileOptions): Run =>
+  async ({ core, ports }, inputs) => {
     const { compiled, diagnostics } = compileProgram(core, options);
     if (!compiled) throw new Error(diagnostics.map(({ code, message }) => `${code}: ${message}`).join("\n"));
-    const session = await sessionFor(core.mesh.axes.reduce((n, axis) => n * axis.size, 1));
+    const session = await sessionFor(
+      backend,
+      core.mesh.axes.reduce((n, axis) => n * axis.size, 1),
+    );
     const loaded = await session.load(compiled);
     const arrays = await loaded.run(Object.fromEntries(ports.map(({ path }) => [path, inputs.get(path)!])));
     const results = new Map<string, Tensor>();
@@ -100,7 +101,25 @@ export const onWebGPU = (options: CompileOptions = {}): Backend => ({
       array.free();
     }
     return results;
+  };
+
+/** Compiled by the whole pipeline, run on the adapter that WebGPU finds: the bundled software one where there is no other. */
+export const onWebGPU = (options: CompileOptions = {}): Backend => ({
+  name: "webgpu",
+  ready: true,
+  exact: false,
+  run: onDevices("webgpu", options),
+});
+
+/** CUDA C++ on the stand-in of tests/cuda: two GPUs, whose work comes in the order of the `schedule` (stand-in/block.h). */
+export const onCuda = (options: CompileOptions = {}, schedule = 0): Backend => ({
+  name: "cuda on a CPU",
+  ready: !("why" in standIn),
+  exact: false,
+  run: (program, inputs) => {
+    useStandIn({ schedule });
+    return onDevices("cuda", { ...options, target: "cuda" })(program, inputs);
   },
 });
 
-export const backends: readonly Backend[] = [reference, onWebGPU()];
+export const backends: readonly Backend[] = [reference, onWebGPU(), onCuda()];

@@ -1,0 +1,35 @@
+// Runs the blocks of a launch on one thread of the CPU.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "thread.h"
+
+namespace cpu {
+
+struct Launch {
+  void (*call)(void**);
+  void** params;
+  dim3 blocks, threads;
+  unsigned dynamicShared;
+  // The static shared memory of the kernel's module.
+  unsigned char* shared;
+  unsigned long sharedBytes;
+  std::string name;
+};
+
+/// In which order threads go on, and when copies complete. 0: in order, copies complete late; 1: a thread runs as far ahead as
+/// it can, the last first, copies complete early; others: at random, odd ones with early copies.
+extern unsigned schedule;
+
+/// Runs all blocks, one after another. What went wrong, or "".
+std::string run(const Launch& launch);
+
+/// Whether an address is the stack of the thread that runs, or shared memory of the block.
+bool ofThread(const void* p, unsigned long bytes);
+bool ofBlock(const void* p, unsigned long bytes);
+bool running();
+/// Forgets the asynchronous copies of the block before (async.cpp).
+void forgetCopies();
+
+}  // namespace cpu
