@@ -1,7 +1,8 @@
 /** Random kernels as CUDA C++, arrays of every dtype among them, each schedule of threads and copies in turn. */
 import { expect, test } from "vitest";
+import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
-import { chooseMapping, gpuTarget, type MapTarget } from "../../compiler/lane/map.ts";
+import { gpuTarget, type MapTarget } from "../../compiler/lane/map.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import { printKernel } from "../../compiler/tile/print.ts";
