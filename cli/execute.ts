@@ -7,26 +7,40 @@ import type { Port, Program } from "../compiler/core/ir.ts";
 import { printSpec } from "../compiler/core/print.ts";
 import type { DeviceArray } from "../runtime/array.ts";
 import { elementCount, roundTo, type Tensor } from "../runtime/dtype.ts";
+import type { PartialTensor } from "../runtime/inputs.ts";
+import { defaultTensor } from "../runtime/parts.ts";
 import { defaultInput } from "../runtime/random.ts";
 import type { Session } from "../runtime/session.ts";
 import type { TraceEvent } from "../runtime/trace.ts";
+import type { Matched } from "./inputs.ts";
 import type { Progress } from "./progress.ts";
-import type { Result } from "./results.ts";
+import type { Held, Result } from "./results.ts";
 import { plural } from "./text.ts";
 
 /** Results, the milliseconds of each run, and where it ran: `on 4 devices (SwiftShader)`. */
 export type Ran = { readonly outputs: readonly Result[]; readonly times: readonly number[]; readonly where: string };
 
-/** One array for each port: the given one, or random numbers. Floats are what the dtype can hold, on every backend. */
+/** An array for each port: the given one, or random numbers. Floats are what the dtype can hold, on every backend. */
 export const allInputs = (
   ports: readonly Port[],
-  given: ReadonlyMap<string, Tensor>,
+  given: ReadonlyMap<string, Matched>,
   seed: number,
 ): readonly Tensor[] =>
   ports.map(({ path, dtype, shape }) => {
-    const data = given.get(path)?.data;
+    const data = given.get(path)?.tensor().data;
     if (data) return { dtype, shape, data: roundTo(data, dtype) };
     return { dtype, shape, data: defaultInput(seed, path, dtype, elementCount(shape)) };
+  });
+
+/** The same for a process of several, which makes and reads only what its devices hold. */
+export const partialInputs = (
+  ports: readonly Port[],
+  given: ReadonlyMap<string, Matched>,
+  seed: number,
+): readonly (Tensor | PartialTensor)[] =>
+  ports.map(({ path, dtype, shape }) => {
+    const one = given.get(path);
+    return one ? (one.parts ?? one.tensor()) : defaultTensor(seed, path, dtype, shape);
   });
 
 /** The meaning of the program, in float64; slow. */
@@ -64,16 +78,25 @@ export function onReference(program: Program, inputs: readonly Tensor[], line: P
   return { ...runs[0]!, outputs, times: runs.flatMap((r) => r.times) };
 }
 
-export type OnDevices = { readonly repeat?: number; readonly trace?: (event: TraceEvent) => void };
+export type OnDevices = {
+  readonly repeat?: number;
+  readonly trace?: (event: TraceEvent) => void;
+  /** Told what is done now. */
+  readonly at?: (what: string) => void;
+  /** Whether results are read; they stay on the devices too. */
+  readonly read: boolean;
+};
+/** `held`: the results as they are on the devices. */
+export type RanOnDevices = Ran & { readonly held: readonly Held[] };
 
 /** Runs on the devices of a session. The inputs are made when it is known that the devices can hold them. With `repeat`: that many timed runs after one that is not counted. */
 export async function onDevices(
   session: Session,
   compiled: Compiled,
-  inputs: () => readonly Tensor[],
+  inputs: () => readonly (Tensor | PartialTensor)[],
   line: Progress,
-  { repeat, trace }: OnDevices,
-): Promise<Ran> {
+  { repeat, trace, at, read }: OnDevices,
+): Promise<RanOnDevices> {
   const { schedule, kernels, program } = compiled;
   const count = schedule.mesh.axes.reduce((n, axis) => n * axis.size, 1);
   line.at(`compiling ${plural(kernels.length, "kernel")} for ${plural(count, "device")}`);
@@ -92,14 +115,15 @@ export async function onDevices(
     results = await loaded.run(held, {
       progress: (done, total) => line.at(name, done / total),
       ...(trace && i === runs - 1 ? { trace } : {}),
+      ...(at ? { at } : {}),
     });
     if (i > 0 || runs === 1) times.push(performance.now() - began);
   }
   line.at("reading the results");
+  at?.("reading the results");
+  const all = schedule.outputs.map(({ path, spec }) => ({ path, spec: printSpec(spec), array: results[path]! }));
   const outputs: Result[] = [];
-  for (const port of schedule.outputs) {
-    outputs.push({ path: port.path, spec: printSpec(port.spec), tensor: await results[port.path]!.read() });
-  }
+  if (read) for (const { array, ...rest } of all) outputs.push({ ...rest, tensor: await array.read() });
   const adapters = [...new Set(session.devices.map((d) => d.info.adapter))].join(", ");
-  return { outputs, times, where: `on ${plural(count, "device")} (${adapters})` };
+  return { outputs, held: all, times, where: `on ${plural(count, "device")} (${adapters})` };
 }

@@ -1,6 +1,16 @@
 /** Reading and writing files, with a sentence where it does not work. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { cannot, Stop, wrong } from "./exit.ts";
 
@@ -28,14 +38,62 @@ export function readBytes(path: string): Uint8Array {
  * then renamed. Makes the folders on the way. Errors: exit 3.
  */
 export function writeAtomic(path: string, data: string | Uint8Array): void {
-  const draft = `${path}.${randomBytes(4).toString("hex")}.tmp`;
-  try {
+  writing(path, () => {
     mkdirSync(dirname(path), { recursive: true });
+    const draft = draftOf(path);
     writeFileSync(draft, data);
-    renameSync(draft, path);
+    publish(draft, path);
+  });
+}
+
+const drafts = new Set<string>();
+process.on("exit", () => {
+  for (const draft of drafts) rmSync(draft, { force: true });
+});
+
+/** A name for `path` while it is being written. What is not published is removed when the process ends. */
+export function draftOf(path: string): string {
+  const draft = `${path}.${randomBytes(4).toString("hex")}.tmp`;
+  drafts.add(draft);
+  return draft;
+}
+
+/** Gives a draft its name. */
+export function publish(draft: string, path: string): void {
+  renameSync(draft, path);
+  drafts.delete(draft);
+}
+
+/** Does `action`, which writes `path`. Errors: exit 3; then no draft is left. */
+export function writing<T>(path: string, action: () => T): T {
+  try {
+    return action();
   } catch (error) {
-    rmSync(draft, { force: true });
+    for (const draft of drafts) rmSync(draft, { force: true });
     throw cannot(`cannot write ${path}: ${reason(error)}`, "choose another place, or free some space");
+  }
+}
+
+/** An open file: its size, and any stretch of it. Errors as in `readText`. */
+export function openFile(path: string): {
+  readonly size: number;
+  readonly read: (start: number, bytes: number) => Uint8Array;
+} {
+  try {
+    const file = openSync(path, "r");
+    const read = (start: number, bytes: number) => {
+      const into = new Uint8Array(bytes);
+      let at = 0;
+      while (at < bytes) {
+        const got = readSync(file, into, at, bytes - at, start + at);
+        if (got === 0) break;
+        at += got;
+      }
+      return into.subarray(0, at);
+    };
+    return { size: fstatSync(file).size, read };
+  } catch (error) {
+    throw wrong(`cannot read ${path}: ${reason(error)}`);
   }
 }
 

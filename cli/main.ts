@@ -50,6 +50,7 @@ function explain(error: unknown, json: boolean, io: Io): ExitCode {
   const what = error instanceof InvalidArgumentError ? told(new Stop(2, error.message)) : told(error);
   const { red, green, dim } = colors(io.errColor);
   const { exitCode, kind, message, help } = what;
+  if (kind === "told") return exitCode;
   if (json) io.out(`${JSON.stringify({ error: { exitCode, kind, message, ...(help && { help }) } }, null, 2)}\n`);
   io.err(`${red("error")}: ${message}\n`);
   if (help !== undefined) io.err(`${green("help")}: ${help}\n`);

@@ -1,8 +1,12 @@
 /** Results: as files, as a summary for people, and held against the reference. */
+import { closeSync, fsyncSync, openSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { Tensor } from "../runtime/dtype.ts";
-import { writeNpy } from "../runtime/formats/npy.ts";
-import { writeAtomic } from "./files.ts";
+import type { DeviceArray } from "../runtime/array.ts";
+import { elementCount, type Tensor } from "../runtime/dtype.ts";
+import { npyElementBytes, npyElements, npyStart, writeNpy } from "../runtime/formats/npy.ts";
+import { forEachRun, type Mesh } from "../runtime/layout.ts";
+import type { Roster } from "../runtime/transport/roster.ts";
+import { draftOf, publish, writeAtomic, writing } from "./files.ts";
 import type { Colors } from "./io.ts";
 
 /** One result; `path` is `` for a sole array, else `0`, `loss`, `state.m`. */
@@ -23,6 +27,58 @@ export function writeResults(results: readonly Result[], folder: string): readon
     writeAtomic(file, writeNpy(tensor));
     return file;
   });
+}
+
+/** A result that is still on the devices. */
+export type Held = {
+  readonly path: string;
+  readonly spec: string;
+  readonly array: DeviceArray;
+};
+
+/**
+ * The same by several processes, each of which writes what its devices hold into the same file: the folder is on a disk
+ * that all see. The file has its name when everyone has written; where somebody cannot, nothing is left.
+ */
+export async function writeResultsTogether(
+  results: readonly Held[],
+  folder: string,
+  mesh: Mesh,
+  roster: Roster,
+): Promise<readonly string[]> {
+  const files: string[] = [];
+  for (const { path, array } of results) {
+    const file = join(folder, `${resultName(path)}.npy`);
+    const { dtype, shape, spec } = array;
+    const start = npyStart(dtype, shape);
+    const each = npyElementBytes(dtype);
+    const begin = (): string => {
+      const draft = draftOf(file);
+      writeFileSync(draft, start);
+      truncateSync(draft, start.length + each * elementCount(shape));
+      return draft;
+    };
+    const [draft] = await roster.exchange(roster.rank === 0 ? writing(file, begin) : "");
+    const parts = await array.readParts();
+    writing(file, () => {
+      const open = openSync(draft!, "r+");
+      for (const { position, data } of parts) {
+        const bytes = npyElements({ dtype, shape, data });
+        forEachRun(shape, spec, mesh, position, (global, local, length) => {
+          const piece = bytes.subarray(local * each, (local + length) * each);
+          for (let at = 0; at < piece.length; )
+            at += writeSync(open, piece, at, piece.length - at, start.length + global * each + at);
+        });
+      }
+      fsyncSync(open);
+      closeSync(open);
+    });
+    await roster.exchange("written");
+    if (roster.rank === 0) writing(file, () => publish(draft!, file));
+    files.push(file);
+  }
+  await roster.exchange("named");
+  return files;
 }
 
 /** What is worth knowing of many numbers. NaN and infinities are counted and left out of the rest. */

@@ -9,10 +9,13 @@
  */
 import type { AdapterChoice } from "./backend.ts";
 import type { Device } from "./device.ts";
+import { fail } from "./errors.ts";
 import { openDevices } from "./open.ts";
 import { type Session, sessionOn } from "./session.ts";
+import type { Cluster } from "./transport/cluster.ts";
 import { type Links, linkModel } from "./transport/link.ts";
 import { inProcess } from "./transport/local.ts";
+import { dealt } from "./transport/remote.ts";
 
 export type OpenSessionOptions = {
   /** `auto`, `webgpu`, or with the adapters to use, as `gyre devices` numbers them: `webgpu:0-3`. */
@@ -26,19 +29,31 @@ export type OpenSessionOptions = {
   readonly adapter?: AdapterChoice;
   /** Transfers take as long as on these links: to measure overlap where there are none. */
   readonly links?: Links;
+  /** The other processes of the run: `devices` or `mesh` then says what all have together. */
+  readonly cluster?: Pick<Cluster, "launch" | "transport">;
 };
 
 /** Opens devices. Errors: `no-device`, `input` (a bad backend), as GyreRuntimeError. */
 export async function open(options: OpenSessionOptions = {}): Promise<Session> {
-  const { backend = "auto", devices, mesh, timeoutMs, adapter, links } = options;
+  const { backend = "auto", devices, mesh, timeoutMs, adapter, links, cluster } = options;
   const carrier = inProcess(links && linkModel(links));
   if (typeof devices === "object") return sessionOn(devices, { carrier });
   const count = devices ?? Object.values(mesh ?? {}).reduce((n, size) => n * size, 1);
-  return sessionOn(
-    await openDevices(backend, count, {
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      ...(adapter === undefined ? {} : { adapter }),
-    }),
-    { carrier },
-  );
+  const openOptions = {
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(adapter === undefined ? {} : { adapter }),
+  };
+  if (!cluster) return sessionOn(await openDevices(backend, count, openOptions), { carrier });
+  const { launch, transport } = cluster;
+  if (count < launch.size)
+    fail(
+      "input",
+      `${launch.size} processes were started for a mesh of ${count} devices`,
+      `start at most ${count}, or use a larger --mesh`,
+    );
+  const places = dealt(count, launch.size);
+  const positions = places[launch.rank]!;
+  const among = { positions, before: launch.localRank * positions.length };
+  const opened = await openDevices(backend, positions.length, { ...openOptions, among });
+  return sessionOn(opened, { carrier, shared: { transport, places } });
 }

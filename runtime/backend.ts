@@ -19,6 +19,11 @@ export type OpenOptions = {
    * compiler takes one kernel at a time.
    */
   readonly share?: boolean;
+  /**
+   * Where other processes of this host open devices too: the mesh positions of this one's, and how many devices those
+   * before it take, so that each gets its own.
+   */
+  readonly among?: { readonly positions: readonly number[]; readonly before: number };
 };
 
 export type ListedDevice = {

@@ -12,6 +12,8 @@ export type RuntimeErrorKind =
   | "limit" // a size beyond what the adapter allows: known before anything is tried
   | "unsupported" // a feature that this adapter lacks (f16, subgroups)
   | "shader" // the driver refused a kernel's text
+  | "peer" // another process of the run is gone, has stopped, or runs something else
+  | "told" // the same, and another process tells it: nothing is printed here
   | "timeout" // nothing moved for as long as a wait may last
   | "input" // an input or a file has the wrong shape, dtype or format
   | "output" // a result could not be written
@@ -24,6 +26,8 @@ const EXIT: { readonly [K in RuntimeErrorKind]: 1 | 3 } = {
   limit: 3,
   unsupported: 3,
   shader: 3,
+  peer: 3,
+  told: 3,
   timeout: 3,
   input: 1,
   output: 3,

@@ -3,12 +3,21 @@ import type { Port } from "../compiler/schedule/schedule.ts";
 import { type DeviceArray, stateOf } from "./array.ts";
 import { type Dtype, elementCount, type HostArray, type Tensor } from "./dtype.ts";
 import { fail } from "./errors.ts";
+import type { Mesh, PartitionSpec } from "./layout.ts";
 
 /**
  * An input: an array on the devices, a tensor, or bare elements in row-major order for the shape that the program has
  * (a number for a scalar). Floats of any width do for a float, integers and booleans for each other.
  */
-export type InputValue = DeviceArray | Tensor | HostArray | number | boolean;
+export type InputValue = DeviceArray | Tensor | PartialTensor | HostArray | number | boolean;
+
+/** An array of which only parts are wanted: each device's, when it is put there. It has the program's dtype. */
+export type PartialTensor = {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** What the device at `position` of the mesh holds under `spec`, row-major. */
+  readonly part: (spec: PartitionSpec, mesh: Mesh, position: number) => HostArray;
+};
 
 /** Every name in `given` is one of the program's. */
 export function checkKnown(ports: readonly Port[], given: readonly string[]): void {
@@ -31,7 +40,7 @@ export function checkComplete(ports: readonly Port[], given: Readonly<Record<str
 }
 
 /** The given value as a tensor of the port's dtype and shape; an array on the devices is not for here. */
-export function tensorFor(port: Port, given: Exclude<InputValue, DeviceArray>): Tensor {
+export function tensorFor(port: Port, given: Exclude<InputValue, DeviceArray>): Tensor | PartialTensor {
   const count = elementCount(port.shape);
   if (typeof given === "number" || typeof given === "boolean") {
     if (port.shape.length > 0) mismatch(port, "is a number");
@@ -40,6 +49,7 @@ export function tensorFor(port: Port, given: Exclude<InputValue, DeviceArray>): 
   if (!ArrayBuffer.isView(given)) {
     checkShape(port, given.dtype, given.shape);
     checkKind(port, given.dtype);
+    if ("part" in given) return given;
     return { dtype: port.dtype, shape: port.shape, data: given.data };
   }
   checkKind(port, given instanceof Float32Array || given instanceof Float64Array ? "f32" : "i32");

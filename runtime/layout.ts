@@ -94,7 +94,7 @@ function runsOf(layout: Layout, d: number, n: number, c: number): Run[] {
 }
 
 /** Visits the stretches of elements, as long as they can be, that a device's part shares with the whole. */
-function forEachRun(
+export function forEachRun(
   shape: readonly number[],
   spec: PartitionSpec,
   mesh: Mesh,

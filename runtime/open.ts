@@ -38,13 +38,15 @@ export async function openDevices(spec: string, count: number, options: OpenOpti
         "see `gyre devices`",
       ),
   );
-  // Position i is on device i mod n.
+  // The i-th position is on device i mod n.
   const positions = Array.from({ length: count }, (_, i) => i);
-  const used = chosen.slice(0, count);
+  const names = options.among?.positions ?? positions;
+  const first = (options.among?.before ?? 0) % chosen.length;
+  const used = [...chosen.slice(first), ...chosen.slice(0, first)].slice(0, count);
   const opened = await allOrNone(
     used.map((device, d) =>
       device.open(
-        positions.filter((i) => i % used.length === d).map((i) => `${row.name}:${i}`),
+        positions.filter((i) => i % used.length === d).map((i) => `${row.name}:${names[i]}`),
         options,
       ),
     ),

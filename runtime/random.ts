@@ -7,25 +7,47 @@
  */
 import { type Dtype, type HostArray, hostArray, roundTo } from "./dtype.ts";
 
-/** `count` standard normal numbers for the input `name`. */
-export function randomNormal(seed: number, name: string, count: number): Float32Array {
+/** Stretches of a global array, and where they stand in what is made. */
+export type Stretches = readonly { readonly global: number; readonly local: number; readonly length: number }[];
+const wholeOf = (count: number): Stretches => [{ global: 0, local: 0, length: count }];
+
+/** `count` standard normal numbers for the input `name`: all of it, or these stretches. */
+export function randomNormal(
+  seed: number,
+  name: string,
+  count: number,
+  stretches: Stretches = wholeOf(count),
+): Float32Array {
   const [key0, key1] = inputKey(seed, name);
   const out = new Float32Array(count);
-  for (let i = 0; i < count; i += 2) {
-    const pair = i / 2;
-    const [a, b] = threefry(key0, key1, pair >>> 0, Math.floor(pair / 2 ** 32));
-    const radius = Math.sqrt(-2 * Math.log((a + 0.5) / 2 ** 32));
-    const angle = 2 * Math.PI * (b / 2 ** 32);
-    out[i] = radius * Math.cos(angle);
-    if (i + 1 < count) out[i + 1] = radius * Math.sin(angle);
+  for (const { global, local, length } of stretches) {
+    const end = global + length;
+    for (let i = global - (global % 2); i < end; i += 2) {
+      const pair = i / 2;
+      const [a, b] = threefry(key0, key1, pair >>> 0, Math.floor(pair / 2 ** 32));
+      const radius = Math.sqrt(-2 * Math.log((a + 0.5) / 2 ** 32));
+      const angle = 2 * Math.PI * (b / 2 ** 32);
+      if (i >= global) out[local + i - global] = radius * Math.cos(angle);
+      if (i + 1 < end) out[local + i + 1 - global] = radius * Math.sin(angle);
+    }
   }
   return out;
 }
 
 /** What an input is when none is given: random normal numbers, as `dtype` can hold them; zeros for integers and bool. */
-export function defaultInput(seed: number, name: string, dtype: Dtype, count: number): HostArray {
+export const defaultInput = (seed: number, name: string, dtype: Dtype, count: number): HostArray =>
+  defaultElements(seed, name, dtype, wholeOf(count), count);
+
+/** The same, of some stretches only. */
+export function defaultElements(
+  seed: number,
+  name: string,
+  dtype: Dtype,
+  stretches: Stretches,
+  count: number,
+): HostArray {
   const isFloat = dtype === "f32" || dtype === "f16" || dtype === "bf16";
-  return isFloat ? roundTo(randomNormal(seed, name, count), dtype) : hostArray(dtype, count);
+  return isFloat ? roundTo(randomNormal(seed, name, count, stretches), dtype) : hostArray(dtype, count);
 }
 
 /** A key for each seed and name: the seed's 64 bits encrypt two hashes of the name. */

@@ -116,6 +116,7 @@ function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Sh
     transfers: carrier({
       deviceAt: (position) => devices[positions.indexOf(position)]!,
       stopped: () => shared.failure !== undefined,
+      tokens: tokenCount(schedule.steps),
     }),
     nameOf: (position) =>
       devices[positions.indexOf(position)]?.info.name ?? `${devices[0]?.info.backend ?? "device"}:${position}`,
@@ -152,6 +153,13 @@ function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Sh
 function countSteps(steps: readonly Step[]): number {
   return steps.reduce((n, step) => n + (step.kind === "loop" ? step.count * countSteps(step.body) : 1), 0);
 }
+
+/** One more than the largest token. */
+const tokenCount = (steps: readonly Step[]): number =>
+  steps.reduce(
+    (most, step) => Math.max(most, step.kind === "loop" ? tokenCount(step.body) : "token" in step ? step.token + 1 : 0),
+    0,
+  );
 
 /** The device reports launches in their order, by kernel: gives each its label back. */
 function launchSink(shared: Shared, device: Device, index: number, trace: (event: TraceEvent) => void) {

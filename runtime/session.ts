@@ -2,14 +2,23 @@
 import type { Buffer, Input, Output, Schedule } from "../compiler/schedule/schedule.ts";
 import { type ArrayState, alive, type DeviceArray, deviceArray, stateOf } from "./array.ts";
 import type { Device, DeviceBuffer, Kernel, KernelSource } from "./device.ts";
-import { type Tensor, toDevice } from "./dtype.ts";
+import { type HostArray, type Tensor, toDevice } from "./dtype.ts";
 import { fail, formatBytes, GyreRuntimeError } from "./errors.ts";
-import { checkComplete, checkDeviceArray, checkKnown, type InputValue, tensorFor } from "./inputs.ts";
+import {
+  checkComplete,
+  checkDeviceArray,
+  checkKnown,
+  type InputValue,
+  type PartialTensor,
+  tensorFor,
+} from "./inputs.ts";
 import { shard } from "./layout.ts";
 import { deviceCount } from "./route.ts";
 import { runSchedule, type RunOptions as StepOptions } from "./run.ts";
 import { inProcess } from "./transport/local.ts";
+import { acrossProcesses, type Places } from "./transport/remote.ts";
 import type { Carrier } from "./transport/transfers.ts";
+import type { Transport } from "./transport/transport.ts";
 
 /** What the compiler made. `kernels[k]` is the text of the schedule's kernel k. */
 export type Executable = {
@@ -45,6 +54,10 @@ export type Session = {
 /** What programs of one session share. */
 type Home = {
   readonly devices: readonly Device[];
+  /** `devices[i]` is at mesh position `positions[i]`, of `count` in all. */
+  readonly positions: readonly number[];
+  readonly count: number;
+  readonly transport: Transport | undefined;
   readonly carrier: Carrier;
   readonly idle: readonly Map<number, DeviceBuffer[]>[];
   readonly owner: object;
@@ -52,14 +65,26 @@ type Home = {
   closed: boolean;
 };
 
-/** `carrier`: how bytes travel between the devices; when left out, directly. */
-export type SessionOptions = { readonly carrier?: Carrier };
+export type SessionOptions = {
+  /** How bytes travel between the devices of this process; when left out, directly. */
+  readonly carrier?: Carrier;
+  /**
+   * The session is one of several processes that all do the same: `places[rank]` are the mesh positions of this one's
+   * devices. Loading, running and reading are collective then: all processes call them in the same order.
+   */
+  readonly shared?: { readonly transport: Transport; readonly places: Places };
+};
 
 /** A session on devices that are open; `close` closes them. */
-export function sessionOn(devices: readonly Device[], { carrier = inProcess() }: SessionOptions = {}): Session {
+export function sessionOn(devices: readonly Device[], options: SessionOptions = {}): Session {
+  const { carrier = inProcess(), shared } = options;
+  const positions = shared ? shared.places[shared.transport.rank]! : devices.map((_, i) => i);
   const home: Home = {
     devices,
-    carrier,
+    positions,
+    count: shared ? shared.places.flat().length : devices.length,
+    transport: shared?.transport,
+    carrier: shared ? acrossProcesses(shared.transport, shared.places, carrier) : carrier,
     idle: devices.map(() => new Map()),
     owner: {},
     last: Promise.resolve(),
@@ -87,15 +112,15 @@ async function load(home: Home, executable: Executable): Promise<LoadedProgram> 
   open(home);
   const { schedule } = executable;
   const count = deviceCount(schedule.mesh);
-  if (count > home.devices.length) {
+  if (count > home.count) {
     const mesh = schedule.mesh.axes.map((a) => `${a.name}: ${a.size}`).join(", ");
     fail(
       "no-device",
-      `'${schedule.name}' is for a mesh of ${count} devices (${mesh}), and this session has ${home.devices.length}`,
+      `'${schedule.name}' is for a mesh of ${count} devices (${mesh}), and this session has ${home.count}`,
       `open it with { devices: ${count} }, or compile for a smaller mesh`,
     );
   }
-  const devices = home.devices.slice(0, count);
+  const devices = home.devices.filter((_, i) => home.positions[i]! < count);
   for (const device of new Set(devices)) checkLimits(schedule, device);
   const kernels = await Promise.all(
     devices.map((d) => Promise.all(executable.kernels.map((source) => d.compile(source)))),
@@ -179,12 +204,16 @@ async function run(
       if (state) placed.set(port.buffer, state.parts);
       else {
         const parts = devices.map((_, p) => take(p, schedule.buffers[port.buffer]!));
-        writeParts(schedule, port, tensor!, devices, parts);
+        writeParts(home, schedule, port, tensor!, devices, parts);
         placed.set(port.buffer, parts);
       }
     }
     const memory = devices.map((_, p) => schedule.buffers.map((b) => placed.get(b.id)?.[p] ?? take(p, b)));
-    const after = await runSchedule(schedule, { devices, kernels, memory, carrier: home.carrier }, options);
+    const after = await runSchedule(
+      schedule,
+      { devices, kernels, memory, positions: home.positions, carrier: home.carrier },
+      options,
+    );
     const results: Record<string, DeviceArray> = {};
     for (const output of schedule.outputs) {
       const parts = after.map((names) => names[output.buffer]!);
@@ -211,7 +240,7 @@ function leftOver(home: Home, own: Set<DeviceBuffer>, value: InputValue | undefi
   });
 }
 
-type Given = { readonly array?: DeviceArray; readonly tensor?: Tensor };
+type Given = { readonly array?: DeviceArray; readonly tensor?: Tensor | PartialTensor };
 
 /** The array as it is where it can be used so; else its elements on the host. */
 async function onHostOrHere(home: Home, schedule: Schedule, port: Input, value: InputValue): Promise<Given> {
@@ -266,27 +295,34 @@ function upload(
   home: Home,
   schedule: Schedule,
   port: Input,
-  tensor: Tensor,
+  tensor: Tensor | PartialTensor,
   devices: readonly Device[],
 ): readonly DeviceBuffer[] {
   const { bytes, name } = schedule.buffers[port.buffer]!;
   const parts = devices.map((device, p) => takeIdle(home, p, bytes) ?? device.alloc(bytes, name));
-  writeParts(schedule, port, tensor, devices, parts);
+  writeParts(home, schedule, port, tensor, devices, parts);
   return parts;
 }
 
 function writeParts(
+  home: Home,
   schedule: Schedule,
   port: Input,
-  tensor: Tensor,
+  tensor: Tensor | PartialTensor,
   devices: readonly Device[],
   parts: readonly DeviceBuffer[],
 ): void {
-  for (const [p, device] of devices.entries()) {
-    const part = shard(tensor.data, port.shape, port.spec, schedule.mesh.axes, p);
-    device.write(parts[p]!, 0, toDevice(part, port.dtype));
+  for (const [i, device] of devices.entries()) {
+    const part = partOf(tensor, port, schedule, home.positions[i]!);
+    device.write(parts[i]!, 0, toDevice(part, port.dtype));
   }
 }
+
+/** What the device at `position` holds of an input. */
+const partOf = (tensor: Tensor | PartialTensor, port: Input, { mesh }: Schedule, position: number): HostArray =>
+  "part" in tensor
+    ? tensor.part(port.spec, mesh.axes, position)
+    : shard(tensor.data, port.shape, port.spec, mesh.axes, position);
 
 function asArray(
   home: Home,
@@ -303,6 +339,8 @@ function asArray(
     spec: port.spec,
     mesh: schedule.mesh.axes,
     devices,
+    positions: home.positions,
+    transport: home.transport,
     parts,
     dead: undefined,
   };

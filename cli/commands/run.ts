@@ -1,11 +1,14 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Compiled } from "../../compiler/compile.ts";
 import type { Program } from "../../compiler/core/ir.ts";
 import type { DeviceInfo } from "../../runtime/device.ts";
 import type { Tensor } from "../../runtime/dtype.ts";
+import type { PartialTensor } from "../../runtime/inputs.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
+import type { Cluster } from "../../runtime/transport/cluster.ts";
+import type { ClusterFlags } from "../cluster.ts";
 import type { Declare } from "../command.ts";
-import type { Ran } from "../execute.ts";
+import type { RanOnDevices as Held, Ran } from "../execute.ts";
 import { type ExitCode, usage } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
 import { count, type InFlag, inFlag, type LinkFlag, linkFlag } from "../flags.ts";
@@ -14,25 +17,27 @@ import type { Progress } from "../progress.ts";
 import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 import { humanTime, plural } from "../text.ts";
 
-type Options = ProgramFlags & {
-  readonly in?: readonly InFlag[];
-  readonly out?: string;
-  readonly seed: number;
-  readonly verify?: true;
-  readonly trace?: string;
-  readonly report?: string;
-  readonly repeat?: number;
-  readonly schedule?: string;
-  readonly link?: LinkFlag;
-  /** False with `--no-tuned`. */
-  readonly tuned?: boolean;
-};
+type Options = ProgramFlags &
+  ClusterFlags & {
+    readonly in?: readonly InFlag[];
+    readonly out?: string;
+    readonly seed: number;
+    readonly verify?: true;
+    readonly trace?: string;
+    readonly report?: string;
+    readonly repeat?: number;
+    readonly schedule?: string;
+    readonly link?: LinkFlag;
+    /** False with `--no-tuned`. */
+    readonly tuned?: boolean;
+  };
 
 const EXAMPLES = `
 Examples:
   $ gyre run examples/05-ring-attention.gyre --dims B=1,S=256,H=4,D=32 --verify
   $ gyre run ring.gyre --mesh sp=8 --in batch.npz --in p=weights.safetensors --out results
-  $ gyre run ring.gyre --dims B=1,S=2048,H=8,D=64 --repeat 5 --trace trace.json`;
+  $ gyre run ring.gyre --dims B=1,S=2048,H=8,D=64 --repeat 5 --trace trace.json
+  $ mpirun -np 4 gyre run ring.gyre --mesh sp=8 --dims B=1,S=2048,H=8,D=64`;
 
 /** `gyre run`: compiles, runs, and prints or writes the results. */
 export const runCommand: Declare = (program, io, done) => {
@@ -59,11 +64,32 @@ export const runCommand: Declare = (program, io, done) => {
       linkFlag,
     )
     .option("--no-tuned", "map kernels as the compiler does by itself, not as `gyre tune` found")
+    .addOption(
+      new Option("--transport <way>", "how processes of mpirun, srun or torchrun talk; none: each runs by itself")
+        .choices(["auto", "mpi", "tcp", "none"])
+        .default("auto"),
+    )
+    .option("--mpi-library <file>", "the MPI library, where it is not found: it must be the launcher's")
+    .option("--peer-timeout <seconds>", "how long a silent process is waited for", count(1), 30)
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => done(await run(file, options, io)));
 };
 
+/** Here, or with the other processes that were started by a launcher. */
 async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
+  const { launchOf } = await import("../../runtime/transport/launcher.ts");
+  const launch = options.transport === "none" ? undefined : launchOf(io.env);
+  if (!launch) return runHere(file, options, io);
+  if (options.backend === "reference")
+    throw usage(
+      "the reference interpreter runs in one process",
+      "start it without a launcher, or with --transport none",
+    );
+  const { together } = await import("../cluster.ts");
+  return together(launch, options, io, (cluster, own) => runHere(file, options, own, cluster));
+}
+
+async function runHere(file: string, options: Options, io: Io, cluster?: Cluster): Promise<ExitCode> {
   if (options.schedule !== undefined && options.backend === "reference")
     throw usage("--schedule is for devices, and the reference interpreter has no schedule", "leave one of them out");
   if (options.link !== undefined && options.backend === "reference")
@@ -75,12 +101,14 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
     import("../progress.ts"),
     import("../execute.ts"),
   ]);
-  programs.sourceOf(file);
+  const { text } = programs.sourceOf(file);
+  const joint = cluster && { ...cluster, ...(await import("../cluster.ts")) };
+  await joint?.agree(joint.roster, "command", joint.factsOf(text, options));
   if (options.out) prepareFolder(options.out);
-  const given = inputs.readInputs(options.in ?? []);
+  const given = inputs.readInputs(options.in ?? [], cluster !== undefined);
   const names = programs.inputNames(file, options);
   if (names) inputs.checkNames(names, given);
-  const shapes = Object.fromEntries([...given].map(([path, { tensor }]) => [path, tensor.shape]));
+  const shapes = Object.fromEntries([...given].map(([path, { shape }]) => [path, shape]));
   const program = programs.elaborateFile(file, options, io, shapes);
   if (typeof program === "number") return program;
   const ports = program.inputs.map((input) => input.port);
@@ -91,14 +119,21 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
     return made;
   };
 
-  const line = progress(io);
+  const partial = () => execute.partialInputs(ports, matched, options.seed);
+  const line = joint ? joint.toldToAll(progress(io), joint.roster) : progress(io);
   try {
-    const trace: TraceEvent[] = [];
+    const own: TraceEvent[] = [];
     const ran =
       options.backend === "reference"
         ? execute.onReference(program, arrays(), line, options.repeat)
-        : await onDevices(program, arrays, options, line, trace, io);
+        : await onDevices(program, cluster ? partial : arrays, options, line, own, io, cluster);
     if (typeof ran === "number") return ran;
+    const trace = joint && (options.trace || options.report) ? await joint.merged(own, joint.roster) : own;
+    const { out } = options;
+    await cluster?.leave();
+    if (cluster && cluster.launch.rank > 0) return 0;
+    const written = isOnDevices(ran) ? ran.written : undefined;
+    const files = written ?? (out === undefined ? [] : results.writeResults(ran.outputs, out));
     const expected = options.verify ? execute.reference(program, arrays(), line).outputs : [];
     const verdicts = expected.map(({ path, tensor }, i) =>
       results.verdict(
@@ -112,7 +147,6 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
 
     if (options.trace) await writeTrace(options.trace, trace);
     if (options.report) await report(options.report, file, program, ran, trace);
-    const files = options.out ? results.writeResults(ran.outputs, options.out) : [];
     if (options.json) {
       const verify = options.verify ? { verify: verdicts } : {};
       const { where, times } = ran;
@@ -135,11 +169,12 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
 /** Opens the devices first: what they can do decides how kernels are made. */
 async function onDevices(
   program: Program,
-  arrays: () => readonly Tensor[],
+  arrays: () => readonly (Tensor | PartialTensor)[],
   options: Options,
   line: Progress,
   trace: TraceEvent[],
   io: Io,
+  cluster?: Cluster,
 ): Promise<RanOnDevices | ExitCode> {
   const [{ open }, { compileProgram }, { machineOption, planOptions, refused, targetFor }, { linksOf }, execute] =
     await Promise.all([
@@ -155,7 +190,12 @@ async function onDevices(
   if (typeof machine === "number") return machine;
   const count = program.mesh.axes.reduce((n, axis) => n * axis.size, 1);
   line.at(`opening ${plural(count, "device")}`);
-  const session = await open({ backend: options.backend, devices: count, ...(links ? { links } : {}) });
+  const session = await open({
+    backend: options.backend,
+    devices: count,
+    ...(links ? { links } : {}),
+    ...(cluster ? { cluster } : {}),
+  });
   try {
     const { info } = session.devices[0]!;
     const tuned = options.tuned === false ? {} : await mappingsFor(info, io);
@@ -169,12 +209,26 @@ async function onDevices(
     const { kernels, mapped } = made.compiled;
     if (mapped.length > 0) io.err(`${mapped.length} of ${plural(kernels.length, "kernel")} mapped as tuned\n`);
     const compiled = await scheduled(made.compiled, options.schedule);
+    const joint = cluster && { ...cluster, ...(await import("../cluster.ts")) };
+    await joint?.agree(joint.roster, "program", joint.planned(compiled));
     const traced = options.trace !== undefined || options.report !== undefined;
     const ran = await execute.onDevices(session, compiled, arrays, line, {
       ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
       ...(traced ? { trace: (event: TraceEvent) => trace.push(event) } : {}),
+      ...(cluster ? { at: cluster.roster.at } : {}),
+      read: !cluster || options.out === undefined || options.json === true || options.verify === true,
     });
-    return { ...ran, compiled, devices: session.devices.map((d) => d.info.name) };
+    // Processes write what their own devices hold.
+    const { out } = options;
+    const { writeResultsTogether } = await import("../results.ts");
+    if (joint) line.at("writing the results");
+    const written =
+      joint && out !== undefined
+        ? await writeResultsTogether(ran.held, out, compiled.schedule.mesh.axes, joint.roster)
+        : undefined;
+    const names = session.devices.map((d) => d.info.name);
+    const devices = joint ? (await joint.roster.exchange(names)).flat() : names;
+    return { ...ran, written, where: joint ? `${ran.where}, ${joint.processes(joint)}` : ran.where, compiled, devices };
   } finally {
     session.close();
   }
@@ -194,8 +248,16 @@ async function scheduled(compiled: Compiled, path: string | undefined): Promise<
   return { ...compiled, schedule, replan: () => schedule };
 }
 
-/** What ran besides its results: the page shows it. `devices`: their names, by mesh position. */
-type RanOnDevices = Ran & { readonly compiled: Compiled; readonly devices: readonly string[] };
+/**
+ * What ran besides its results: the page shows it. `devices`: their names, by mesh position. `written`: the files that
+ * several processes wrote together.
+ */
+type RanOnDevices = Held & {
+  readonly compiled: Compiled;
+  readonly devices: readonly string[];
+  readonly written: readonly string[] | undefined;
+};
+const isOnDevices = (ran: Ran | RanOnDevices): ran is RanOnDevices => "compiled" in ran;
 
 /** The page of the program, with what was measured where it ran on devices. */
 async function report(

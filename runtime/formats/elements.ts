@@ -5,6 +5,16 @@ import { fail } from "../errors.ts";
 /** f: IEEE float, bf: bfloat16, i and u: integers, b: a byte that is 0 or 1. `bytes` is the size of one element. */
 export type ElementType = { readonly kind: "f" | "bf" | "i" | "u" | "b"; readonly bytes: 1 | 2 | 4 | 8 };
 
+/** Where the elements of an array stand in a file, and how they lie there. `fortran`: first index fastest. */
+export type StoredArray = {
+  readonly type: ElementType;
+  readonly bigEndian: boolean;
+  readonly fortran: boolean;
+  readonly shape: readonly number[];
+  /** The byte at which they begin. */
+  readonly start: number;
+};
+
 /**
  * `count` elements in `raw` → a host array and the dtype nearest to them. float64 stays float64 on the host (dtype
  * f32); integers of 64 bits must fit 32. Error (`input`): one does not. `what` names the array in errors.

@@ -4,12 +4,19 @@
  */
 import { elementCount, type Tensor } from "../dtype.ts";
 import { fail } from "../errors.ts";
-import { decodeElements, type ElementType, encodeElements } from "./elements.ts";
+import { decodeElements, type ElementType, encodeElements, type StoredArray } from "./elements.ts";
 
 const MAGIC = "\x93NUMPY";
 
 /** Reads the bytes of an .npy file. `file` names it in errors (kind `input`). Fortran order becomes row-major. */
 export function readNpy(bytes: Uint8Array, file: string): Tensor {
+  const { type, bigEndian, fortran, shape, start } = npyHeader(bytes, file, bytes.length);
+  const { dtype, data } = decodeElements(type, bytes.subarray(start), elementCount(shape), bigEndian, file);
+  return { dtype, shape, data: fortran && shape.length > 1 ? fromFortran(data, shape) : data };
+}
+
+/** Reads the header from the first bytes of an .npy file of `size` bytes. Errors as in `readNpy`. */
+export function npyHeader(bytes: Uint8Array, file: string, size: number): StoredArray {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (buffer.length < 10 || buffer.toString("latin1", 0, 6) !== MAGIC) {
     fail("input", `${file} is not an .npy file`, "write it with numpy.save, or give an .npz or .safetensors file");
@@ -23,9 +30,8 @@ export function readNpy(bytes: Uint8Array, file: string): Tensor {
   const header = buffer.toString(version === 3 ? "utf8" : "latin1", start, end);
   const { type, bigEndian, fortran, shape } = parseHeader(header, file);
   const count = elementCount(shape);
-  if (buffer.length < end + count * type.bytes) truncated(file, end + count * type.bytes, buffer.length);
-  const { dtype, data } = decodeElements(type, bytes.subarray(end), count, bigEndian, file);
-  return { dtype, shape, data: fortran && shape.length > 1 ? fromFortran(data, shape) : data };
+  if (size < end + count * type.bytes) truncated(file, end + count * type.bytes, size);
+  return { type, bigEndian, fortran, shape, start: end };
 }
 
 function truncated(file: string, needed: number, has: number): never {
@@ -82,15 +88,24 @@ function fromFortran<T extends Tensor["data"]>(data: T, shape: readonly number[]
 const DESCR = { f32: "<f4", f16: "<f2", bf16: "<f4", i32: "<i4", u32: "<u4", bool: "|b1" } as const;
 
 /** The bytes of an .npy file, version 1. bf16, which NumPy lacks, is written as float32. */
-export function writeNpy(tensor: Tensor): Uint8Array {
-  const { shape } = tensor;
+export const writeNpy = (tensor: Tensor): Uint8Array =>
+  Buffer.concat([npyStart(tensor.dtype, tensor.shape), npyElements(tensor)]);
+
+/** The bytes of the elements, or of some of them. */
+export const npyElements = (tensor: Tensor): Uint8Array =>
+  encodeElements(tensor.dtype === "bf16" ? { ...tensor, dtype: "f32" } : tensor);
+
+/** How many bytes an element takes. */
+export const npyElementBytes = (dtype: Tensor["dtype"]): number => Number(DESCR[dtype].slice(2));
+
+/** What stands before the elements. */
+export function npyStart(dtype: Tensor["dtype"], shape: readonly number[]): Uint8Array {
   const tuple = `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
-  const dict = `{'descr': '${DESCR[tensor.dtype]}', 'fortran_order': False, 'shape': ${tuple}, }`;
+  const dict = `{'descr': '${DESCR[dtype]}', 'fortran_order': False, 'shape': ${tuple}, }`;
   // The elements begin at a multiple of 64: 10 bytes, the dict, spaces, and a newline.
   const header = `${dict.padEnd(Math.ceil((10 + dict.length + 1) / 64) * 64 - 11)}\n`;
   const start = Buffer.alloc(10);
   start.write(`${MAGIC}\x01\x00`, "latin1");
   start.writeUInt16LE(header.length, 8);
-  const data = encodeElements(tensor.dtype === "bf16" ? { ...tensor, dtype: "f32" } : tensor);
-  return Buffer.concat([start, Buffer.from(header, "latin1"), data]);
+  return Buffer.concat([start, Buffer.from(header, "latin1")]);
 }

@@ -4,7 +4,7 @@
  */
 import { elementCount, type Tensor } from "../dtype.ts";
 import { fail, GyreRuntimeError } from "../errors.ts";
-import { decodeElements, type ElementType, encodeElements } from "./elements.ts";
+import { decodeElements, type ElementType, encodeElements, type StoredArray } from "./elements.ts";
 
 const TYPES: { readonly [dtype: string]: ElementType } = {
   F64: { kind: "f", bytes: 8 },
@@ -26,10 +26,24 @@ type Entry = { readonly dtype: string; readonly shape: readonly number[]; readon
 
 /** Reads every array of a .safetensors file. `file` names it in errors (kind `input`). */
 export function readSafetensors(bytes: Uint8Array, file: string): ReadonlyMap<string, Tensor> {
+  const arrays = new Map<string, Tensor>();
+  for (const [name, { type, shape, start }] of safetensorsHeader(bytes, file, bytes.length)) {
+    const what = `'${name}' in ${file}`;
+    const { dtype, data } = decodeElements(type, bytes.subarray(start), elementCount(shape), false, what);
+    arrays.set(name, { dtype, shape, data });
+  }
+  return arrays;
+}
+
+/** How many bytes the header takes, from the file's first eight. */
+export const safetensorsHeaderBytes = (bytes: Uint8Array): number =>
+  bytes.length < 8 ? 0 : 8 + Number(Buffer.from(bytes.buffer, bytes.byteOffset, 8).readBigUInt64LE(0));
+
+/** Where every array stands, from the first bytes of a file of `size` bytes. Errors as in `readSafetensors`. */
+export function safetensorsHeader(bytes: Uint8Array, file: string, size: number): ReadonlyMap<string, StoredArray> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const headerBytes = buffer.length < 8 ? -1 : Number(buffer.readBigUInt64LE(0));
-  const start = 8 + headerBytes;
-  if (headerBytes < 2 || start > buffer.length || buffer[8] !== 0x7b) {
+  const start = safetensorsHeaderBytes(bytes);
+  if (start < 10 || start > buffer.length || buffer[8] !== 0x7b) {
     fail("input", `${file} is not a whole .safetensors file`, "write or copy it again");
   }
   let header: { readonly [name: string]: Entry };
@@ -38,7 +52,7 @@ export function readSafetensors(bytes: Uint8Array, file: string): ReadonlyMap<st
   } catch (cause) {
     return fail("input", `${file} has a header that is no JSON`, "write or copy it again", cause);
   }
-  const arrays = new Map<string, Tensor>();
+  const arrays = new Map<string, StoredArray>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     const what = `'${name}' in ${file}`;
@@ -47,11 +61,10 @@ export function readSafetensors(bytes: Uint8Array, file: string): ReadonlyMap<st
     if (to - from !== count * type.bytes) {
       fail("input", `${what} has ${to - from} bytes for ${count} elements of ${entry.dtype}`, "write it again");
     }
-    if (start + to > buffer.length) {
-      fail("input", `${file} is cut off: ${what} ends at byte ${start + to} of ${buffer.length}`, "copy it again");
+    if (start + to > size) {
+      fail("input", `${file} is cut off: ${what} ends at byte ${start + to} of ${size}`, "copy it again");
     }
-    const { dtype, data } = decodeElements(type, bytes.subarray(start + from, start + to), count, false, what);
-    arrays.set(name, { dtype, shape, data });
+    arrays.set(name, { type, bigEndian: false, fortran: false, shape, start: start + from });
   }
   return arrays;
 }

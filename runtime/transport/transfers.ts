@@ -23,8 +23,12 @@ export type Transfers = {
   readonly receive: (end: TransferEnd) => Promise<void>;
 };
 
-/** What a carrier is told of a run. After `stopped()`, no memory may be touched. */
-export type Carried = { readonly deviceAt: (position: number) => Device; readonly stopped: () => boolean };
+/** What a carrier is told of a run, whose tokens are less than `tokens`. After `stopped()`, no memory may be touched. */
+export type Carried = {
+  readonly deviceAt: (position: number) => Device;
+  readonly stopped: () => boolean;
+  readonly tokens: number;
+};
 
 /** Opens the transfers of one run. */
 export type Carrier = (run: Carried) => Transfers;

@@ -1,0 +1,407 @@
+/**
+ * The roster: which processes are in a run, and whether they still are. It is a star of sockets round rank 0, beside
+ * whatever carries the data, so that a process that dies or stops is noticed in every phase, and everyone is told the same.
+ *
+ *     member → rank 0    hello, beat (with what it does now), value of an exchange, failed, left
+ *     rank 0 → member    welcome, beat (with what everyone does), values of an exchange, broken
+ *
+ * Every process sends a beat now and then. A socket that closes is a process that is gone; `limitMs` without a beat, one
+ * that has stopped. Rank 0 then tells everyone, in one sentence, who it was and what each did last; where it is rank 0
+ * itself, the others find out by themselves. Only one process prints the sentence: for the others it is `told`.
+ */
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { GyreRuntimeError } from "../errors.ts";
+import type { Address } from "./launcher.ts";
+
+export type Roster = {
+  readonly rank: number;
+  readonly size: number;
+  /** This host's address, as it is on the way to rank 0: other processes reach this one there. */
+  readonly host: string;
+  /** Rank 0's address, as this process reaches it. */
+  readonly master: string;
+  /** Everyone's value, by rank, when all have called; in the same order everywhere. Values are JSON. */
+  readonly exchange: <T>(value: T) => Promise<readonly T[]>;
+  /** What this process does now, for messages. */
+  readonly at: (what: string) => void;
+  /** Never resolves; rejects (`peer`, or `told` where another process says it) when somebody is gone. */
+  readonly broken: Promise<never>;
+  /** Tells the others that this process fails. Gives whether it is the one that prints why: the first that failed is. */
+  readonly fail: () => Promise<boolean>;
+  /** Microseconds to add to this process's clock to have rank 0's. */
+  readonly clock: () => Promise<number>;
+  /** Ends it, when all have called. */
+  readonly leave: () => Promise<void>;
+};
+
+export type RosterOptions = {
+  readonly rank: number;
+  readonly size: number;
+  /** Where rank 0 listens; its own, for rank 0. Others try each host until one answers. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+  /** Says that two processes belong to the same run. */
+  readonly key: string;
+  /** How long a process may be silent, and how long everyone is waited for at the start. */
+  readonly limitMs: number;
+};
+
+type Message =
+  | { readonly kind: "hello"; readonly rank: number; readonly size: number; readonly key: string }
+  | { readonly kind: "welcome" }
+  | { readonly kind: "beat"; readonly doing: readonly string[] }
+  | { readonly kind: "value"; readonly round: number; readonly value: unknown }
+  | { readonly kind: "values"; readonly round: number; readonly values: readonly unknown[] }
+  | { readonly kind: "ping"; readonly sent: number }
+  | { readonly kind: "pong"; readonly sent: number; readonly here: number }
+  | { readonly kind: "failed" | "left" }
+  | { readonly kind: "broken"; readonly message: string; readonly teller: number };
+
+/** Ports that rank 0 may have to pass over, where another program (torchrun's own store) has the one it was given. */
+const PORTS = 4;
+
+// ---- one socket ------------------------------------------------------------------------------------------------------
+
+type Line = {
+  readonly socket: Socket;
+  readonly say: (message: Message) => Promise<void>;
+  /** Gives what comes from now on, and what came since it was last unset, to `listener`; undefined: it is kept. */
+  readonly hear: (listener: ((message: Message) => void) | undefined) => void;
+  closed: () => void;
+};
+
+/** Messages as lines of JSON. What is not JSON closes the line. */
+function lineOn(socket: Socket): Line {
+  const kept: Message[] = [];
+  let listener: ((message: Message) => void) | undefined;
+  const line: Line = {
+    socket,
+    say: (message) =>
+      new Promise((done) => {
+        if (socket.destroyed) done();
+        else socket.write(`${JSON.stringify(message)}\n`, () => done());
+      }),
+    hear: (next) => {
+      listener = next;
+      while (listener && kept.length > 0) listener(kept.shift()!);
+    },
+    closed: () => {},
+  };
+  let parts: string[] = [];
+  socket.setNoDelay(true).setEncoding("utf8");
+  socket.on("data", (text) => {
+    const pieces = String(text).split("\n");
+    for (const piece of pieces.slice(0, -1)) {
+      const whole = parts.join("") + piece;
+      parts = [];
+      try {
+        const message = JSON.parse(whole) as Message;
+        if (listener) listener(message);
+        else kept.push(message);
+      } catch {
+        socket.destroy();
+      }
+    }
+    parts.push(pieces.at(-1)!);
+  });
+  socket.on("error", () => {});
+  socket.on("close", () => line.closed());
+  return line;
+}
+
+// ---- joining ---------------------------------------------------------------------------------------------------------
+
+/** Where rank 0 listens before the others know of it. */
+export type Listening = Address & { readonly server: Server };
+
+/** Opens the first free port from `port` on (0: any). */
+export async function listen(host: string | undefined, port: number): Promise<Listening> {
+  for (let tries = 0; ; tries++) {
+    const server = createServer();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject).listen({ port: port === 0 ? 0 : port + tries, host }, resolve);
+      });
+      const address = server.address();
+      const open = typeof address === "object" && address ? address.port : port;
+      return { host: host ?? "", port: open, server };
+    } catch (error) {
+      if (port !== 0 && tries < PORTS - 1 && (error as NodeJS.ErrnoException).code === "EADDRINUSE") continue;
+      throw new GyreRuntimeError(
+        "peer",
+        `rank 0 cannot listen on port ${port}: ${String((error as Error).message)}`,
+        "give another one as MASTER_PORT",
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** Joins the roster as rank 0, which the others reach at `listening`. Rejects when somebody does not come in time. */
+export async function host(options: RosterOptions, { server }: Listening): Promise<Roster> {
+  const { size, key, limitMs } = options;
+  const lines: (Line | undefined)[] = Array.from({ length: size }, () => undefined);
+  let arrived: () => void = () => {};
+  const all = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
+  server.on("connection", (socket) => {
+    const line = lineOn(socket);
+    line.hear((message) => {
+      const mine = message.kind === "hello" && message.key === key && message.size === size;
+      if (!mine || lines[message.rank] || message.rank < 1 || message.rank >= size) return socket.destroy();
+      line.hear(undefined);
+      lines[message.rank] = line;
+      void line.say({ kind: "welcome" });
+      if (lines.slice(1).every((l) => l !== undefined)) arrived();
+    });
+  });
+  const missing = () => lines.flatMap((line, r) => (r > 0 && !line ? [r] : []));
+  await Promise.race([all, sleep(limitMs, undefined, { ref: false })]);
+  if (missing().length > 0)
+    throw new GyreRuntimeError(
+      "peer",
+      `${ranks(missing())} did not come within ${limitMs / 1000} s: ${size} processes were announced to rank 0`,
+      "see whether all were started, with the same port and address; --peer-timeout says how long they are waited for",
+    );
+  return rosterOf({ ...options, host: boundTo(server), master: boundTo(server) }, lines, server);
+}
+
+function boundTo(server: Server): string {
+  const address = server.address();
+  return typeof address === "object" && address ? address.address : "";
+}
+
+/** Joins it as another rank. */
+export async function join(options: RosterOptions): Promise<Roster> {
+  const { rank, size, key, hosts, port, limitMs } = options;
+  const until = performance.now() + limitMs;
+  for (let turn = 0; performance.now() < until; turn++) {
+    for (const name of hosts) {
+      const line = await greet({ host: name, port: port + (turn % PORTS) }, { kind: "hello", rank, size, key });
+      if (line)
+        return rosterOf(
+          { ...options, host: line.socket.localAddress ?? name, master: line.socket.remoteAddress ?? name },
+          [line],
+        );
+    }
+    await sleep(50);
+  }
+  throw new GyreRuntimeError(
+    "peer",
+    `rank ${rank} finds no rank 0 at ${hosts.join(", ")}, port ${port}, within ${limitMs / 1000} s`,
+    "see whether rank 0 was started, and whether MASTER_ADDR and MASTER_PORT are the same for all",
+  );
+}
+
+/** A line to rank 0 at this address, if it is one. */
+function greet(address: Address, hello: Message): Promise<Line | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(address);
+    const line = lineOn(socket);
+    const give = (found: Line | undefined) => {
+      clearTimeout(timer);
+      if (!found) socket.destroy();
+      resolve(found);
+    };
+    const timer = setTimeout(() => give(undefined), 1000);
+    socket.once("connect", () => void line.say(hello));
+    line.closed = () => give(undefined);
+    line.hear((message) => {
+      line.hear(undefined);
+      give(message.kind === "welcome" ? line : undefined);
+    });
+  });
+}
+
+// ---- the roster ------------------------------------------------------------------------------------------------------
+
+/** `lines`: of rank 0, those to all others by rank; of another, the one to rank 0. */
+function rosterOf(
+  { rank, size, host, master, limitMs }: RosterOptions & Pick<Roster, "host" | "master">,
+  lines: readonly (Line | undefined)[],
+  server?: Server,
+): Roster {
+  const beatMs = Math.min(1000, limitMs / 8);
+  const others = lines.flatMap((line, r) => (line ? [{ line, rank: server ? r : 0 }] : []));
+  const doing = Array.from({ length: size }, () => "start");
+  /** Beats of our own since each was heard: time in which this process itself stood still does not count. */
+  const silent = new Map<number, number>();
+  const left = new Set<number>();
+  let ending = false;
+  let error: GyreRuntimeError | undefined;
+  let reject: (reason: unknown) => void = () => {};
+  const broken = new Promise<never>((_, no) => {
+    reject = no;
+  });
+  broken.catch(() => {});
+
+  const lastOf = (except: number): string =>
+    Array.from({ length: Math.min(size, 16) }, (_, r) => r)
+      .filter((r) => r !== except)
+      .map((r) => `rank ${r}: ${doing[r]}`)
+      .join(", ");
+  const lose = (who: number, how: string): void => {
+    if (error || ending) return;
+    const message = `rank ${who} ${how} at '${doing[who]}'; the others were at: ${lastOf(who)}`;
+    // The lowest rank that is left tells it.
+    void breakUp(message, who === 0 ? 1 : 0);
+  };
+  const told = (): string | undefined => error?.kind;
+  const breakUp = async (message: string, teller: number): Promise<void> => {
+    if (error || ending) return;
+    error =
+      teller === rank
+        ? new GyreRuntimeError(
+            "peer",
+            message,
+            "see what that process said; --peer-timeout says how long silence is borne",
+          )
+        : new GyreRuntimeError("told", message, `rank ${teller} tells it`);
+    reject(error);
+    for (const round of rounds.values()) round.reject(error);
+    for (const { reject: no } of pings.values()) no(error);
+    if (server) await Promise.all(others.map(({ line }) => line.say({ kind: "broken", message, teller })));
+  };
+
+  // Exchanges, by round: values arrive at rank 0, and go out together.
+  type Round = {
+    readonly values: Map<number, unknown>;
+    done: (all: readonly unknown[]) => void;
+    reject: (e: unknown) => void;
+  };
+  const rounds = new Map<number, Round & { readonly all: Promise<readonly unknown[]> }>();
+  const roundOf = (n: number) => {
+    const known = rounds.get(n);
+    if (known) return known;
+    let done: Round["done"] = () => {};
+    let no: Round["reject"] = () => {};
+    const all = new Promise<readonly unknown[]>((y, x) => {
+      done = y;
+      no = x;
+    });
+    all.catch(() => {});
+    const made = { values: new Map<number, unknown>(), done, reject: no, all };
+    rounds.set(n, made);
+    return made;
+  };
+  const deposit = (n: number, from: number, value: unknown): void => {
+    const round = roundOf(n);
+    round.values.set(from, value);
+    if (round.values.size < size) return;
+    const values = Array.from({ length: size }, (_, r) => round.values.get(r));
+    for (const { line } of others) void line.say({ kind: "values", round: n, values });
+    round.done(values);
+    rounds.delete(n);
+  };
+
+  const pings = new Map<
+    number,
+    { readonly resolve: (pong: { here: number }) => void; readonly reject: (e: unknown) => void }
+  >();
+  for (const { line, rank: from } of others) {
+    silent.set(from, 0);
+    line.hear((message) => {
+      silent.set(from, 0);
+      switch (message.kind) {
+        case "beat":
+          if (server) doing[from] = message.doing[0] ?? "";
+          else for (const [r, what] of message.doing.entries()) if (r !== rank) doing[r] = what;
+          return;
+        case "value":
+          return deposit(message.round, from, message.value);
+        case "values":
+          roundOf(message.round).done(message.values);
+          rounds.delete(message.round);
+          return;
+        case "ping":
+          return void line.say({ kind: "pong", sent: message.sent, here: performance.now() });
+        case "pong":
+          return pings.get(message.sent)?.resolve(message);
+        case "failed":
+          return void breakUp(`rank ${from} failed at '${doing[from]}'`, from);
+        case "broken":
+          return void breakUp(message.message, message.teller);
+        case "left":
+          left.add(from);
+      }
+    });
+    line.closed = () => {
+      if (!left.has(from)) lose(from, "is gone: its process ended");
+    };
+    if (line.socket.destroyed) line.closed();
+  }
+  const beat = setInterval(() => {
+    const what = server ? doing : [doing[rank]!];
+    for (const { line, rank: other } of others) {
+      void line.say({ kind: "beat", doing: what });
+      const missed = (silent.get(other) ?? 0) + 1;
+      silent.set(other, missed);
+      if (missed * beatMs > limitMs && !left.has(other))
+        lose(other, `has not answered for ${limitMs / 1000} s: it was last`);
+    }
+  }, beatMs);
+  beat.unref();
+
+  let round = 0;
+  const exchange = async <T>(value: T): Promise<readonly T[]> => {
+    if (error) throw error;
+    const n = round++;
+    const { all } = roundOf(n);
+    if (server) deposit(n, 0, value);
+    else await others[0]!.line.say({ kind: "value", round: n, value });
+    return (await all) as readonly T[];
+  };
+  const close = () => {
+    ending = true;
+    clearInterval(beat);
+    for (const { line } of others) line.socket.end();
+    server?.close();
+  };
+
+  return {
+    rank,
+    size,
+    host,
+    master,
+    broken,
+    exchange,
+    at: (what) => {
+      doing[rank] = what;
+    },
+    async fail() {
+      if (error || ending) return error?.kind !== "told";
+      const flushed = server
+        ? breakUp(`rank ${rank} failed at '${doing[rank]}'`, 0)
+        : others[0]!.line.say({ kind: "failed" }).then(() => broken.catch(() => {}));
+      await Promise.race([flushed, sleep(1000)]);
+      return error === undefined || told() !== "told";
+    },
+    async clock() {
+      if (server) return 0;
+      // Of several tries the quickest is the most exact: the answer was given half way.
+      let best = { took: Number.POSITIVE_INFINITY, offset: 0 };
+      for (let i = 0; i < 8; i++) {
+        const sent = performance.now();
+        const { here } = await new Promise<{ here: number }>((resolve, no) => {
+          pings.set(sent, { resolve, reject: no });
+          void others[0]!.line.say({ kind: "ping", sent });
+        });
+        pings.delete(sent);
+        const took = performance.now() - sent;
+        if (took < best.took) best = { took, offset: here - (sent + took / 2) };
+      }
+      return best.offset * 1000;
+    },
+    async leave() {
+      await exchange(null);
+      for (const { rank: other } of others) left.add(other);
+      await Promise.all(others.map(({ line }) => line.say({ kind: "left" })));
+      close();
+    },
+  };
+}
+
+const ranks = (list: readonly number[]): string =>
+  `${list.length === 1 ? "rank" : "ranks"} ${list.slice(0, 16).join(", ")}${list.length > 16 ? ", …" : ""}`;

@@ -1,0 +1,92 @@
+/** Transports do what their interface says; schedules run across them as in one process. */
+import { expect, test } from "vitest";
+import { runSchedule } from "../../runtime/run.ts";
+import { memoryTransports } from "../../runtime/transport/memory.ts";
+import { acrossProcesses, dealt } from "../../runtime/transport/remote.ts";
+import { host, join, listen, type Roster } from "../../runtime/transport/roster.ts";
+import { tcpTransport } from "../../runtime/transport/tcp.ts";
+import type { Transport } from "../../runtime/transport/transport.ts";
+import { fakeMachine, planned } from "../runtime/run-fake.ts";
+import { ringSum } from "../schedule/programs.ts";
+import { evalProgram } from "../schedule/random.ts";
+import { checkOperations } from "./operations.ts";
+
+/** `size` rosters of one run, as separate processes would have them. */
+async function rosters(size: number): Promise<readonly Roster[]> {
+  const listening = await listen("127.0.0.1", 0);
+  const options = { size, hosts: ["127.0.0.1"], port: listening.port, key: "test", limitMs: 5000 };
+  return Promise.all([
+    host({ ...options, rank: 0 }, listening),
+    ...Array.from({ length: size - 1 }, (_, i) => join({ ...options, rank: i + 1 })),
+  ]);
+}
+
+test.each([1, 2, 3, 5])("all operations in memory, %i ranks", async (size) => {
+  await Promise.all(memoryTransports(size).map(checkOperations));
+});
+
+test("all operations over sockets", async () => {
+  const all = await rosters(3);
+  const transports = await Promise.all(all.map((roster) => tcpTransport(roster)));
+  await Promise.all(transports.map(checkOperations));
+  await Promise.all(all.map((roster) => roster.leave()));
+  await Promise.all(transports.map((t) => t.close()));
+});
+
+test("a message that does not come is a timeout that names the rank", async () => {
+  const all = await rosters(2);
+  const [first, second] = await Promise.all(all.map((roster) => tcpTransport(roster, 50)));
+  await expect(first!.receive(1, 9, new Uint8Array(4))).rejects.toThrow(
+    "receiving 4 bytes from rank 1 did not finish: nothing moved for 0.1 s",
+  );
+  await Promise.all([first!.close(), second!.close(), ...all.map((roster) => roster.leave())]);
+});
+
+test("positions are dealt in order, as evenly as can be", () => {
+  expect(dealt(8, 4)).toEqual([
+    [0, 1],
+    [2, 3],
+    [4, 5],
+    [6, 7],
+  ]);
+  expect(dealt(5, 2)).toEqual([
+    [0, 1],
+    [2, 3, 4],
+  ]);
+});
+
+/** The results of ringSum on each position, by processes that share the mesh through `transports`. */
+async function acrossTransports(transports: readonly Transport[], devices: number) {
+  const schedule = planned(ringSum(devices));
+  const places = dealt(devices, transports.length);
+  const results = await Promise.all(
+    transports.map(async (transport) => {
+      const positions = places[transport.rank]!;
+      const all = await fakeMachine(schedule);
+      const here = <T>(list: readonly T[]): T[] => positions.map((p) => list[p]!);
+      const machine = {
+        positions,
+        devices: here(all.devices),
+        kernels: here(all.kernels),
+        memory: here(all.memory),
+        carrier: acrossProcesses(transport, places),
+      };
+      const after = await runSchedule(schedule, machine);
+      return Promise.all(
+        machine.devices.map(async (device, i) => {
+          const { buffer, value } = schedule.outputs[0]!;
+          return new Uint32Array(await device.read(after[i]![buffer]!, 0, schedule.values[value]!.bytes));
+        }),
+      );
+    }),
+  );
+  return [results.flat()];
+}
+
+test.each([
+  [2, 4],
+  [3, 4],
+  [4, 4],
+])("%i processes compute what one does, on %i devices", async (processes, devices) => {
+  expect(await acrossTransports(memoryTransports(processes), devices)).toEqual(evalProgram(ringSum(devices)));
+});
