@@ -10,8 +10,9 @@
 
 import { operandsOf } from "../../tile/build.ts";
 import type { Fold, Stmt, Value } from "../../tile/ir.ts";
-import { add, laneType, less, lit, mul, op, ref } from "../expr.ts";
+import { add, and, laneType, less, lit, mul, op, ref } from "../expr.ts";
 import type { Expr } from "../ir.ts";
+import { blocksOf } from "./blocks.ts";
 import {
   type Context,
   declare,
@@ -204,12 +205,11 @@ function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
   const { block } = partOf(ctx, axis);
   const ahead = fetchedAhead(ctx, f);
   const stages = ahead[0]?.tile.stages ?? 1;
-  const runs = f.bounds?.run;
   const pending = ctx.pending;
   const useBounds = (): void => {
     for (const { select, when } of f.bounds?.full ?? []) ctx.full.set(select.id, evaluate(ctx, when, nowhere()));
   };
-  if (ahead.length === 0 && !runs) {
+  if (ahead.length === 0 && !f.bounds?.run) {
     const name = ctx.fresh(`${axis.name}_first`);
     ctx.starts.set(axis.id, ref(name));
     const body = within(ctx, () => {
@@ -220,18 +220,18 @@ function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
     push(ctx, { kind: "for", name, from: lit(0), below: lit(axis.extent), step: block, body });
     return;
   }
-  const end = lit(axis.extent);
+  const { from, below, runs } = blocksOf(ctx, f, axis);
   /** A variable for the first block from `from` on that does something; the end where there is none. */
   const search = (hint: string, from: Expr): string => {
     const name = ctx.fresh(hint);
     push(ctx, { kind: "var", name, type: "i32", width: 1, value: from, counts: true });
-    if (runs) {
+    if (runs.length > 0) {
       const before = ctx.starts.get(axis.id);
       ctx.starts.set(axis.id, ref(name));
-      const idle = op("not", [evaluate(ctx, runs, nowhere())], "bool");
+      const idle = op("not", [runs.map((v) => evaluate(ctx, v, nowhere())).reduce(and)], "bool");
       push(ctx, {
         kind: "while",
-        cond: op("select", [less(ref(name), end), idle, lit(0, "bool")], "bool"),
+        cond: op("select", [less(ref(name), below), idle, lit(0, "bool")], "bool"),
         body: [{ kind: "set", name, value: add(ref(name), lit(block)) }],
       });
       if (before) ctx.starts.set(axis.id, before);
@@ -246,10 +246,10 @@ function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
     const then = within(ctx, () => {
       for (const s of ahead) copyPieces(ctx, s, mul(slot, lit(elementsOf(s.tile))));
     });
-    push(ctx, { kind: "if", cond: less(ref(first), end), then, else: [] }, { kind: "commit" });
+    push(ctx, { kind: "if", cond: less(ref(first), below), then, else: [] }, { kind: "commit" });
     if (before) ctx.starts.set(axis.id, before);
   };
-  const blocks: string[] = [search(`${axis.name}_first`, lit(0))];
+  const blocks: string[] = [search(`${axis.name}_first`, from)];
   // With one stage there is nothing to be ahead of: each block is fetched when its turn comes.
   const distance = ahead.length > 0 ? Math.max(stages - 1, 0) : 0;
   for (let k = 1; k < distance; k++) blocks.push(search(`${axis.name}_ahead`, add(ref(blocks[k - 1]!), lit(block))));
@@ -286,7 +286,7 @@ function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
     });
     if (slot) push(ctx, { kind: "set", name: slot, value: op("mod", [add(ref(slot), lit(1)), lit(stages)], "i32") });
   });
-  push(ctx, { kind: "while", cond: less(ref(blocks[0]!), end), body });
+  push(ctx, { kind: "while", cond: less(ref(blocks[0]!), below), body });
   if (ahead.length > 0) push(ctx, { kind: "wait", left: 0 }, { kind: "barrier" });
   else ctx.pending ||= pending;
 }

@@ -5,6 +5,7 @@ import type { Store } from "../../tile/ir.ts";
 import { lit, mul, op, ref } from "../expr.ts";
 import type { Expr, LaneProgram } from "../ir.ts";
 import { namer } from "../scope.ts";
+import { lastFirst } from "./blocks.ts";
 import { type At, allExist, type Context, nest, partOf, push, within } from "./context.ts";
 import { lowerBody } from "./fold.ts";
 import type { Layout } from "./layout.ts";
@@ -75,7 +76,9 @@ function placeTeam(ctx: Context): void {
       continue;
     }
     const shifted = below === 1 ? ref("group") : op("div", [ref("group"), lit(below)], "i32");
-    const tile: Expr = below * count === groups ? shifted : op("mod", [shifted, lit(count)], "i32");
+    const place: Expr = below * count === groups ? shifted : op("mod", [shifted, lit(count)], "i32");
+    const turned = axis.id === ctx.plan.rows.id && lastFirst(ctx.plan);
+    const tile = turned ? op("sub", [lit(count - 1), place], "i32") : place;
     const name = ctx.fresh(block === 1 ? axis.name : `${axis.name}_first`);
     push(ctx, { kind: "let", name, value: mul(tile, lit(block)) });
     ctx.starts.set(axis.id, ref(name));

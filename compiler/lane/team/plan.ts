@@ -15,7 +15,7 @@ import type { Axis, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { blocksAreFree } from "../../tile/reblock.ts";
 import { meetingAxes } from "../allowed.ts";
 import { foldsOf, valuesOf } from "../map.ts";
-import { deal, type Layout, type Side, same, sizeOf } from "./layout.ts";
+import { deal, everywhere, type Layout, type Side, same, sizeOf } from "./layout.ts";
 import { allFactors, type Factors } from "./products.ts";
 import { bytesOf, elementsOf, pieceOf, type SharedTile, swizzleFor } from "./shared.ts";
 
@@ -63,7 +63,13 @@ export type Product = Factors & {
   readonly right: Operand;
 };
 /** `copy`: asynchronously, piece by piece, as memory has it. `fill`: element by element. `spill`: from registers. */
-export type Staged = { readonly tile: SharedTile; readonly value: Value; readonly how: "copy" | "fill" | "spill" };
+export type Staged = {
+  readonly tile: SharedTile;
+  readonly value: Value;
+  readonly how: "copy" | "fill" | "spill";
+  /** Elements that are copied at once. */
+  readonly piece: number;
+};
 
 export type Plan = {
   readonly kernel: Kernel;
@@ -490,9 +496,48 @@ function stagedOf(kernel: Kernel, d: Dealt, products: ReadonlyMap<number, Produc
         tile,
         value: v,
         how: !isLoaded(v) ? "spill" : lies && inPieces(kernel, d, v, lies) ? "copy" : "fill",
+        piece: pieceOf(p.dtype),
       });
     }
+  for (const v of stripsOf(kernel, d)) {
+    const axis = wide(d, v.axes)[0]!;
+    const tile: SharedTile = {
+      name: v.name ?? "strip",
+      dtype: v.dtype,
+      rows: { axis: everywhere, count: 1 },
+      columns: { axis: axis.id, count: d.parts.get(axis.id)!.cover },
+      swizzle: { every: 1, of: 1 },
+      stages: 1,
+    };
+    const lies = besides(v, [axis]);
+    const whole = lies && inPieces(kernel, d, v, lies);
+    found.set(v.id, { tile, value: v, how: "copy", piece: whole ? pieceOf(v.dtype) : 1 });
+  }
   return found;
+}
+/**
+ * What a loop's body loads of its own axis alone (a statistic of each column): too little for a product, but to wait for
+ * it in every round would cost as much. Not what says where other things are.
+ */
+function stripsOf(kernel: Kernel, d: Dealt): readonly Value[] {
+  const places = new Set<number>();
+  const see = (v: Value): void => {
+    places.add(v.id);
+    operandsOf(v.def).forEach(see);
+  };
+  for (const v of valuesOf(kernel)) if (v.def.kind === "load") v.def.index.forEach(see);
+  return foldsOf(kernel.body).flatMap((f) => {
+    if (f.over.kind !== "blocks") return [];
+    const { axis } = f.over;
+    return f.body.flatMap((s) => {
+      if (s.kind === "fold" || s.value.def.kind !== "load" || s.value.dtype !== "f32" || places.has(s.value.id))
+        return [];
+      const only = wide(d, s.value.axes);
+      return only.length === 1 && only[0]!.id === axis.id && kernel.buffers[s.value.def.buffer]!.dtype === "f32"
+        ? [s.value]
+        : [];
+    });
+  });
 }
 /** The axis along which a load's elements lie side by side in memory. */
 function besides(v: Value, axes: readonly Axis[]): Axis | undefined {

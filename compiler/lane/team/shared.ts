@@ -64,10 +64,18 @@ export function placeOf(t: SharedTile, row: number, column: number): number {
   return row * t.columns.count + moved * piece + (column % piece);
 }
 
+const isMultiple = (e: Expr, of: number): boolean =>
+  e.kind === "op" && e.op === "mul" && e.args[1]!.kind === "lit" && e.args[1]!.value === of;
 const div = (e: Expr, by: number): Expr =>
-  by === 1 ? e : e.kind === "lit" ? lit(Math.floor(e.value / by)) : op("div", [e, lit(by)], "i32");
+  by === 1
+    ? e
+    : e.kind === "op" && isMultiple(e, by)
+      ? e.args[0]!
+      : e.kind === "lit"
+        ? lit(Math.floor(e.value / by))
+        : op("div", [e, lit(by)], "i32");
 export const mod = (e: Expr, by: number): Expr =>
-  by === 1 ? lit(0) : e.kind === "lit" ? lit(e.value % by) : op("mod", [e, lit(by)], "i32");
+  by === 1 || isMultiple(e, by) ? lit(0) : e.kind === "lit" ? lit(e.value % by) : op("mod", [e, lit(by)], "i32");
 export const xor = (a: Expr, b: Expr): Expr =>
   b.kind === "lit" && b.value === 0
     ? a
@@ -82,6 +90,7 @@ export function pieceAt(t: SharedTile, row: Expr, piece: Expr): Expr {
 }
 /** Where an element is. */
 export function placeAt(t: SharedTile, row: Expr, column: Expr): Expr {
+  if (t.rows.count === 1) return column;
   const piece = pieceOf(t.dtype);
   return add(pieceAt(t, row, div(column, piece)), mod(column, piece));
 }

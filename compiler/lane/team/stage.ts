@@ -4,9 +4,9 @@ import type { Value } from "../../tile/ir.ts";
 import { add, less, lit, mul, op, ref } from "../expr.ts";
 import type { Expr, LaneStmt } from "../ir.ts";
 import { allExist, type Context, layoutFor, local, nest, nowhere, partOf, push, within } from "./context.ts";
-import type { Staged } from "./plan.ts";
+import { type Staged, wide } from "./plan.ts";
 import { onlyFirst, prepare, sharedArray } from "./registers.ts";
-import { elementsOf, pieceAt, pieceOf, placeAt } from "./shared.ts";
+import { elementsOf, placeAt } from "./shared.ts";
 import { evaluate, offset } from "./value.ts";
 
 /** Declares the shared array of a staged value: all of its stages. */
@@ -46,7 +46,7 @@ export function copyPieces(ctx: Context, s: Staged, base: Expr): void {
   const { tile } = tileOf(ctx, s.value);
   const { def } = s.value;
   invariant(def.kind === "load", "what is copied is a load");
-  const piece = pieceOf(tile.dtype);
+  const { piece } = s;
   const perRow = tile.columns.count / piece;
   each(ctx, tile.rows.count, perRow, tile.name, (row, column) => {
     const at = nowhere(
@@ -55,11 +55,15 @@ export function copyPieces(ctx: Context, s: Staged, base: Expr): void {
         [tile.columns.axis, mul(column, lit(piece))],
       ]),
     );
-    const valid = allExist(ctx, at, [partOf(ctx, tile.rows.axis).axis, partOf(ctx, tile.columns.axis).axis]);
+    const valid = allExist(
+      ctx,
+      at,
+      wide(ctx.dealt, s.value.axes).filter((a) => at.own.has(a.id)),
+    );
     push(ctx, {
       kind: "copy",
       shared: tile.name,
-      at: add(base, pieceAt(tile, row, column)),
+      at: add(base, placeAt(tile, row, mul(column, lit(piece)))),
       buffer: def.buffer,
       from: offset(ctx, s.value, at),
       count: piece,

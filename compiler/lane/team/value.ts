@@ -4,7 +4,7 @@ import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
 import { add, laneType, lit, min, mul, op, ref } from "../expr.ts";
 import type { Expr } from "../ir.ts";
-import { type At, bind, type Context, heldFor, hintOf, partOf, position, readHeld, startOf } from "./context.ts";
+import { type At, bind, type Context, heldFor, hintOf, local, partOf, position, readHeld, startOf } from "./context.ts";
 import { isLoaded, wide } from "./plan.ts";
 
 export function evaluate(ctx: Context, v: Value, at: At): Expr {
@@ -27,7 +27,13 @@ export function evaluate(ctx: Context, v: Value, at: At): Expr {
       return position(ctx, at, d.axis);
     case "edge":
       return edge(ctx, d.axis, d.end);
-    case "load":
+    case "load": {
+      const strip = ctx.tiles.get(v.id);
+      if (strip?.tile.rows.count === 1) {
+        const axis = wide(ctx.dealt, v.axes)[0]!;
+        const index = add(strip.base, local(ctx, at, axis));
+        return { kind: "elem", array: strip.tile.name, index, type: "f32", width: 1 };
+      }
       return remember(ctx, v, at, {
         kind: "load",
         buffer: d.buffer,
@@ -35,6 +41,7 @@ export function evaluate(ctx: Context, v: Value, at: At): Expr {
         type: laneType(ctx.kernel.buffers[d.buffer]!.dtype),
         width: 1,
       });
+    }
     case "cast": {
       const arg = evaluate(ctx, d.arg, at);
       const type = laneType(v.dtype);

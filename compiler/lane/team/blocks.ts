@@ -1,0 +1,149 @@
+/**
+ * Which blocks of a loop do something. A condition that compares sums of edges bounds the loop: it holds from some block
+ * on, or up to one. What is left of the loop's condition is asked block by block.
+ *
+ *   first(j) <= last(i)                       j below last(i) + 1
+ *   first(i) - last(j) < n                    j from first(i) - n + 1 - (block - 1) on
+ */
+import { operandsOf } from "../../tile/build.ts";
+import type { Axis, Fold, Value } from "../../tile/ir.ts";
+import { add, lit, min, mul, op } from "../expr.ts";
+import type { Expr } from "../ir.ts";
+import { foldsOf } from "../map.ts";
+import { bind, type Context, nowhere, partOf } from "./context.ts";
+import type { Plan } from "./plan.ts";
+import { evaluate } from "./value.ts";
+
+export type Blocks = {
+  readonly from: Expr;
+  readonly below: Expr;
+  /** Whether some of the blocks between do nothing, as `runs` says. */
+  readonly runs: readonly Value[];
+};
+
+export function blocksOf(ctx: Context, f: Fold, axis: Axis): Blocks {
+  let from: Expr = lit(0);
+  let below: Expr = lit(axis.extent);
+  const runs: Value[] = [];
+  const { block } = partOf(ctx, axis);
+  for (const v of f.bounds?.run ? conjuncts(f.bounds.run) : []) {
+    const [low, high, strict] = compared(v) ?? [];
+    const slope = low && high ? minus(slopeOf(high, axis, block), slopeOf(low, axis, block)) : undefined;
+    if (!low || !high || (slope !== 1 && slope !== -1)) {
+      runs.push(v);
+      continue;
+    }
+    // high - low = slope · j + rest, for the block that begins at j.
+    const before = ctx.starts.get(axis.id);
+    ctx.starts.set(axis.id, lit(0));
+    const rest = op("sub", [evaluate(ctx, high, nowhere()), evaluate(ctx, low, nowhere())], "i32");
+    if (before) ctx.starts.set(axis.id, before);
+    const need = strict ? 1 : 0;
+    if (slope === -1) below = min(below, add(rest, lit(1 - need)));
+    else {
+      const first = op("sub", [lit(need), rest], "i32");
+      const rounded = mul(op("div", [add(first, lit(block - 1)), lit(block)], "i32"), lit(block));
+      from = op("max", [from, rounded], "i32");
+    }
+  }
+  return { from: bind(ctx, `${axis.name}_from`, from), below: bind(ctx, `${axis.name}_below`, below), runs };
+}
+const minus = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? undefined : a - b;
+const conjuncts = (v: Value): readonly Value[] =>
+  v.def.kind === "map" && v.def.op === "and" ? v.def.args.flatMap(conjuncts) : [v];
+
+/** low <= high, or with `strict` low < high. */
+function compared(v: Value): readonly [low: Value, high: Value, strict: boolean] | undefined {
+  if (v.def.kind !== "map" || v.def.args[0]?.dtype !== "i32") return undefined;
+  const [x, y] = v.def.args as [Value, Value];
+  switch (v.def.op) {
+    case "le":
+      return [x, y, false];
+    case "lt":
+      return [x, y, true];
+    case "ge":
+      return [y, x, false];
+    case "gt":
+      return [y, x, true];
+    default:
+      return undefined;
+  }
+}
+/** By how much a whole number grows with the first element of the axis's block; undefined where not evenly. */
+function slopeOf(v: Value, axis: Axis, block: number): number | undefined {
+  const d = v.def;
+  if (d.kind === "edge" && d.axis.id === axis.id) return d.end === "first" || axis.extent % block === 0 ? 1 : undefined;
+  const parts = operandsOf(d).map((a) => slopeOf(a, axis, block));
+  if (d.kind === "map" && v.dtype === "i32") {
+    const [a, b] = parts;
+    if (d.op === "add" && a !== undefined && b !== undefined) return a + b;
+    if (d.op === "sub") return minus(a, b);
+    if (d.op === "neg") return minus(0, a);
+  }
+  return parts.every((p) => p === 0) ? 0 : undefined;
+}
+
+/**
+ * Whether the last block of rows has more to do than the first. Then the last go first, so that no long one is left when
+ * all others are done. Scalars count as 0: any order is right.
+ */
+export function lastFirst(plan: Plan): boolean {
+  const part = plan.parts.get(plan.rows.id)!;
+  const lastStart = Math.floor((plan.rows.extent - 1) / part.block) * part.block;
+  const busy = (start: number): number =>
+    foldsOf(plan.kernel.body).reduce((n, f) => {
+      const run = f.bounds?.run;
+      if (!run || f.over.kind !== "blocks") return n;
+      const { axis } = f.over;
+      const step = plan.parts.get(axis.id)!.block;
+      let count = 0;
+      for (let j = 0; j < axis.extent; j += step)
+        count +=
+          known(
+            run,
+            plan,
+            new Map([
+              [axis.id, j],
+              [plan.rows.id, start],
+            ]),
+          ) === 0
+            ? 0
+            : 1;
+      return n + count;
+    }, 0);
+  return busy(lastStart) > busy(0);
+}
+/** A scalar's number, with all blocks not given at their first; NaN where memory says it. */
+function known(v: Value, plan: Plan, starts: ReadonlyMap<number, number>): number {
+  const d = v.def;
+  if (d.kind === "const") return d.value;
+  if (d.kind === "edge") {
+    const start = starts.get(d.axis.id) ?? 0;
+    return d.end === "first" ? start : Math.min(start + plan.parts.get(d.axis.id)!.block, d.axis.extent) - 1;
+  }
+  if (d.kind === "cast") return known(d.arg, plan, starts);
+  if (d.kind !== "map") return d.kind === "scalar" ? 0 : Number.NaN;
+  const f = meanings[d.op];
+  return f ? f(...d.args.map((a) => known(a, plan, starts))) : Number.NaN;
+}
+const meanings: Readonly<Record<string, (...x: number[]) => number>> = {
+  add: (x, y) => x! + y!,
+  sub: (x, y) => x! - y!,
+  mul: (x, y) => x! * y!,
+  div: (x, y) => Math.floor(x! / y!),
+  mod: (x, y) => x! - y! * Math.floor(x! / y!),
+  min: (x, y) => Math.min(x!, y!),
+  max: (x, y) => Math.max(x!, y!),
+  neg: (x) => -x!,
+  le: (x, y) => +(x! <= y!),
+  lt: (x, y) => +(x! < y!),
+  ge: (x, y) => +(x! >= y!),
+  gt: (x, y) => +(x! > y!),
+  eq: (x, y) => +(x! === y!),
+  ne: (x, y) => +(x! !== y!),
+  and: (x, y) => x! & y!,
+  or: (x, y) => x! | y!,
+  not: (x) => 1 - x!,
+  select: (c, x, y) => (c ? x! : y!),
+};
