@@ -10,7 +10,8 @@ import {
   inferDims,
 } from "../compiler/core/elaborate.ts";
 import type { Program } from "../compiler/core/ir.ts";
-import type { DeviceInfo } from "../runtime/device.ts";
+import type { Dialect } from "../runtime/device.ts";
+import type { Target } from "../runtime/target.ts";
 import { tell } from "./diagnostics.ts";
 import type { ExitCode } from "./exit.ts";
 import { readText } from "./files.ts";
@@ -36,9 +37,6 @@ export function check(paths: readonly string[], flags: ProgramFlags): readonly D
 }
 
 export const anyError = (all: readonly Diagnostic[]): boolean => all.some(isError);
-
-/** What the compiler is told of the machine: how kernels are mapped, and how many buffers one may bind. */
-export type Target = Pick<CompileOptions, "target" | "subgroups" | "maxBuffers">;
 
 /** What the flags say of the schedule. */
 export const planOptions = ({ overlap }: ProgramFlags): Pick<CompileOptions, "overlap"> => ({
@@ -108,18 +106,18 @@ function entryOptions(path: string, flags: ProgramFlags, io: Io, shapes: Shapes)
 /** How kernels are made for a backend: for the device that would run them; as they are made by default where there is none. */
 async function targetOf(backend: string): Promise<Target> {
   if (backend === "reference") return {};
-  const { firstDevice } = await import("../runtime/open.ts");
+  const [{ firstDevice }, { targetFor }] = await Promise.all([
+    import("../runtime/open.ts"),
+    import("../runtime/target.ts"),
+  ]);
   const device = await firstDevice(backend);
   if (device) return targetFor(device);
-  return backend.startsWith("cuda") ? { target: "cuda" } : {};
+  return backend.startsWith("cuda") ? { target: "cuda" } : backend === "cpu" ? { target: "cpu" } : {};
 }
 
-/** How kernels are made for a device. */
-export const targetFor = (device: Pick<DeviceInfo, "backend" | "software" | "limits" | "features">): Target => ({
-  target: device.backend === "webgpu" ? (device.software ? "software" : "gpu") : device.backend,
-  subgroups: device.features.subgroups !== false && device.features.subgroups.min >= 4,
-  maxBuffers: device.limits.maxStorageBuffers,
-});
+/** How kernels are made in a dialect, for the device of this machine that would run them where there is one. */
+export const targetIn = (dialect: Dialect): Promise<Target> | Target =>
+  dialect === "cuda" ? { target: "cuda" } : targetOf(dialect === "wasm" ? "cpu" : "webgpu");
 
 /** Warnings are told, and the result goes on. */
 function told<T>(result: T, diagnostics: readonly Diagnostic[], io: Io): T {

@@ -33,7 +33,7 @@ export function stageJson(c: Compiled, stage: Stage | undefined): object {
     case "device":
       return { stage, text: printCore(c.device) };
     case "kernels":
-      return c.kernels.map((kernel, i) => ({ ...kernel, notes: c.lanes[i]!.notes }));
+      return c.kernels.map(({ code: _, ...kernel }, i) => ({ ...kernel, notes: c.lanes[i]!.notes }));
     case "schedule":
     case undefined:
       return c.schedule;

@@ -10,9 +10,8 @@
  * bug of the compiler (InvariantError).
  */
 import { type Diagnostic, isError } from "./base/diagnostic.ts";
+import { invariant } from "./base/invariant.ts";
 import { type Machine, usualMachine } from "./base/machine.ts";
-import { report } from "./base/messages.ts";
-import { noSpan } from "./base/span.ts";
 import { check as checkCore } from "./core/check.ts";
 import { combine } from "./core/combine.ts";
 import { decompose } from "./core/decompose.ts";
@@ -26,6 +25,7 @@ import type { Dialect, KernelText } from "./emit/text.ts";
 import { choiceOf } from "./lane/allowed.ts";
 import { check as checkLane } from "./lane/check.ts";
 import { chooseMapping, givenMapping, rankMappings } from "./lane/choose.ts";
+import { chooseSimd } from "./lane/chooseSimd.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { lowerKernel } from "./lane/lower.ts";
 import type { Mapping, MappingChoice, MapTarget } from "./lane/map.ts";
@@ -53,6 +53,8 @@ export type CompileOptions = EntryOptions & {
   readonly target?: TargetName;
   /** Whether threads may hand values to each other in subgroups of at least four (default: yes on `software`, unused on `gpu`). */
   readonly subgroups?: boolean;
+  /** Whether the engine has WebAssembly's relaxed SIMD, with its multiply-add (default: no; used by the target `cpu`). */
+  readonly relaxedSimd?: boolean;
   /** Inputs whose memory the program may overwrite. */
   readonly donate?: readonly string[];
   /** The most storage buffers a kernel may bind; the target's where it is left out (8 on WebGPU, what every adapter has). */
@@ -100,6 +102,8 @@ export type Compiled = {
   readonly mapped: readonly number[];
   /** How each kernel could be mapped, the default first: for a tuner to measure. */
   readonly variants: () => readonly Variants[];
+  /** The same program for other devices. */
+  readonly retarget: (target: Partial<CompileOptions>) => Compiled;
   readonly times: PassTimes;
 };
 /** `key` is what `CompileOptions.mappings` calls the kernel. */
@@ -138,8 +142,8 @@ export function compileProgram(
   const name = options.target ?? "software";
   const { mapping, team, dialect, emit, ...most }: Target = targets[name];
   const maxBuffers = options.maxBuffers ?? most.maxBuffers;
-  if (!emit) return { diagnostics: [...before, report("GY7201", noSpan, { what: `the target ${name}` })] };
-  const target: MapTarget = { ...mapping, spread: mapping.spread && options.subgroups !== false };
+  const engine = { relaxedSimd: options.relaxedSimd === true };
+  const mapper = mapperFor(mapping, options.subgroups !== false);
   const program = runPass(times, "grad", () => grad(written), checkCore);
   const simple = runPass(times, "simplify", () => simplify(program), checkCore);
   const few = runPass(times, "combine", () => combine(simple), checkCore);
@@ -176,15 +180,15 @@ export function compileProgram(
   const packed = runPass(times, "pack", () => packInputs(placed, maxBuffers), checkTile);
   const bounded = runPass(times, "bounds", () => ({ ...packed, kernels: withBounds(packed) }));
   const tile = runPass(times, "merge", () => mergeKernels(bounded), checkTile);
-  const given = tile.kernels.map((k) => givenMapping(k, options.mappings?.[kernelKey(k)], target));
-  const mappings = runPass(times, "map", () => tile.kernels.map((k, i) => given[i] ?? chooseMapping(k, target)));
+  const given = tile.kernels.map((k) => mapper.given(k, options.mappings?.[kernelKey(k)]));
+  const mappings = runPass(times, "map", () => tile.kernels.map((k, i) => given[i] ?? mapper.choose(k)));
   const lanes = runPass(
     times,
     "lower",
     () => tile.kernels.map((k, i) => lowered(k, mappings[i]!, team)),
     (all) => all.flatMap(checkLane),
   );
-  const texts = runPass(times, "emit", () => lanes.map(emit));
+  const texts = runPass(times, "emit", () => lanes.map((lane) => emit(lane, engine)));
   const meta = tile.kernels.map(
     (k, i): ScheduledKernel => ({
       name: k.name,
@@ -208,7 +212,7 @@ export function compileProgram(
     choice: choiceOf(mapping),
     make: () => {
       const lane = runPass([], "lower", () => lowered(k, mapping, team), checkLane);
-      const text = emit(lane);
+      const text = emit(lane, engine);
       return { kernel: spelled(text, lane), groups: text.groups };
     },
   });
@@ -222,13 +226,19 @@ export function compileProgram(
       lanes,
       kernels: texts.map((text, i) => spelled(text, lanes[i]!)),
       schedule,
+      retarget(target) {
+        const { compiled } = compileProgram(written, { ...options, ...target });
+        invariant(compiled, `${written.name} compiles for one target, and not for another`);
+        return compiled;
+      },
       replan: (donate) => runPass([], "plan", () => planned(donate), checkSchedule),
       mapped: given.flatMap((m, i) => (m ? [i] : [])),
       variants: () =>
         tile.kernels.map((k) => ({
           key: kernelKey(k),
           name: k.name,
-          all: rankMappings(k, target)
+          all: mapper
+            .rank(k)
             // What a team does is not mapped: there is one way.
             .slice(0, team && !("reason" in lowerTeam(k, team)) ? 1 : undefined)
             .map((m) => variant(k, m)),
@@ -236,6 +246,25 @@ export function compileProgram(
       times,
     },
     diagnostics,
+  };
+}
+
+/** How kernels are mapped for a target: as is best, as was asked where that is legal, and in all the ways there are. */
+type Mapper = {
+  readonly choose: (k: Kernel) => Mapping;
+  readonly given: (k: Kernel, choice: MappingChoice | undefined) => Mapping | undefined;
+  readonly rank: (k: Kernel) => readonly Mapping[];
+};
+function mapperFor(mapping: Target["mapping"], subgroups: boolean): Mapper {
+  if ("simd" in mapping) {
+    const choose = (k: Kernel): Mapping => chooseSimd(k, mapping);
+    return { choose, given: () => undefined, rank: (k) => [choose(k)] };
+  }
+  const target: MapTarget = { ...mapping, spread: mapping.spread && subgroups };
+  return {
+    choose: (k) => chooseMapping(k, target),
+    given: (k, choice) => givenMapping(k, choice, target),
+    rank: (k) => rankMappings(k, target),
   };
 }
 

@@ -1,27 +1,28 @@
 /** What kernels are made for: a row for each target, with how Lane is mapped and which dialect spells it. */
 import { emitCuda } from "./emit/cuda.ts";
 import type { Dialect, KernelText } from "./emit/text.ts";
+import { emitWasm, type WasmFeatures } from "./emit/wasm.ts";
 import { emitWgsl } from "./emit/wgsl.ts";
+import { cpuTarget, type SimdTarget } from "./lane/chooseSimd.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { gpuTarget, type MapTarget, softwareTarget } from "./lane/map.ts";
 import { type TeamTarget, tensorTarget } from "./lane/team/plan.ts";
 
 export type Target = {
-  readonly mapping: MapTarget;
+  readonly mapping: MapTarget | SimdTarget;
   /** What threads can do together, where they do. */
   readonly team?: TeamTarget;
   readonly dialect: Dialect;
   /** The most buffers that a kernel may bind, where nothing else is known of the device. */
   readonly maxBuffers: number;
-  /** Absent where the dialect is not supported yet. */
-  readonly emit?: (program: LaneProgram) => KernelText;
+  readonly emit: (program: LaneProgram, engine: WasmFeatures) => KernelText;
 };
 
 /** `software`: a CPU behind a WebGPU driver; `gpu`: hardware behind one; `cpu`: this processor; `cuda`: an NVIDIA GPU. */
 export const targets = {
   software: { mapping: softwareTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
   gpu: { mapping: gpuTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
-  cpu: { mapping: softwareTarget, dialect: "wasm", maxBuffers: 8 },
+  cpu: { mapping: cpuTarget, dialect: "wasm", maxBuffers: 64, emit: emitWasm },
   cuda: { mapping: gpuTarget, team: tensorTarget, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
 } as const satisfies Readonly<Record<string, Target>>;
 

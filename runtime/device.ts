@@ -96,6 +96,8 @@ export type DeviceFeatures = {
   readonly subgroups: false | { readonly min: number; readonly max: number };
   readonly f16: boolean;
   readonly timestamps: boolean;
+  /** Of a CPU: whether its WebAssembly engine has a multiply-add in one rounding. */
+  readonly relaxedSimd?: boolean;
 };
 
 /** Memory on one device. `id` is unique in the process; `bytes` is the size, a multiple of 4. */

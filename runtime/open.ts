@@ -8,18 +8,13 @@ import {
   type ListedDevice,
   type OpenOptions,
 } from "./backend.ts";
+import { cpu } from "./cpu/node.ts";
 import { cuda } from "./cuda/backend.ts";
 import type { Device } from "./device.ts";
 import { fail, GyreRuntimeError } from "./errors.ts";
 
-const unsupported = (name: "cpu", noun: string): Backend => ({
-  name,
-  noun,
-  find: async () => ({ devices: [], why: [`the ${name} backend is not supported yet`] }),
-});
-
 /** In the order in which `auto` would have them. */
-const backends: readonly Backend[] = [cuda, webgpu, unsupported("cpu", "CPU")];
+const backends: readonly Backend[] = [cuda, webgpu, cpu];
 
 /**
  * Opens `count` devices, one for each mesh position. `spec` is `auto` or the name of a backend, or with the devices to

@@ -15,6 +15,7 @@ import {
 import { shard } from "./layout.ts";
 import { deviceCount } from "./route.ts";
 import { runSchedule, type RunOptions as StepOptions } from "./run.ts";
+import { dialects, type Target, targetFor } from "./target.ts";
 import { inProcess } from "./transport/local.ts";
 import { acrossProcesses, type Places } from "./transport/remote.ts";
 import type { Carrier } from "./transport/transfers.ts";
@@ -26,6 +27,8 @@ export type Executable = {
   readonly kernels: readonly KernelSource[];
   /** The same program planned so that the inputs `donate` may be overwritten; left out, donated inputs are only freed. */
   readonly replan?: (donate: readonly string[]) => Schedule;
+  /** The same program for other devices: where `kernels` are in a dialect that the session's devices do not run. */
+  readonly retarget?: (target: Target) => Executable;
 };
 
 /** `donate`: paths of inputs whose arrays on the devices the run may overwrite; they cannot be used afterwards. */
@@ -108,8 +111,9 @@ export function sessionOn(devices: readonly Device[], options: SessionOptions = 
   };
 }
 
-async function load(home: Home, executable: Executable): Promise<LoadedProgram> {
+async function load(home: Home, given: Executable): Promise<LoadedProgram> {
   open(home);
+  const executable = inDialectOf(home.devices[0]!, given);
   const { schedule } = executable;
   const count = deviceCount(schedule.mesh);
   if (count > home.count) {
@@ -149,6 +153,21 @@ async function load(home: Home, executable: Executable): Promise<LoadedProgram> 
     run: (inputs, options = {}) =>
       inTurn(home, () => run(home, planFor(options.donate ?? []), devices, kernels, inputs, options)),
   };
+}
+
+/** What runs on a device: as it is, or made for it. */
+function inDialectOf({ info }: Device, executable: Executable): Executable {
+  const dialect = dialects[info.backend];
+  const other = executable.kernels.find((k) => k.dialect !== dialect);
+  if (!other) return executable;
+  return (
+    executable.retarget?.(targetFor(info)) ??
+    fail(
+      "input",
+      `the kernels of '${executable.schedule.name}' are ${other.dialect}, and ${info.name} runs ${dialect}`,
+      `build it with \`--target ${dialect}\`, or open other devices`,
+    )
+  );
 }
 
 /** Runs of a session follow each other, whether the one before succeeded or not. */

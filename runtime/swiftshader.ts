@@ -1,5 +1,6 @@
 /**
- * The software adapter that comes with npm packages alone.
+ * The software adapter, for tests and for those who ask for it: it comes with npm packages alone, one of which only a clone
+ * of the repository installs by itself.
  *
  * `@sparticuz/chromium` carries SwiftShader, a Vulkan driver for CPUs, as `bin/swiftshader.tar.br`: brotli over tar,
  * with the driver (`libvk_swiftshader.so`) and a Vulkan loader (`libvulkan.so.1`). It is unpacked once into a cache
@@ -77,7 +78,12 @@ async function unpacked(): Promise<string> {
     archive = join(home, "bin", "swiftshader.tar.br");
     version = (JSON.parse(await readFile(join(home, "package.json"), "utf8")) as { version: string }).version;
   } catch (cause) {
-    fail("no-device", `the package ${PACKAGE}, which carries the software adapter, is missing`, "run `npm ci`", cause);
+    fail(
+      "no-device",
+      `the package ${PACKAGE}, which carries the software adapter, is missing`,
+      "`npm install @sparticuz/chromium` adds it; `--backend cpu` needs no adapter and is faster",
+      cause,
+    );
   }
   const problems: string[] = [];
   for (const root of [cacheRoot(), join(tmpdir(), `gyre-cache-${process.getuid?.() ?? "user"}`)]) {

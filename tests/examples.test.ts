@@ -36,7 +36,7 @@ describe.each(examples)("%s", (example) => {
   const file = `${folder}${example.replace(/\.gyre$/, ".expect.txt")}`;
   const [command = "", ...rest] = readFileSync(file, "utf8").split("\n");
 
-  test.each(["reference", "webgpu"])(
+  test.each(["reference", "cpu", "webgpu"])(
     "%s",
     async (backend) => {
       const got = await output(command, "--backend", backend);

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Option } from "commander";
-import type { Compiled } from "../../compiler/compile.ts";
+import type { Compiled, CompiledKernel } from "../../compiler/compile.ts";
+import type { Dialect } from "../../runtime/device.ts";
 import type { Declare } from "../command.ts";
 import { usage } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
@@ -8,7 +9,7 @@ import { arch } from "../flags.ts";
 import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 
 type Options = ProgramFlags & {
-  readonly target: "wgsl" | "cuda";
+  readonly target: Dialect;
   readonly out: string;
   readonly arch: string;
   readonly compile?: true;
@@ -18,6 +19,8 @@ const EXAMPLES = `
 Examples:
   $ gyre build ring.gyre --target wgsl --out dist --mesh sp=8 --dims B=1,S=2048,H=8,D=64
     writes attention.schedule.json, attention.KERNEL.wgsl for each kernel, and attention.ts, the typed binding
+  $ gyre build ring.gyre --target wasm --out dist --mesh sp=8 --dims B=1,S=2048,H=8,D=64
+    the same as WebAssembly modules, which run on CPUs: attention.KERNEL.wasm, with .wat beside for people
   $ gyre build ring.gyre --target cuda --arch sm_90a --compile --out dist --mesh sp=8 --dims B=1,S=2048,H=8,D=64
     writes attention.cu with all kernels, and attention.cubin, in the place of the WGSL files`;
 
@@ -28,7 +31,9 @@ export const buildCommand: Declare = (gyre, io, done) => {
     .description("write the kernels, the schedule and the TypeScript binding")
     .argument("<file>", "a Gyre program");
   machineFlag(planFlags(programFlags(command)))
-    .addOption(new Option("--target <target>", "the kernels' language").choices(["wgsl", "cuda"]).makeOptionMandatory())
+    .addOption(
+      new Option("--target <target>", "the kernels' language").choices(["wgsl", "wasm", "cuda"]).makeOptionMandatory(),
+    )
     .requiredOption("--out <dir>", "the folder to write into")
     .option(
       "--arch <arch>",
@@ -40,10 +45,9 @@ export const buildCommand: Declare = (gyre, io, done) => {
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => {
       if (options.compile && options.target !== "cuda")
-        throw usage("--compile is for --target cuda: a WebGPU driver compiles WGSL itself", "leave it out");
-      const { compileFile } = await import("../program.ts");
-      const target = options.target === "cuda" ? ({ target: "cuda" } as const) : undefined;
-      const compiled = await compileFile(file, options, io, {}, target);
+        throw usage("--compile is for --target cuda: the others are compiled where they run", "leave it out");
+      const { compileFile, targetIn } = await import("../program.ts");
+      const compiled = await compileFile(file, options, io, {}, await targetIn(options.target));
       if (typeof compiled === "number") {
         done(compiled);
         return;
@@ -57,7 +61,7 @@ export const buildCommand: Declare = (gyre, io, done) => {
         [`${name}.schedule.json`]: `${JSON.stringify(schedule)}\n`,
         ...(options.target === "cuda"
           ? await cudaFiles(compiled, options)
-          : Object.fromEntries(kernels.map((k) => [`${name}.${k.name}.wgsl`, k.text]))),
+          : Object.fromEntries(kernels.flatMap((k) => kernelFiles(`${name}.${k.name}`, k)))),
         [`${name}.ts`]: await bindings(facts),
       };
       const files = Object.entries(contents).map(([leaf, content]) => {
@@ -69,6 +73,15 @@ export const buildCommand: Declare = (gyre, io, done) => {
       else for (const path of files) io.err(`wrote ${path}\n`);
     });
 };
+
+/** `ENTRY.NAME.wgsl`; or `ENTRY.NAME.wasm`, and `.wat`, which says for people what is in it. */
+const kernelFiles = (name: string, { text, code }: CompiledKernel): readonly [string, string | Uint8Array][] =>
+  code
+    ? [
+        [`${name}.wasm`, code],
+        [`${name}.wat`, text],
+      ]
+    : [[`${name}.wgsl`, text]];
 
 /** `NAME.cu`, and with --compile `NAME.cubin`. */
 async function cudaFiles(compiled: Compiled, options: Options): Promise<Readonly<Record<string, string | Uint8Array>>> {

@@ -1,10 +1,11 @@
 import { Option } from "commander";
+import type { Dialect } from "../../runtime/device.ts";
 import type { Declare } from "../command.ts";
 import { colors } from "../io.ts";
 import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 import type { Stage } from "../stages.ts";
 
-type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly target?: "cuda"; readonly html?: string };
+type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly target?: Dialect; readonly html?: string };
 
 const EXAMPLES = `
 Examples:
@@ -32,7 +33,11 @@ export const inspectCommand: Declare = (program, io, done) => {
       ]),
     )
     .addOption(
-      new Option("--target <target>", "show what is made for it, whatever devices there are").choices(["cuda"]),
+      new Option("--target <target>", "show what is made for it, whatever devices there are").choices([
+        "wgsl",
+        "wasm",
+        "cuda",
+      ]),
     )
     .option("--html <file>", "write all stages, the timeline and memory as one HTML page that opens offline")
     .addHelpText("after", EXAMPLES)
@@ -48,12 +53,12 @@ export const inspectCommand: Declare = (program, io, done) => {
         done(diagnostics.length > 0 ? 1 : 0);
         return;
       }
-      const [{ compileFile }, { stageJson, stageText }, { describeSchedule }] = await Promise.all([
+      const [{ compileFile, targetIn }, { stageJson, stageText }, { describeSchedule }] = await Promise.all([
         import("../program.ts"),
         import("../stages.ts"),
         import("../schedule.ts"),
       ]);
-      const compiled = await compileFile(file, options, io, {}, options.target && { target: options.target });
+      const compiled = await compileFile(file, options, io, {}, options.target && (await targetIn(options.target)));
       if (typeof compiled !== "number" && options.html !== undefined) {
         const { writeReport } = await import("../report.ts");
         writeReport(options.html, file, compiled);

@@ -176,11 +176,12 @@ async function onDevices(
   io: Io,
   cluster?: Cluster,
 ): Promise<RanOnDevices | ExitCode> {
-  const [{ open }, { compileProgram }, { machineOption, planOptions, refused, targetFor }, { linksOf }, execute] =
+  const [{ open }, { compileProgram }, { machineOption, planOptions, refused }, { targetFor }, { linksOf }, execute] =
     await Promise.all([
       import("../../runtime/api.ts"),
       import("../../compiler/compile.ts"),
       import("../program.ts"),
+      import("../../runtime/target.ts"),
       import("../machines.ts"),
       import("../execute.ts"),
     ]);

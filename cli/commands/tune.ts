@@ -43,18 +43,19 @@ type Row = {
 async function tune(file: string, options: Options, io: Io): Promise<ExitCode> {
   if (options.backend === "reference")
     throw usage("there is nothing to tune on the reference interpreter", "leave --backend out, or name a device");
-  const [programs, { openDevices }, { progress }, tuner, kept] = await Promise.all([
+  const [programs, { openDevices }, { progress }, tuner, kept, { targetFor }] = await Promise.all([
     import("../program.ts"),
     import("../../runtime/open.ts"),
     import("../progress.ts"),
     import("../tuner.ts"),
     import("../tuned.ts"),
+    import("../../runtime/target.ts"),
   ]);
   programs.sourceOf(file);
   const [device] = await openDevices(options.backend, 1);
   const line = progress(io);
   try {
-    const compiled = await programs.compileFile(file, options, io, {}, programs.targetFor(device!.info));
+    const compiled = await programs.compileFile(file, options, io, {}, targetFor(device!.info));
     if (typeof compiled === "number") return compiled;
     const name = kept.deviceKey(device!.info);
     const tuned = { ...kept.readTuned(name, io) };

@@ -37,7 +37,7 @@ export async function bindings(source: BindingSource): Promise<string> {
   const file = project.createSourceFile(`${schedule.name}.ts`, "");
   const entry = identifier(schedule.name);
   const title = pascal(schedule.name);
-  const cuda = source.kernels.some((k) => k.dialect === "cuda");
+  const dialect = source.kernels[0]?.dialect ?? "wgsl";
   const inputs = tree(schedule.inputs);
   const result = tree(schedule.outputs);
 
@@ -81,8 +81,8 @@ export async function bindings(source: BindingSource): Promise<string> {
       w.writeLine(
         `const schedule: Executable["schedule"] = JSON.parse(await read("./${schedule.name}.schedule.json"));`,
       );
-      for (const line of cuda ? cudaKernels(source) : wgslKernels(schedule.name)) w.writeLine(line);
-      w.writeLine(`const session = await open({ devices: ${devices}${cuda ? ', backend: "cuda"' : ""}, ...options });`);
+      for (const line of kernelLines[dialect](source)) w.writeLine(line);
+      w.writeLine(`const session = await open({ devices: ${devices}, backend: "${backends[dialect]}", ...options });`);
       w.writeLine("const program = await session.load({ schedule, kernels });");
       w.write("return ").inlineBlock(() => {
         w.write("run: async (inputs, options) => ").inlineBlock(() => {
@@ -146,9 +146,19 @@ export async function bindings(source: BindingSource): Promise<string> {
 }
 
 /** Statements that make `kernels`: from a file each. */
-const wgslKernels = (name: string): readonly string[] => [
+const wgslKernels = ({ schedule: { name } }: BindingSource): readonly string[] => [
   'const kernels: Executable["kernels"] = await Promise.all(',
   `  kernelFacts.map(async (k) => ({ ...k, text: await read(\`./${name}.\${k.name}.wgsl\`) })),`,
+  ");",
+];
+/** A module is read as it is. */
+const wasmKernels = ({ schedule: { name } }: BindingSource): readonly string[] => [
+  'const kernels: Executable["kernels"] = await Promise.all(',
+  "  kernelFacts.map(async (k) => ({",
+  "    ...k,",
+  `    text: await read(\`./${name}.\${k.name}.wat\`),`,
+  `    code: new Uint8Array(await readFile(new URL(\`./${name}.\${k.name}.wasm\`, import.meta.url))),`,
+  "  })),",
   ");",
 ];
 /** The same from one file, and another where they are compiled. */
@@ -157,6 +167,10 @@ const cudaKernels = ({ schedule: { name }, cubin }: BindingSource): readonly str
   ...(cubin ? [`const code = new Uint8Array(await readFile(new URL("./${name}.cubin", import.meta.url)));`] : []),
   `const kernels: Executable["kernels"] = kernelFacts.map((k) => ({ ...k, text${cubin ? ", code" : ""} }));`,
 ];
+
+const kernelLines = { wgsl: wgslKernels, wasm: wasmKernels, cuda: cudaKernels } as const;
+/** Where kernels of a dialect run. */
+const backends = { wgsl: "webgpu", wasm: "cpu", cuda: "cuda" } as const;
 
 // --- Ports as a tree -------------------------------------------------------------------------------------------------
 

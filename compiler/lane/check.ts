@@ -58,7 +58,8 @@ export function check(p: LaneProgram): readonly string[] {
       }
       case "load":
         if (!p.buffers[e.buffer]) say(`buffer ${e.buffer} does not exist`);
-        else if (e.width === 4 && !p.buffers[e.buffer]!.vector) say(`${p.buffers[e.buffer]!.name} is read by fours`);
+        else if (e.width === 4 && !p.unaligned && !p.buffers[e.buffer]!.vector)
+          say(`${p.buffers[e.buffer]!.name} is read by fours`);
         index(n, e.index);
         return;
       case "op":
@@ -132,7 +133,7 @@ export function check(p: LaneProgram): readonly string[] {
         expr(n, s.value);
         const b = p.buffers[s.buffer];
         if (!b || b.access === "read") say(`buffer ${b?.name ?? s.buffer} is only read, and stored to`);
-        else if (b.vector !== (s.value.width === 4) && !(s.value.width === 2 && !b.vector))
+        else if (!p.unaligned && b.vector !== (s.value.width === 4) && !(s.value.width === 2 && !b.vector))
           say(`${b.name} is stored to in groups of ${s.value.width}`);
         return;
       }

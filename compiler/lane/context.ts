@@ -132,7 +132,9 @@ function roundsEnd(ctx: Context, m: AxisMap): Expr {
 /** All registers of some axes: every combination, groups of four along `vector` once. */
 export function registersOf(ctx: Context, axes: readonly Axis[], vector: Axis | null): readonly Coords[] {
   let all: Coords[] = [new Map()];
-  for (const a of axes) {
+  // With SIMD the groups of four come innermost: what they share is then at hand for all of them, and for no longer.
+  const inner = ctx.mapping.simd && vector ? axes.filter((a) => a.id === vector.id) : [];
+  for (const a of inner.length > 0 ? [...axes.filter((x) => x.id !== vector!.id), ...inner] : axes) {
     const step = vector?.id === a.id ? 4 : 1;
     const count = mapOf(ctx, a).unroll;
     const next: Coords[] = [];

@@ -278,6 +278,7 @@ function sideBySide(ctx: Context, v: Value, d: Load, c: Coords): Axis | null {
   const axis = last.def.axis;
   if (!mapOf(ctx, axis).vector || !dependsOn(v, axis)) return null;
   if (d.index.slice(0, -1).some((i) => dependsOn(i, axis))) return null;
+  if (ctx.mapping.simd) return axis;
   const shape = ctx.kernel.buffers[d.buffer]!.shape;
   return shape.at(-1)! % 4 === 0 && alignedToFour(ctx, offsetOf(ctx, d.index, shape, groupOf(c, axis))) ? axis : null;
 }
@@ -331,10 +332,12 @@ function reduce(ctx: Context, v: Value, d: Reduce, native: Axis | null): void {
   if (d.op === "argmax") return;
   const kind = d.op;
   const type = laneType(v.dtype);
-  const width = native ? 4 : 1;
   const all = registersOf(ctx, v.axes, native);
-  const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, width);
-  const round = (c: Coords): Expr => roundOf(ctx, d.axis, d.arg, c, native, identity(kind, type), join, kind === "sum");
+  const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, native ? 4 : undefined);
+  const round = (c: Coords): Expr => {
+    const part = roundOf(ctx, d.axis, d.arg, c, native, identity(kind, type), join, kind === "sum");
+    return native || part.width === 1 ? part : joinFour(ctx, part, kind);
+  };
   if (mapOf(ctx, d.axis).loop === 1) {
     for (const c of all) settle(ctx, v, c, native, round(c));
     return;
@@ -353,46 +356,96 @@ function reduce(ctx: Context, v: Value, d: Reduce, native: Axis | null): void {
 export function openSum(ctx: Context, v: Value, d: Reduce) {
   const along = vectorAxis(ctx, v);
   const type = laneType(v.dtype);
-  const width = along ? 4 : 1;
+  const across = acrossSimd(ctx, d.axis, along);
+  const width = along || across ? 4 : 1;
   const kind = d.op as ReduceKind;
   const none = identity(kind, type);
   const start = lit(none, type);
   const all = registersOf(ctx, v.axes, along).map((c) => ({ c, name: registerName(ctx, nameOf(v), v, c) }));
   for (const { name } of all)
-    push(ctx, { kind: "var", name, type, width, value: along ? vec([start, start, start, start]) : start });
+    push(ctx, { kind: "var", name, type, width, value: width === 4 ? vec([start, start, start, start]) : start });
   const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, width);
   return {
     round: () => {
       for (const { c, name } of all) {
-        const part = roundOf(ctx, d.axis, d.arg, c, along, none, join, kind === "sum");
-        push(ctx, { kind: "set", name, value: join(ref(name, type, width), part) });
+        const value = roundOnto(ctx, ref(name, type, width), d.axis, d.arg, c, along, none, join, kind === "sum");
+        push(ctx, { kind: "set", name, value });
       }
     },
     close: () => {
-      for (const { c, name } of all) show(ctx, ctx.scope, keyOf(ctx, v, c, along), ref(name, type, width));
+      for (const { c, name } of all) {
+        const total = ref(name, type, width);
+        if (across) settle(ctx, v, c, null, joinFour(ctx, total, kind));
+        else show(ctx, ctx.scope, keyOf(ctx, v, c, along), total);
+      }
     },
   };
 }
 
+/** Whether a reduction runs along the axis that is held by fours: four partial results are then kept, and joined at the end. */
+const acrossSimd = (ctx: Context, axis: Axis, native: Axis | null): boolean =>
+  !native && ctx.mapping.simd?.axis === axis.id && mapOf(ctx, axis).unroll > 1;
+
+/** The four partial results of a reduction as one. */
+function joinFour(ctx: Context, four: Expr, kind: ReduceKind): Expr {
+  const { type } = four;
+  const held = four.kind === "ref" ? four : ref(ctx.fresh("four"), type, 4);
+  if (held !== four && held.kind === "ref") push(ctx, { kind: "let", name: held.name, value: four });
+  const pair = (a: number, b: number): Expr => op(joinOp(kind), [component(held, a), component(held, b)], type, 1);
+  return op(joinOp(kind), [pair(0, 1), pair(2, 3)], type, 1);
+}
+
+type Join = (a: Expr, b: Expr) => Expr;
+/** `onto` and the unrolled elements along `axis`. With SIMD one after another: a multiply-add each where they are products. */
+export function roundOnto(
+  ctx: Context,
+  onto: Expr,
+  axis: Axis,
+  arg: Value,
+  c: Coords,
+  native: Axis | null,
+  none: number,
+  join: Join,
+  dots: boolean,
+): Expr {
+  if (ctx.mapping.simd && !acrossSimd(ctx, axis, native))
+    return partsOf(ctx, axis, arg, c, native, none, dots).reduce(join, onto);
+  const parts = partsOf(ctx, axis, arg, c, native, none, dots);
+  const part = parts.reduce((a, b) => (a.width > onto.width ? op("add", [a, b], a.type) : join(a, b)));
+  return join(onto, part.width > onto.width ? joinFour(ctx, part, "sum") : part);
+}
+
 /** The unrolled elements along `axis`, joined; missing ones of a partial block count as `none`. */
-export function roundOf(
+export const roundOf = (
   ctx: Context,
   axis: Axis,
   arg: Value,
   c: Coords,
   native: Axis | null,
   none: number,
-  join: (a: Expr, b: Expr) => Expr,
+  join: Join,
   dots: boolean,
-): Expr {
+): Expr => partsOf(ctx, axis, arg, c, native, none, dots).reduce(join);
+
+function partsOf(
+  ctx: Context,
+  axis: Axis,
+  arg: Value,
+  c: Coords,
+  native: Axis | null,
+  none: number,
+  dots: boolean,
+): readonly Expr[] {
   const m = mapOf(ctx, axis);
   const type = laneType(arg.dtype);
-  const byFour = !native && dots && m.vector && ctx.facts.natural.get(arg.id)?.has(axis.id) === true && type === "f32";
+  const across = acrossSimd(ctx, axis, native);
+  const byFour =
+    across || (!native && dots && m.vector && ctx.facts.natural.get(arg.id)?.has(axis.id) === true && type === "f32");
   const parts: Expr[] = [];
   for (let u = 0; u < m.unroll; u += byFour ? 4 : 1) {
     const cc = new Map(c).set(axis.id, u);
     const e = ctx.evaluate(arg, cc, byFour ? axis : native);
-    const part = byFour ? acrossFour(e) : e;
+    const part = across ? (e.width === 1 ? vec([e, e, e, e]) : e) : byFour ? acrossFour(e) : e;
     const exists = inRange(ctx, axis, u);
     const empty = lit(none, type);
     parts.push(
@@ -410,7 +463,7 @@ export function roundOf(
         : part,
     );
   }
-  return parts.reduce(join);
+  return parts;
 }
 function acrossFour(e: Expr): Expr {
   if (e.width === 1) return op("mul", [e, lit(4, e.type)], e.type);
@@ -484,7 +537,8 @@ function elementAt(ctx: Context, from: Stored, binds: Bind, c: Coords): Expr {
     else index = add(index, mul(local, lit(stride)));
   }
   if (!from.vector) return { kind: "elem", array: from.array, index, type: from.type, width: 1 };
-  const whole: Expr = { kind: "elem", array: from.array, index: add(index, place), type: from.type, width: 4 };
+  const group = place.kind === "lit" ? lit(place.value - (place.value % 4)) : place;
+  const whole: Expr = { kind: "elem", array: from.array, index: add(index, group), type: from.type, width: 4 };
   return {
     kind: "component",
     arg: whole,

@@ -112,9 +112,12 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
     natural.set(v.id, found);
     return found;
   };
-  for (const v of values) naturalOf(v, 0);
+  const { simd } = mapping;
+  if (simd)
+    for (const v of values) natural.set(v.id, new Set(v.axes.filter((a) => a.id === simd.axis).map((a) => a.id)));
+  else for (const v of values) naturalOf(v, 0);
   // A carry seen before its next value was known to lie side by side learns it from the stores.
-  for (const { fold } of folds)
+  for (const { fold } of simd ? [] : folds)
     fold.carry.forEach((c, k) => {
       const all = new Set([...(natural.get(fold.next[k]!.id) ?? []), ...(natural.get(fold.init[k]!.id) ?? [])]);
       natural.set(c.id, all);

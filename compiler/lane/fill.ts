@@ -14,7 +14,7 @@ import {
   type Stored,
   within,
 } from "./context.ts";
-import { nameOf, openSum, roundOf, settle } from "./evaluate.ts";
+import { nameOf, openSum, roundOnto, settle } from "./evaluate.ts";
 import { laneType, lit, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import { find, homeOf, type Scope } from "./scope.ts";
@@ -98,8 +98,8 @@ function addRound(ctx: Context, target: Stored, sum: Value): void {
   const join = (a: Expr, b: Expr): Expr => op("add", [a, b], type, width);
   nest(ctx, sum.axes, () => {
     for (const c of registersOf(ctx, sum.axes, target.vector)) {
-      const part = roundOf(ctx, axis, arg, c, target.vector, 0, join, true);
-      push(ctx, setElement(ctx, target, c, join(elementOf(ctx, target, c, target.vector), part)));
+      const before = elementOf(ctx, target, c, target.vector);
+      push(ctx, setElement(ctx, target, c, roundOnto(ctx, before, axis, arg, c, target.vector, 0, join, true)));
     }
   });
 }
@@ -108,7 +108,8 @@ function addRound(ctx: Context, target: Stored, sum: Value): void {
 export function fill(ctx: Context, target: Stored, v: Value, axes: readonly Axis[] = v.axes): void {
   const split = sumOverRounds(ctx, v);
   if (!axes.every((a) => dependsOn(v, a))) fillEach(ctx, target, axes, v);
-  else if (v.def.kind === "scan" && looped(ctx, v.axes).length > 0) fillScan(ctx, target, v, v.def.axis, v.def.arg);
+  else if (v.def.kind === "scan" && looped(ctx, v.axes).length > 0 && !target.vector)
+    fillScan(ctx, target, v, v.def.axis, v.def.arg);
   else if (split) fillByRounds(ctx, target, v, split);
   else fillEach(ctx, target, v.axes, v);
 }

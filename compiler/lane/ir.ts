@@ -172,6 +172,8 @@ export type LaneProgram = {
   readonly scalars: readonly (Scalar & { readonly name: string })[];
   readonly threads: number;
   readonly groups: number;
+  /** Fours may begin at any element, beside single reads and writes of the same buffer. */
+  readonly unaligned?: true;
   readonly body: readonly LaneStmt[];
   /** For people: how the kernel was mapped, one line for each axis, and what is known of its masks. */
   readonly notes: readonly string[];

@@ -4,15 +4,26 @@
  */
 import type { Axis, Kernel, Store, Value } from "../tile/ir.ts";
 import { alignedToFour, offsetOf, writeAffine } from "./address.ts";
-import { type Context, type Coords, dependsOn, mapOf, nest, push, registersOf, within } from "./context.ts";
-import { evaluate, inRange } from "./evaluate.ts";
-import { add, and, lit, mul, op, ref, vec } from "./expr.ts";
+import {
+  type Context,
+  type Coords,
+  dependsOn,
+  groupOf,
+  keyOf,
+  mapOf,
+  nest,
+  push,
+  registersOf,
+  within,
+} from "./context.ts";
+import { evaluate, inRange, settle } from "./evaluate.ts";
+import { add, and, component, lit, mul, op, ref, vec } from "./expr.ts";
 import { factsOf } from "./facts.ts";
 import { runLoop, storeValue } from "./fill.ts";
 import { lowerBody } from "./folds.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneStmt } from "./ir.ts";
 import type { AxisMap, Mapping } from "./map.ts";
-import { childScope, namer } from "./scope.ts";
+import { childScope, find, namer } from "./scope.ts";
 
 export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
   const fresh = namer();
@@ -64,6 +75,7 @@ export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
     scalars,
     threads: mapping.threads,
     groups: mapping.groups,
+    ...(mapping.simd ? { unaligned: true as const } : {}),
     body,
     notes: notesOf(kernel, mapping),
   };
@@ -122,7 +134,7 @@ function lowerStore(ctx: Context, s: Store): void {
     for (const c of registersOf(ctx, all, along)) {
       const guards = all.flatMap((a) => inRange(ctx, a, c.get(a.id) ?? 0) ?? []);
       const write = (): void => {
-        const value = ctx.evaluate(s.value, c, along);
+        const value = along ? ctx.evaluate(s.value, c, along) : single(ctx, s.value, c);
         const index = writeAffine(ctx, offsetOf(ctx, s.index, shape, c));
         push(ctx, {
           kind: "store",
@@ -134,13 +146,21 @@ function lowerStore(ctx: Context, s: Store): void {
       if (guards.length === 0) write();
       else {
         const inside = childScope(ctx.scope, ctx.scope.region, undefined, false);
-        const value = ctx.evaluate(s.value, c, along);
-        void value;
+        void (along ? ctx.evaluate(s.value, c, along) : single(ctx, s.value, c));
         within(ctx, inside, write);
         push(ctx, { kind: "if", cond: guards.reduce(and), then: inside.stmts, else: [] });
       }
     }
   });
+}
+/** One element; with SIMD it is taken out of the four that are computed together. */
+function single(ctx: Context, v: Value, c: Coords): Expr {
+  const axis = v.axes.find((a) => a.id === ctx.mapping.simd?.axis);
+  if (!axis) return ctx.evaluate(v, c, null);
+  const first = groupOf(c, axis);
+  const known = find(ctx.scope, keyOf(ctx, v, first, axis));
+  const four = known ?? ctx.evaluate(v, first, axis);
+  return component(known || four.width === 1 ? four : settle(ctx, v, first, axis, four), (c.get(axis.id) ?? 0) % 4);
 }
 function sideBySide(
   ctx: Context,
@@ -152,7 +172,9 @@ function sideBySide(
   if (last?.def.kind !== "pos") return null;
   const axis = last.def.axis;
   if (!all.some((a) => a.id === axis.id) || !mapOf(ctx, axis).vector) return null;
-  if (index.slice(0, -1).some((i) => dependsOn(i, axis)) || shape.at(-1)! % 4 !== 0) return null;
+  if (index.slice(0, -1).some((i) => dependsOn(i, axis))) return null;
+  if (ctx.mapping.simd) return axis;
+  if (shape.at(-1)! % 4 !== 0) return null;
   const c: Coords = new Map();
   return alignedToFour(ctx, offsetOf(ctx, index, shape, c)) ? axis : null;
 }

@@ -32,6 +32,11 @@ export type Mapping = {
   readonly groups: number;
   /** Threads in fours load rows that all need, one each. */
   readonly spread: boolean;
+  /**
+   * For a thread on a processor with SIMD: the axis along which all that depends on it is held by fours, side by side in
+   * memory or not, and whatever it is aligned to. Sums go on from what there is, a multiply-add each.
+   */
+  readonly simd?: { readonly axis: number | null };
 };
 
 /** What is chosen for an axis; the rest of a mapping follows from it. */

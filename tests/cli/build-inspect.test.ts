@@ -38,6 +38,21 @@ describe("build", () => {
     expect([...n]).toEqual([3]);
   });
 
+  test("for CPUs: WebAssembly modules with their text, and a binding that runs them", async () => {
+    const out = folder();
+    const { code } = await gyre("build", file(small), "--target", "wasm", "--out", out, "--dims", "N=8");
+    expect(code).toBe(0);
+    const modules = readdirSync(out).filter((name) => name.endsWith(".wasm"));
+    expect(modules.length).toBeGreaterThan(0);
+    for (const name of modules) expect([...readFileSync(join(out, name)).subarray(0, 4)]).toEqual([0, 97, 115, 109]);
+    const binding = readFileSync(join(out, "twice.ts"), "utf8");
+    const here = pathToFileURL(join(root, "index.ts")).href;
+    writeFileSync(join(out, "twice.ts"), binding.replace('from "gyre"', `from "${here}"`));
+    const { twice } = await import(/* @vite-ignore */ pathToFileURL(join(out, "twice.ts")).href);
+    const { y } = await twice({ x: Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8) });
+    expect([...y]).toEqual([2, 4, 6, 8, 10, 12, 14, 16]);
+  });
+
   test("for CUDA: all kernels in one file, and a binding that takes them from there", async () => {
     const out = folder();
     const { code } = await gyre("build", file(small), "--target", "cuda", "--out", out, "--dims", "N=8");
@@ -70,10 +85,14 @@ describe("build", () => {
 });
 
 describe("inspect", () => {
-  test("kernels as CUDA C++, where there is no GPU", async () => {
-    const { code, out } = await gyre("inspect", ring, ...sizes, "--stage", "kernels", "--target", "cuda");
+  test.each([
+    ["cuda", 'extern "C" __global__ void'],
+    ["wgsl", "@compute"],
+    ["wasm", "v128.load"],
+  ])("kernels in %s, whatever devices there are", async (target, shows) => {
+    const { code, out } = await gyre("inspect", ring, ...sizes, "--stage", "kernels", "--target", target);
     expect(code).toBe(0);
-    expect(out).toContain('extern "C" __global__ void');
+    expect(out).toContain(shows);
   });
 
   test("by default: kernels, steps, what overlaps, transfers, memory", async () => {
@@ -103,7 +122,7 @@ describe("inspect", () => {
     ["core", "ppermute"],
     ["grad", "ppermute"],
     ["device", "fold step < 4"],
-    ["kernels", "@compute"],
+    ["kernels", '(func $main (export "main")'],
     ["schedule", "schedule attention on pod(sp: 4)"],
   ])("--stage %s", async (stage, shows) => {
     const { code, out } = await gyre("inspect", ring, ...sizes, "--stage", stage);

@@ -238,7 +238,7 @@ describe("on devices", () => {
   });
 
   test("an array beyond the adapter's limits names the limit and what would fit", async () => {
-    const { code, err } = await gyre("run", file(scale), "--dims", "N=1073741824");
+    const { code, err } = await gyre("run", file(scale), "--dims", "N=8589934592");
     expect(err).toMatch(/maxStorageBufferBindingSize|maxBufferSize|memory/);
     expect(code).toBe(3);
   });

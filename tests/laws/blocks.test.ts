@@ -1,7 +1,8 @@
 /** Any size of block = any other: blocks say how a kernel is cut, never what it computes. */
 import fc from "fast-check";
 import { test } from "vitest";
-import { expectSame, ids, maskImports, masks, reference, results, tolerance, webgpu } from "./laws.ts";
+import { cpu, reference, webgpu } from "../support/backends.ts";
+import { expectSame, ids, maskImports, masks, results, tolerance } from "./laws.ts";
 
 const one = { device: 1 };
 /** Blocks as `by` takes them: of one element, some that do not divide, as long as the dimension, longer. */
@@ -46,12 +47,14 @@ test.each([
   [7, 5, "all_of(causal(), same_segment(ids))"],
   [64, 1, "all_of(sliding_window(6), negate(prefix(3)))"],
   [10, 1000, "any_of(prefix(2), causal(block = 4))"],
-])("attention on WebGPU in chunks of %d and %d, %s", async (I, J, mask) => {
+])("attention on devices in chunks of %d and %d, %s", async (I, J, mask) => {
   const text = attention(mask);
   const size = { ...shape, Q: 19, K: 23 };
   const whole = await results(reference, text, { dims: { ...size, I: 24, J: 24 }, mesh: one }, { ids });
-  const found = await results(webgpu, text, { dims: { ...size, I, J }, mesh: one }, { ids });
-  expectSame(found, whole, tolerance(webgpu));
+  for (const device of [cpu, webgpu]) {
+    const found = await results(device, text, { dims: { ...size, I, J }, mesh: one }, { ids });
+    expectSame(found, whole, tolerance(device));
+  }
 });
 
 // --- A product, with things that partial blocks could spoil: maxima of negatives, products, positions ----------------
@@ -113,8 +116,9 @@ test.each([
   [1, 1, 1],
   [5, 7, 3],
   [64, 3, 1000],
-])("products and reductions on WebGPU in blocks of %d, %d and %d", async (I, J, L) => {
+])("products and reductions on devices in blocks of %d, %d and %d", async (I, J, L) => {
   const length = { M: 19, K: 23, N: 17 };
   const whole = await results(reference, product, { dims: { ...length, I: 24, J: 24, L: 24 }, mesh: one });
-  expectSame(await results(webgpu, product, { dims: { ...length, I, J, L }, mesh: one }), whole, tolerance(webgpu));
+  for (const device of [cpu, webgpu])
+    expectSame(await results(device, product, { dims: { ...length, I, J, L }, mesh: one }), whole, tolerance(device));
 });

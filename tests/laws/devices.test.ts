@@ -1,7 +1,8 @@
 /** n devices = 1 device: a mesh says where, never what. */
 import fc from "fast-check";
 import { test } from "vitest";
-import { expectSame, ids, maskImports, masks, reference, results, tolerance, webgpu } from "./laws.ts";
+import { cpu, reference, webgpu } from "../support/backends.ts";
+import { expectSame, ids, maskImports, masks, results, tolerance } from "./laws.ts";
 
 type Attention = {
   readonly call: "ring_attention" | "ulysses_attention";
@@ -83,11 +84,13 @@ test.each<Attention & { readonly sp: number }>([
     chunks: [5, 7],
   },
   { ...causal, sp: 8, call: "ulysses_attention", layout: "zigzag(sp)", keyLayout: "zigzag(sp)", bias: true },
-])("attention on WebGPU: $call, $layout, sp = $sp", async ({ sp, ...a }) => {
+])("attention on devices: $call, $layout, sp = $sp", async ({ sp, ...a }) => {
   const text = attention(a);
   const alone = await results(reference, text, { dims: dims(a, 2), mesh: one }, { ids });
-  const found = await results(webgpu, text, { dims: dims(a, 2), mesh: { dp: 1, sp } }, { ids });
-  expectSame(found, alone, tolerance(webgpu));
+  for (const device of [cpu, webgpu]) {
+    const found = await results(device, text, { dims: dims(a, 2), mesh: { dp: 1, sp } }, { ids });
+    expectSame(found, alone, tolerance(device));
+  }
 });
 
 /** The two products of a layer that is split over devices, the two ways to share its operands, and collectives alone. */
@@ -135,9 +138,10 @@ test.each(["sp", "striped(sp)", "zigzag(sp)"])("products and collectives over %s
   );
 });
 
-test.each([2, 4])("products and collectives on WebGPU, sp = %d", async (sp) => {
+test.each([2, 4])("products and collectives on devices, sp = %d", async (sp) => {
   const text = collectives("zigzag(sp)");
   const sizes = { M: 16, K: 8, N: 24 };
   const alone = await results(reference, text, { dims: sizes, mesh: { sp: 1 } });
-  expectSame(await results(webgpu, text, { dims: sizes, mesh: { sp } }), alone, tolerance(webgpu));
+  for (const device of [cpu, webgpu])
+    expectSame(await results(device, text, { dims: sizes, mesh: { sp } }), alone, tolerance(device));
 });

@@ -9,7 +9,8 @@ import { grad } from "../../compiler/core/grad.ts";
 import type { Atom, Mesh, Var } from "../../compiler/core/ir.ts";
 import { simplify } from "../../compiler/core/simplify.ts";
 import { expectGradient, type Fn, float, type Input, inputsOf, over, programOf, traced } from "../core/gradients.ts";
-import { expectSame, reference, results, tolerance, webgpu } from "./laws.ts";
+import { cpu, reference, webgpu } from "../support/backends.ts";
+import { expectSame, results, tolerance } from "./laws.ts";
 import { follow, layouts, N, type Step, steps, vjp } from "./recipes.ts";
 
 /** What recipes begin with: arrays that are the same on all devices, that vary over one axis, over both; a number. */
@@ -215,7 +216,7 @@ test("gradients of a model on n devices = on one", async () => {
   );
 });
 
-test("gradients of a model on WebGPU", async () => {
+test("gradients of a model on devices", async () => {
   const text = model({
     layout: "zigzag(sp)",
     policy: "nothing_saveable",
@@ -224,5 +225,6 @@ test("gradients of a model on WebGPU", async () => {
   });
   const dims = { B: 2, S: 8, E: 3, F: 4 };
   const alone = await results(reference, text, { dims, mesh: { dp: 1, sp: 1 } });
-  expectSame(await results(webgpu, text, { dims, mesh: { dp: 2, sp: 2 } }), alone, tolerance(webgpu));
+  for (const device of [cpu, webgpu])
+    expectSame(await results(device, text, { dims, mesh: { dp: 2, sp: 2 } }), alone, tolerance(device));
 });

@@ -1,10 +1,9 @@
 /** What the laws share: running a program of a few lines, and masks of the library at random. */
 import fc from "fast-check";
 import { expect } from "vitest";
-import { type Backend, backends, type Choices, type Inputs, open } from "../support/backends.ts";
+import { type Backend, type Choices, type Inputs, open } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
-export const [reference, webgpu] = backends as readonly [Backend, Backend];
 /** How far apart two computations of the same may be: the reference interpreter computes in float64, kernels in f32. */
 export const tolerance = (backend: Backend): number => (backend.exact ? 1e-9 : 1e-5);
 

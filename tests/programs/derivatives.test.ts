@@ -1,18 +1,17 @@
-/** Derivatives of every operation on WebGPU are those of the reference interpreter, which are finite differences. */
+/** Derivatives of every operation on devices are those of the reference interpreter, which are finite differences. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { backends, open } from "../support/backends.ts";
+import { cpu, open, reference, webgpu } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
 const path = new URL("derivatives.gyre", import.meta.url).pathname;
 const text = readFileSync(path, "utf8");
-const [reference, webgpu] = backends;
 const inputs = {
   table: (n: number) => [5, 1, 5, 2, 9, 0][n % 6]!,
   at: (n: number) => (3 * n + 1) % 7,
 };
 
-test.skipIf(!webgpu!.ready).each<[string, Record<string, number>, bound?: number]>([
+test.each<[string, Record<string, number>, bound?: number]>([
   ["elementwise", { S: 8, E: 6 }],
   ["moved", { S: 8, E: 6, N: 4 }],
   ["reduced", { S: 8, E: 6 }],
@@ -23,7 +22,8 @@ test.skipIf(!webgpu!.ready).each<[string, Record<string, number>, bound?: number
 ])("%s", async (entry, dims, bound = 2e-5) => {
   const program = await open(path, text, { entry, dims });
   const given = program.inputs(inputs);
-  const wanted = await reference!.run(program, given);
-  for (const [name, { data }] of await webgpu!.run(program, given))
-    expect(relativeError(data, wanted.get(name)!.data), `relative error of '${name}'`).toBeLessThan(bound);
+  const wanted = await reference.run(program, given);
+  for (const device of [cpu, webgpu])
+    for (const [name, { data }] of await device.run(program, given))
+      expect(relativeError(data, wanted.get(name)!.data), `'${name}' on ${device.name}`).toBeLessThan(bound);
 });

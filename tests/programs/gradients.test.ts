@@ -7,10 +7,9 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { HostArray, Tensor } from "../../runtime/dtype.ts";
 import { random } from "../core/programs.ts";
-import { backends, type Opened, open } from "../support/backends.ts";
+import { cpu, type Opened, open, reference, webgpu } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
-const [reference, webgpu] = ["reference", "webgpu"].map((name) => backends.find((b) => b.name === name)!);
 const programs: readonly (readonly [name: string, dims: Readonly<Record<string, number>>])[] = [
   ["own-ring", { S: 32, H: 2, D: 4 }],
   ["recurrence", { N: 4, T: 5, D: 3, E: 4 }],
@@ -41,9 +40,9 @@ describe.each(programs)("%s", (name, dims) => {
     const [loss, grads] = [await entry("loss"), await entry("grads")];
     const inputs = inputsOf(loss);
     const at = async (moved: ReadonlyMap<string, Tensor>): Promise<number> =>
-      (await reference!.run(loss, moved)).get("")!.data[0]!;
+      (await reference.run(loss, moved)).get("")!.data[0]!;
     const next = random(11);
-    for (const [of, { data }] of await reference!.run(grads, inputs)) {
+    for (const [of, { data }] of await reference.run(grads, inputs)) {
       const direction = Float64Array.from(data, () => next());
       const along = (h: number) => {
         const old = inputs.get(of)!;
@@ -57,7 +56,7 @@ describe.each(programs)("%s", (name, dims) => {
     }
   });
 
-  test.skipIf(!webgpu?.ready)("on devices", async () => {
+  test.each([cpu, webgpu])("on devices: $name", async (device) => {
     const grads = await entry("grads");
     const inputs = new Map(
       [...inputsOf(grads)].map(([path, t]) => [
@@ -65,8 +64,8 @@ describe.each(programs)("%s", (name, dims) => {
         { ...t, data: t.dtype === "f32" ? Float32Array.from(t.data) : Int32Array.from(t.data) },
       ]),
     );
-    const exact = await reference!.run(grads, inputs);
-    for (const [of, { data }] of await webgpu!.run(grads, inputs))
+    const exact = await reference.run(grads, inputs);
+    for (const [of, { data }] of await device.run(grads, inputs))
       expect(relativeError(data, Float64Array.from(exact.get(of)!.data)), of).toBeLessThan(1e-4);
   });
 });

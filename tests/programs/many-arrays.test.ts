@@ -2,12 +2,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { compileProgram } from "../../compiler/compile.ts";
-import { backends, type Choices, type Inputs, onWebGPU, open } from "../support/backends.ts";
+import { type Choices, type Inputs, onCpu, onWebGPU, open, reference } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
 const path = new URL("many-arrays.gyre", import.meta.url).pathname;
 const source = readFileSync(path, "utf8");
-const reference = backends.find((b) => b.name === "reference")!;
 
 async function expectWithin(maxBuffers: number, choices: Choices, given: Inputs): Promise<void> {
   const program = await open(path, source, choices);
@@ -18,9 +17,11 @@ async function expectWithin(maxBuffers: number, choices: Choices, given: Inputs)
 
   const inputs = program.inputs(given);
   const expected = await reference.run(program, inputs);
-  const got = await onWebGPU({ maxBuffers }).run(program, inputs);
-  for (const [name, { data }] of expected)
-    expect(relativeError(got.get(name)!.data, data), `relative error of ${name}`).toBeLessThan(2e-5);
+  for (const device of [onCpu({ maxBuffers }), onWebGPU({ maxBuffers })]) {
+    const got = await device.run(program, inputs);
+    for (const [name, { data }] of expected)
+      expect(relativeError(got.get(name)!.data, data), `relative error of ${name}`).toBeLessThan(2e-5);
+  }
 }
 
 describe("eight arrays to a kernel", () => {

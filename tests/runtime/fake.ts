@@ -93,7 +93,7 @@ export function fakeDevice(name: string, options: FakeOptions = {}): FakeDevice 
     return found;
   };
   const info = {
-    backend: "fake",
+    backend: "webgpu",
     name,
     adapter: "fake",
     software: true,

@@ -7,7 +7,7 @@ import { compileProgram } from "../../compiler/compile.ts";
 import { printSchedule } from "../../compiler/schedule/print.ts";
 import type { Choices } from "../support/backends.ts";
 import * as gradients from "./gradients.ts";
-import { inputsOf, opened, run, webgpu } from "./gradients.ts";
+import { inputsOf, opened, run } from "./gradients.ts";
 
 const path = new URL("attention-gradients.gyre", import.meta.url).pathname;
 
@@ -22,7 +22,7 @@ const of = ({ layout = "sp", ...choices }: Trial): gradients.Trial => ({
 });
 const expectFiniteDifferences = (t: Trial) => gradients.expectFiniteDifferences(of(t));
 const expectSame = (t: Trial, like: Trial) => gradients.expectSame(of(t), of(like));
-const expectOnWebGPU = (t: Trial) => gradients.expectOnWebGPU(of(t));
+const expectOnDevices = (t: Trial) => gradients.expectOnDevices(of(t));
 
 const grouped = { B: 2, S: 16, H: 4, G: 2, D: 3, E: 2 };
 const learned = { ...grouped, A: 1, N: 4, I: 16 };
@@ -62,7 +62,7 @@ describe("the same gradients", () => {
       ));
 });
 
-describe.skipIf(!webgpu.ready)("on WebGPU", () => {
+describe("on devices", () => {
   const trials: readonly Trial[] = [
     { entry: "learned", dims: learned, mesh: { sp: 2 } },
     { entry: "by_reference", dims: { B: 2, S: 16, H: 2, D: 3 }, mesh: { sp: 4 }, layout: "zigzag(sp)" },
@@ -71,7 +71,7 @@ describe.skipIf(!webgpu.ready)("on WebGPU", () => {
     { entry: "relative", dims: { ...grouped, R: 6 } },
     { entry: "sloped", dims: grouped },
   ];
-  for (const t of trials) test(`${t.entry}, ${t.layout ?? "contiguous"}`, () => expectOnWebGPU(t));
+  for (const t of trials) test(`${t.entry}, ${t.layout ?? "contiguous"}`, () => expectOnDevices(t));
 });
 
 test("queries that see nothing get no gradient, and give none", async () => {

@@ -1,16 +1,14 @@
 /**
  * Programs that give `loss`, and `gradient.x` for each array `p.x` of a record `p`: against finite differences of the loss in
- * float64 on the reference interpreter, against each other, and on WebGPU against the reference.
+ * float64 on the reference interpreter, against each other, and on devices against the reference.
  */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { evaluate } from "../../compiler/core/eval.ts";
 import { type NDArray, tabulate } from "../../compiler/core/ndarray.ts";
 import type { Tensor } from "../../runtime/dtype.ts";
-import { backends, type Choices, type Opened, open } from "../support/backends.ts";
+import { type Choices, cpu, type Opened, open, webgpu } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
-
-export const webgpu = backends.find((b) => b.name === "webgpu")!;
 
 export type Trial = Choices & {
   /** The file of the program. */
@@ -83,7 +81,7 @@ export async function expectSame(t: Trial, like: Trial): Promise<void> {
     expect(relativeError(got.get(name)!.data, data), `${name} differs by`).toBeLessThan(1e-12);
 }
 
-export async function expectOnWebGPU(t: Trial): Promise<void> {
+export async function expectOnDevices(t: Trial): Promise<void> {
   const program = await opened(t);
   const inputs = inputsOf(program);
   const tensors = new Map(
@@ -92,7 +90,10 @@ export async function expectOnWebGPU(t: Trial): Promise<void> {
       { dtype, shape, data: dtype === "i32" ? Int32Array.from(data) : Float32Array.from(data) },
     ]),
   );
-  const got = await webgpu.run(program, tensors);
-  for (const [name, { data }] of run(program, inputs))
-    expect(relativeError(got.get(name)!.data, data), `relative error of ${name}`).toBeLessThan(2e-5);
+  const expected = run(program, inputs);
+  for (const device of [cpu, webgpu]) {
+    const got = await device.run(program, tensors);
+    for (const [name, { data }] of expected)
+      expect(relativeError(got.get(name)!.data, data), `${name} on ${device.name}`).toBeLessThan(2e-5);
+  }
 }

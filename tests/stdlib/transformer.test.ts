@@ -1,9 +1,10 @@
 /** gyre/transformer against its formulas, and its gradients against differences, on several meshes. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { expectSame, reference, results, webgpu } from "../laws/laws.ts";
+import { expectSame, results } from "../laws/laws.ts";
 import { array, attention, type Element, once, sigmoid, sum, tabulate, trial } from "../programs/harness.ts";
 import type { Backend } from "../support/backends.ts";
+import { cpu, reference, webgpu } from "../support/backends.ts";
 
 const program = "stdlib/transformer";
 const [B, S, V, L, E, H, G, D, F] = [4, 8, 12, 2, 8, 4, 2, 4, 6];
@@ -132,8 +133,8 @@ describe("gradients", () => {
     expectSame(await gradients(reference, mesh, "gradients_in_bf16"), await gradients(reference, one), 1e-9);
   });
 
-  test.skipIf(!webgpu.ready)("on WebGPU, over all axes", async () => {
+  test.each([cpu, webgpu])("on devices, over all axes: $name", async (device) => {
     const mesh = { dp: 1, fsdp: 2, sp: 2, tp: 2 };
-    expectSame(await gradients(webgpu, mesh), await gradients(reference, one), 1e-5);
+    expectSame(await gradients(device, mesh), await gradients(reference, one), 1e-5);
   });
 });

@@ -10,6 +10,7 @@ import { open as openSession } from "../../runtime/api.ts";
 import { elementCount, type HostArray, hostArray, type Tensor } from "../../runtime/dtype.ts";
 import { defaultInput } from "../../runtime/random.ts";
 import type { Session } from "../../runtime/session.ts";
+import { targetFor } from "../../runtime/target.ts";
 import { standIn, useStandIn } from "../cuda/stand-in.ts";
 import type { Results } from "./compare.ts";
 
@@ -63,7 +64,7 @@ function inputOf({ path, dtype, shape }: Core.Port, at: ((...index: number[]) =>
   return { dtype, shape, data };
 }
 
-const reference: Backend = {
+export const reference: Backend = {
   name: "reference",
   ready: true,
   exact: true,
@@ -87,12 +88,12 @@ type Run = Backend["run"];
 const onDevices =
   (backend: string, options: CompileOptions): Run =>
   async ({ core, ports }, inputs) => {
-    const { compiled, diagnostics } = compileProgram(core, options);
-    if (!compiled) throw new Error(diagnostics.map(({ code, message }) => `${code}: ${message}`).join("\n"));
     const session = await sessionFor(
       backend,
       core.mesh.axes.reduce((n, axis) => n * axis.size, 1),
     );
+    const { compiled, diagnostics } = compileProgram(core, { ...targetFor(session.devices[0]!.info), ...options });
+    if (!compiled) throw new Error(diagnostics.map(({ code, message }) => `${code}: ${message}`).join("\n"));
     const loaded = await session.load(compiled);
     const arrays = await loaded.run(Object.fromEntries(ports.map(({ path }) => [path, inputs.get(path)!])));
     const results = new Map<string, Tensor>();
@@ -111,6 +112,14 @@ export const onWebGPU = (options: CompileOptions = {}): Backend => ({
   run: onDevices("webgpu", options),
 });
 
+/** WebAssembly on this machine's own threads. */
+export const onCpu = (options: CompileOptions = {}): Backend => ({
+  name: "cpu",
+  ready: true,
+  exact: false,
+  run: onDevices("cpu", options),
+});
+
 /** CUDA C++ on the stand-in of tests/cuda: two GPUs, whose work comes in the order of the `schedule` (stand-in/block.h). */
 export const onCuda = (options: CompileOptions = {}, schedule = 0): Backend => ({
   name: "cuda on a CPU",
@@ -122,4 +131,6 @@ export const onCuda = (options: CompileOptions = {}, schedule = 0): Backend => (
   },
 });
 
-export const backends: readonly Backend[] = [reference, onWebGPU(), onCuda()];
+export const webgpu = onWebGPU();
+export const cpu = onCpu();
+export const backends: readonly Backend[] = [reference, cpu, webgpu, onCuda()];

@@ -1,0 +1,187 @@
+/**
+ * A mapping for a processor with SIMD. A thread is alone, and one axis of the kernel is its vector axis: all that depends on
+ * it is held by fours, so that what is the same for four neighbours is computed for all at once. Which axis that is, is
+ * estimated: loads that lie side by side, and ops, cost a quarter; loads that do not are gathered; sums along the axis
+ * itself are joined at their end. Products are blocked over the registers that there are.
+ */
+import { isSlow } from "../core/ops.ts";
+import type { Axis, Kernel, Value } from "../tile/ir.ts";
+import { type Allowed, allowedOf, reuses } from "./allowed.ts";
+import { type AxisMap, foldsOf, type Mapping } from "./map.ts";
+
+export type SimdTarget = {
+  /** Values in a vector register. */
+  readonly simd: 4;
+  /** Vector registers for the sums of a product. */
+  readonly sums: number;
+  /** Elements of a fold's block, where the program leaves it open. */
+  readonly block: number;
+  /** Elements that one thread goes over along a free axis of a kernel without a fold. */
+  readonly chunk: number;
+};
+
+/** x86-64 and ARM have 16 and 32 registers of 128 bits; what is not for sums is for their factors. */
+export const cpuTarget: SimdTarget = { simd: 4, sums: 8, block: 32, chunk: 64 };
+
+/** Chooses a mapping for a kernel. Deterministic. */
+export function chooseSimd(kernel: Kernel, target: SimdTarget): Mapping {
+  const allowed = allowedOf(kernel);
+  const vector = vectorAxis(kernel, allowed, target);
+  const blockOf = (a: Axis): number =>
+    a.role === "inner" ? a.extent : Math.min(a.extent, a.block === "auto" ? target.block : a.block);
+  const unroll = registersOf(allowed, vector, target, blockOf);
+  const chunks = chunksOf(kernel, allowed, unroll, target);
+
+  const maps = new Map<number, AxisMap>();
+  let groups = 1;
+  for (const axis of allowed.axes) {
+    const u = unroll.get(axis.id) ?? 1;
+    const block = isFree(allowed, axis) ? u * (chunks.get(axis.id) ?? 1) : blockOf(axis);
+    maps.set(axis.id, {
+      axis,
+      block,
+      lanes: 1,
+      unroll: u,
+      vector: axis === vector,
+      loop: Math.ceil(block / u),
+      ragged: axis.extent % block !== 0,
+    });
+    if (axis.role === "grid") groups *= Math.ceil(axis.extent / block);
+  }
+  return { axes: maps, threads: 1, groups, spread: false, simd: { axis: vector?.id ?? null } };
+}
+
+/** The axis along which computing by fours saves most; undefined where none saves anything. */
+function vectorAxis(kernel: Kernel, allowed: Allowed, target: SimdTarget): Axis | undefined {
+  const able = allowed.axes.filter((a) => {
+    const block = a.role === "inner" ? a.extent : a.block === "auto" ? target.block : a.block;
+    return a.extent % 4 === 0 && (isFree(allowed, a) || (block % 4 === 0 && block >= 4));
+  });
+  let best: Axis | undefined;
+  let least = costAlong(kernel, allowed, undefined);
+  // Later axes lie closer together in memory, mostly: they win a draw.
+  for (const a of [...able].reverse()) {
+    const cost = costAlong(kernel, allowed, a);
+    if (cost < least) {
+      best = a;
+      least = cost;
+    }
+  }
+  return best;
+}
+
+const dependsOn = (v: { readonly axes: readonly Axis[] }, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
+const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean =>
+  a.length === b.length && a.every((x) => b.some((y) => y.id === x.id));
+/** A grid axis whose blocks the mapping chooses. */
+const isFree = ({ free }: Allowed, a: Axis): boolean => a.role === "grid" && free.has(a.id);
+const foldAxes = (kernel: Kernel): ReadonlySet<number> =>
+  new Set(foldsOf(kernel.body).flatMap((f) => (f.over.kind === "blocks" ? [f.over.axis.id] : [])));
+const count = (axes: readonly Axis[]): number =>
+  axes.reduce((n, a, i) => (axes.findIndex((b) => b.id === a.id) === i ? n * a.extent : n), 1);
+
+/** About how many instructions the kernel takes when `vector` is computed by fours. */
+function costAlong(kernel: Kernel, { values, products }: Allowed, vector: Axis | undefined): number {
+  const along = (v: { readonly axes: readonly Axis[] }): boolean => vector !== undefined && dependsOn(v, vector);
+  const adjacent = (index: readonly Value[]): boolean => {
+    const last = index.at(-1)?.def;
+    return last?.kind === "pos" && last.axis.id === vector?.id && !index.slice(0, -1).some((i) => along(i));
+  };
+  const folded = foldAxes(kernel);
+  /** A factor is loaded anew for each block of registers along what its partner has and it has not; before a fold it is kept. */
+  const repeats = (v: Value): number =>
+    products.reduce((most, p) => {
+      if (!p.sides.some((side) => sameAxes(side, v.axes))) return most;
+      const others = p.axes.filter((a) => !dependsOn(v, a) && !folded.has(a.id));
+      const again = folded.size > 0 && !v.axes.some((a) => folded.has(a.id)) ? 1 : Math.max(1, count(others) / 4);
+      return Math.max(most, again);
+    }, 1);
+  let cost = 0;
+  for (const v of values) {
+    const d = v.def;
+    const each = along(v) ? 0.25 : 1;
+    const n = count(v.axes);
+    if (d.kind === "load") cost += n * repeats(v) * (!along(v) ? 0.5 : adjacent(d.index) && !d.clamp ? 0.25 : 1.25);
+    else if (d.kind === "map") cost += n * each * (isSlow(d.op) ? 15 : 1);
+    else if (d.kind === "cast") cost += n * each;
+    else if (d.kind === "scan") cost += n * 2;
+    else if (d.kind === "at") cost += n * 2;
+    else if (d.kind === "reduce") {
+      const inside = n * d.axis.extent;
+      const across = vector?.id === d.axis.id;
+      if (d.op === "argmax") cost += inside * (across ? 1.5 : 1);
+      else cost += inside * (across ? 0.25 : each) + (across ? 6 * n : 0);
+    }
+  }
+  for (const s of kernel.stores) {
+    const all = [...s.value.axes, ...s.index.flatMap((i) => i.axes)];
+    cost += count(all) * (vector && all.some((a) => a.id === vector.id) ? (adjacent(s.index) ? 0.25 : 1.25) : 1);
+  }
+  return cost;
+}
+
+/** Registers along each axis. */
+function registersOf(
+  allowed: Allowed,
+  vector: Axis | undefined,
+  target: SimdTarget,
+  blockOf: (a: Axis) => number,
+): ReadonlyMap<number, number> {
+  const { axes, products } = allowed;
+  const unroll = new Map<number, number>();
+  const registersFor = (a: Axis, want: number): number => {
+    if (isFree(allowed, a)) {
+      let u = want;
+      while (u > 1 && u > a.extent) u /= 2;
+      return u;
+    }
+    return divisor(blockOf(a), want, a === vector);
+  };
+  const reused = (a: Axis): boolean => products.some((p) => reuses(p, a));
+  // Two vectors along the vector axis, and the other sums along the other axes.
+  if (vector) unroll.set(vector.id, registersFor(vector, reused(vector) ? 8 : 4));
+  for (const p of products) {
+    const across = vector && p.axes.some((a) => a.id === vector.id) ? (unroll.get(vector.id) ?? 4) / 4 : 1;
+    let left = target.sums / across;
+    for (const a of [...p.axes].reverse()) {
+      if (a === vector || !reuses(p, a) || (isFree(allowed, a) && a.block === 1)) continue;
+      const known = unroll.get(a.id);
+      const u = known ?? registersFor(a, Math.min(4, left));
+      unroll.set(a.id, u);
+      left = Math.max(1, Math.floor(left / u));
+    }
+  }
+  for (const a of axes) {
+    if (unroll.has(a.id)) continue;
+    const size = blockOf(a);
+    const summed = products.some((p) => p.over.id === a.id);
+    unroll.set(a.id, isFree(allowed, a) ? 1 : summed ? 1 : registersFor(a, size <= 4 ? size : 4));
+  }
+  return unroll;
+}
+
+/** Rounds along the free axes of a kernel without a fold: a thread is worth starting for many elements only. */
+function chunksOf(
+  kernel: Kernel,
+  allowed: Allowed,
+  unroll: ReadonlyMap<number, number>,
+  target: SimdTarget,
+): ReadonlyMap<number, number> {
+  const chunks = new Map<number, number>();
+  if (foldAxes(kernel).size > 0 || kernel.body.some((s) => s.kind === "fold")) return chunks;
+  let left = target.chunk;
+  for (const a of [...allowed.axes].reverse()) {
+    if (!isFree(allowed, a)) continue;
+    const rounds = Math.ceil(a.extent / (unroll.get(a.id) ?? 1));
+    const own = Math.min(rounds, left);
+    chunks.set(a.id, own);
+    left = Math.max(1, Math.floor(left / own));
+  }
+  return chunks;
+}
+
+/** The largest divisor of `n` up to `most`; by fours where it can be. */
+function divisor(n: number, most: number, fours: boolean): number {
+  for (let d = Math.min(n, most); d > 1; d--) if (n % d === 0 && (!fours || d % 4 === 0)) return d;
+  return 1;
+}
