@@ -5,7 +5,7 @@
 import { launchSeconds, type Machine, peakOf } from "../base/machine.ts";
 import { transferSeconds } from "../core/cost.ts";
 import { runningShare } from "./running.ts";
-import type { Copy, DType, Kernel, Launch, Masked, Mesh, Ops, Schedule, Step, Transfer } from "./schedule.ts";
+import type { Copy, DType, Kernel, Launch, Masked, Mesh, Ops, Route, Schedule, Transfer } from "./schedule.ts";
 
 export type Costs = {
   readonly launch: (step: Launch) => number;
@@ -15,28 +15,56 @@ export type Costs = {
 };
 
 export function costsOf(s: Schedule, machine: Machine): Costs {
-  const counts = new Map<number, number>();
-  const count = (steps: readonly Step[]): void => {
-    for (const step of steps)
-      if (step.kind === "loop") {
-        counts.set(step.id, step.count);
-        count(step.body);
-      }
-  };
-  count(s.steps);
-  const seconds = s.kernels.map((kernel) => kernelSeconds(kernel, s.mesh, counts, machine));
+  const seconds = kernelSeconds(s.kernels, s.mesh, s.steps, machine);
   return {
     launch: ({ kernel }) => seconds[kernel]!,
     copy: ({ bytes }) => launchSeconds(machine, 0, 2 * bytes),
     transfer({ axes, route, bytes, stream }) {
-      const within = route.kind === "shift" && route.within !== undefined ? { within: route.within } : {};
-      const { inside, onLink, latency, bothWays } = transferSeconds(machine, s.mesh, { axes, ...within }, bytes);
-      return { port: `${inside} ${bothWays > 1 ? stream : ""}`, onLink, latency };
+      return linkSeconds(machine, s.mesh, axes, route, bytes, stream);
     },
   };
 }
 
-function kernelSeconds(k: Kernel, mesh: Mesh, counts: ReadonlyMap<number, number>, machine: Machine): number {
+/** The link that a transfer takes, and for how long. `stream` tells links apart where each direction has its own. */
+export function linkSeconds(
+  machine: Machine,
+  mesh: Mesh,
+  axes: readonly string[],
+  route: Route,
+  bytes: number,
+  stream: string,
+) {
+  const within = route.kind === "shift" && route.within !== undefined ? { within: route.within } : {};
+  const { inside, onLink, latency, bothWays } = transferSeconds(machine, mesh, { axes, ...within }, bytes);
+  return { port: `${inside} ${bothWays > 1 ? stream : ""}`, onLink, latency };
+}
+
+type Looping = {
+  readonly kind: string;
+  readonly id?: number;
+  readonly count?: number;
+  readonly body?: readonly Looping[];
+};
+/** Of each kernel, the seconds of a launch. `steps`: where the loops are that kernels hang on. */
+export function kernelSeconds(
+  kernels: readonly Kernel[],
+  mesh: Mesh,
+  steps: readonly Looping[],
+  machine: Machine,
+): readonly number[] {
+  const counts = new Map<number, number>();
+  const count = (body: readonly Looping[]): void => {
+    for (const step of body)
+      if (step.kind === "loop") {
+        counts.set(step.id!, step.count!);
+        count(step.body!);
+      }
+  };
+  count(steps);
+  return kernels.map((k) => secondsOf(k, mesh, counts, machine));
+}
+
+function secondsOf(k: Kernel, mesh: Mesh, counts: ReadonlyMap<number, number>, machine: Machine): number {
   const work = k.work ?? { always: { products: {}, other: k.cost?.flops ?? 0 }, masked: [] };
   let { products, other } = loadOf(work.always, machine);
   for (const part of work.masked) {

@@ -8,20 +8,43 @@
  *   launch other (x)                wait k'
  *                                   launch use (k')
  *
- * What is still under way at the end of a block (the carries of a ring) is waited for there.
+ * What is still under way at the end of a block (the carries of a ring) is waited for there. Where it is known what things
+ * take, what came meanwhile goes first as soon as that lets another transfer begin.
  */
 import { invariant } from "../base/invariant.ts";
-import { type Flow, makes, type StartFlow, uses, type WaitFlow } from "./flow.ts";
+import { type CopyFlow, type Flow, type LaunchFlow, makes, type StartFlow, uses, type WaitFlow } from "./flow.ts";
 
 /** By token: the kernels that a transfer was moved before, or whose launches its wait was moved behind. */
 export type Moves = Map<number, { readonly before: readonly number[]; readonly behind: readonly number[] }>;
 
-/**
- * Orders `steps` and those of the loops in them, and adds the waits. Takes time linear in the steps and their operands.
- * `moves` is told what stands elsewhere now.
- */
-export function overlap(steps: readonly Flow[], moves: Moves = new Map()): readonly Flow[] {
-  const todo = steps.map((step) => (step.kind === "loop" ? { ...step, body: overlap(step.body, moves) } : step));
+/** Seconds of launches and copies, and of transfers on their port and after it. */
+export type FlowCosts = {
+  readonly kernel: (step: LaunchFlow | CopyFlow) => number;
+  readonly transfer: (step: StartFlow) => { readonly port: string; readonly onLink: number; readonly latency: number };
+};
+export type OverlapOptions = {
+  /** Is told what stands elsewhere now. */
+  readonly moves?: Moves;
+  readonly costs?: FlowCosts;
+};
+
+/** Orders `steps` and those of the loops in them, and adds the waits. Takes time linear in the steps and their operands. */
+export function overlap(steps: readonly Flow[], options: OverlapOptions = {}): readonly Flow[] {
+  return ordered(steps, options).steps;
+}
+
+function ordered(
+  steps: readonly Flow[],
+  { moves, costs }: OverlapOptions,
+): { readonly steps: readonly Flow[]; readonly seconds: number } {
+  const inner = new Map<Flow, number>();
+  const todo = steps.map((step) => {
+    if (step.kind !== "loop") return step;
+    const { steps: body, seconds } = ordered(step.body, { ...(moves && { moves }), ...(costs && { costs }) });
+    const loop = { ...step, body };
+    inner.set(loop, step.count * seconds);
+    return loop;
+  });
   const needs = todo.map(uses);
   const missing = new Set(todo.flatMap(makes));
   const flying = new Map<number, StartFlow>();
@@ -48,11 +71,38 @@ export function overlap(steps: readonly Flow[], moves: Moves = new Map()): reado
     if (underWay[i] === 0) insert(todo[i]!.kind === "start" ? starts : others, i);
   };
 
-  const ordered: Flow[] = [];
+  // What lets a transfer begin, as seen from the end.
+  const leads = todo.map(() => false);
+  for (let i = todo.length - 1; i >= 0; i--)
+    leads[i] = makes(todo[i]!).some((a) => (users.get(a) ?? []).some((u) => todo[u]!.kind === "start" || leads[u]));
+
+  // One device's time, as far as it is known.
+  let clock = 0;
+  const ports = new Map<string, number>();
+  const ends = new Map<number, number>();
+  const pass = (step: Flow) => {
+    if (step.kind === "launch" || step.kind === "copy") clock += costs?.kernel(step) ?? 0;
+    if (step.kind === "loop") clock += inner.get(step) ?? 0;
+    if (step.kind !== "start" || !costs) return;
+    const { port, onLink, latency } = costs.transfer(step);
+    const free = Math.max(clock, ports.get(port) ?? 0) + onLink;
+    ports.set(port, free);
+    ends.set(step.output, free + latency);
+  };
+  /** When all that a step waits for is there. */
+  const arrival = (i: number): number =>
+    needs[i]!.reduce((t, a) => (flying.has(a) ? Math.max(t, ends.get(a) ?? Number.POSITIVE_INFINITY) : t), 0);
+  const come = (): number | undefined => {
+    if (!costs || flying.size === 0) return undefined;
+    return waiting.find((i) => !done.has(i) && leads[i] && underWay[i]! > 0 && arrival(i) <= clock);
+  };
+
+  const order: Flow[] = [];
   const done = new Set<number>();
   const emit = (i: number) => {
     const step = todo[i]!;
-    ordered.push(step);
+    order.push(step);
+    pass(step);
     done.add(i);
     for (const a of makes(step)) {
       if (step.kind === "start") flying.set(a, step);
@@ -64,7 +114,8 @@ export function overlap(steps: readonly Flow[], moves: Moves = new Map()): reado
     }
   };
   const land = (start: StartFlow) => {
-    ordered.push(waitFor(start));
+    clock = Math.max(clock, ends.get(start.output) ?? 0);
+    order.push(waitFor(start));
     flying.delete(start.output);
     for (const user of users.get(start.output) ?? []) {
       underWay[user]!--;
@@ -78,7 +129,7 @@ export function overlap(steps: readonly Flow[], moves: Moves = new Map()): reado
 
   for (const i of todo.keys()) offer(i);
   while (done.size < todo.length) {
-    const next = first(starts) ?? first(others) ?? first(waiting);
+    const next = first(starts) ?? come() ?? first(others) ?? first(waiting);
     invariant(next !== undefined, "overlap: steps that wait for each other in a circle");
     for (const a of needs[next]!) {
       const start = flying.get(a);
@@ -87,19 +138,19 @@ export function overlap(steps: readonly Flow[], moves: Moves = new Map()): reado
     emit(next);
   }
   for (const start of [...flying.values()]) land(start);
-  noteMoves(steps, todo, ordered, moves);
-  return ordered;
+  if (moves) noteMoves(steps, todo, order, moves);
+  return { steps: order, seconds: clock };
 }
 
 /** What transfers overtook: launches that stood before one in the program and come after its start, and the other way round. */
-function noteMoves(steps: readonly Flow[], todo: readonly Flow[], ordered: readonly Flow[], moves: Moves): void {
+function noteMoves(steps: readonly Flow[], todo: readonly Flow[], order: readonly Flow[], moves: Moves): void {
   const was = new Map<Flow, number>(todo.map((step, i) => [step, i]));
   const begun = new Map<number, { readonly place: number; readonly since: number }>();
-  ordered.forEach((step, i) => {
+  order.forEach((step, i) => {
     if (step.kind === "start") begun.set(step.token, { place: was.get(step)!, since: i });
     const flight = step.kind === "wait" ? begun.get(step.token) : undefined;
     if (step.kind !== "wait" || !flight) return;
-    const during = ordered.slice(flight.since, i);
+    const during = order.slice(flight.since, i);
     const kernels = (moved: (place: number) => boolean): readonly number[] =>
       during.flatMap((x) => (x.kind !== "start" && x.kind !== "wait" && moved(was.get(x)!) ? launched(x) : []));
     const users = steps.findIndex((x, k) => k > flight.place && uses(x).includes(step.output));

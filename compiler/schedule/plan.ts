@@ -1,13 +1,14 @@
 /** DeviceProgram → Schedule: the whole order of the passes. */
 import { invariant } from "../base/invariant.ts";
-import type { Machine } from "../base/machine.ts";
+import { launchSeconds, type Machine } from "../base/machine.ts";
 import type { DeviceProgram } from "../tile/ir.ts";
+import { kernelSeconds, linkSeconds } from "./cost.ts";
 import { explain } from "./explain.ts";
-import { assignMemory } from "./memory.ts";
-import { type Moves, overlap } from "./overlap.ts";
+import { assignMemory, bytesOf } from "./memory.ts";
+import { type FlowCosts, type Moves, overlap } from "./overlap.ts";
 import type { Decision, Kernel, Schedule } from "./schedule.ts";
 import { sequential } from "./sequential.ts";
-import { simplify } from "./simplify.ts";
+import { type Simple, simplify } from "./simplify.ts";
 
 export type PlanOptions = {
   /** Paths of inputs whose memory may be overwritten; an output may then take their place. */
@@ -32,12 +33,34 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
   const donate = new Set(options.donate);
   const donated = new Set(program.inputs.filter((i) => donate.has(i.port.path)).map((i) => i.array));
   const simple = simplify(program, donated);
-  const moves: Moves = new Map();
-  const ordered = options.overlap === false ? sequential(simple.steps) : overlap(simple.steps, moves);
-  const schedule = assignMemory(program, kernels, simple, ordered, donate);
   const { machine, chosen = [] } = options;
+  const moves: Moves = new Map();
+  const costs = machine && flowCosts(program, kernels, simple, machine);
+  const ordered =
+    options.overlap === false ? sequential(simple.steps) : overlap(simple.steps, { moves, ...(costs && { costs }) });
+  const schedule = assignMemory(program, kernels, simple, ordered, donate);
   if (!machine) return schedule;
   const made = [...chosen, ...explain(schedule, moves, machine)].sort((a, b) => worth(b) - worth(a));
   return { ...schedule, decisions: { on: machine.name, made } };
 }
 const worth = (d: Decision): number => ("hides" in d ? d.hides : d.saves);
+
+function flowCosts(
+  program: DeviceProgram,
+  kernels: readonly Kernel[],
+  { copies }: Simple,
+  machine: Machine,
+): FlowCosts {
+  const seconds = kernelSeconds(kernels, program.mesh, program.steps, machine);
+  const arrays = new Map(program.arrays.map((a) => [a.id, a]));
+  const bytes = (array: number): number => {
+    const { dtype, shape } = arrays.get(copies.get(array) ?? array)!;
+    return bytesOf(dtype, shape);
+  };
+  return {
+    kernel: (step) =>
+      step.kind === "launch" ? seconds[step.kernel]! : launchSeconds(machine, 0, 2 * bytes(step.input)),
+    transfer: ({ axes, route, input }) =>
+      linkSeconds(machine, program.mesh, axes, route, bytes(input), JSON.stringify([axes, route])),
+  };
+}

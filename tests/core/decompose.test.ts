@@ -33,8 +33,8 @@ const ops = (p: Program): string[] => {
 const collective = /^(psum|pmax|pmin|all_gather|psum_scatter|all_to_all)$/;
 
 /** Links of a torus (each direction its own) or of a switch; nodes of so many devices, between which links are slow. */
-const machine = (shared: boolean, devicesPerNode: number): Machine => {
-  const link = (bandwidth: number) => ({ bandwidth, latency: 1e-9, duplex: true, shared });
+const machine = (shared: boolean, devicesPerNode: number, latency = 0): Machine => {
+  const link = (bandwidth: number) => ({ bandwidth, latency, duplex: true, shared });
   return { ...usualMachine, launch: 0, devicesPerNode, links: { inside: link(1e9), between: link(1e7) } };
 };
 
@@ -77,15 +77,16 @@ test("every collective keeps its meaning, on any mesh and along any axes", () =>
       seed: fc.nat(),
       shared: fc.boolean(),
       devicesPerNode: fc.integer({ min: 1, max: 4 }),
+      latency: fc.constantFrom(0, 1),
     });
   });
   fc.assert(
-    fc.property(cases, ({ m, axes, name, rows, cols, dims: [dim, concat], seed, shared, devicesPerNode }) => {
+    fc.property(cases, ({ m, axes, name, rows, cols, dims: [dim, concat], seed, shared, devicesPerNode, latency }) => {
       const n = ringSize(m, axes);
       const cuts = name === "psum_scatter" || name === "all_to_all";
       const [r, c] = [rows * (cuts && dim === 0 ? n : 1), cols * (cuts && dim === 1 ? n : 1)];
       const params = name === "all_to_all" ? { axes, split: dim, concat } : { axes, dim };
-      expectSame(one(m, name, params as Ops[Name], r, c), seed, machine(shared, devicesPerNode));
+      expectSame(one(m, name, params as Ops[Name], r, c), seed, machine(shared, devicesPerNode, latency));
     }),
     { numRuns: 200 },
   );
@@ -98,7 +99,7 @@ test.each([
 ])("a large sum is scattered and gathered: %i x %i on %i", (rows, cols, n) => {
   const p = one(mesh({ a: n }), "psum", { axes: ["a"] }, rows, cols);
   expectSame(p);
-  expect(ops(decompose(p).program).filter((op) => op === "ppermute")).toHaveLength(2);
+  expect(ops(decompose(p, machine(true, 8)).program).filter((op) => op === "ppermute")).toHaveLength(2);
   expectSame(one(mesh({ a: n }), "pmax", { axes: ["a"] }, rows, cols));
 });
 
@@ -152,4 +153,12 @@ test("links with a lane for each direction are used in both", () => {
   });
   expect(offsets).toEqual([1, -1]);
   expect(choices).toHaveLength(1);
+});
+
+test("where latency is what counts, what is held doubles with each transfer", () => {
+  const permutes = (n: number) =>
+    ops(
+      decompose(one(mesh({ a: n }), "all_gather", { axes: ["a"], dim: 0 }, 1, 2), machine(true, 1, 1)).program,
+    ).filter((op) => op === "ppermute" || op === "fold").length;
+  expect([2, 3, 8, 9, 1024].map(permutes)).toEqual([1, 1, 3, 4, 10]);
 });

@@ -313,7 +313,7 @@ function scattered(s: State, f: Facts, e: Scatter, n: number): Plan | undefined 
   }, 0);
   const hop = link.onLink + link.latency;
   const add = m.launch + (3 * bytes) / (m.memory.bandwidth * m.efficiency.memory);
-  const plain = whole + bestWay(m, s.mesh, "scatter", axes, bytes).seconds + (n - 1) * add;
+  const plain = whole + bestWay(m, s.mesh, "scatter", axes, bytes).seconds;
   const saves = plain - (part + (n - 1) * (Math.max(hop, part) + add));
   return {
     about: `${e.op} of ${nameOf(z)} over ${axes.join(", ")}`,
