@@ -1,8 +1,8 @@
 /**
  * The compiler: source text to kernels and a schedule. This file alone knows the order of the passes.
  *
- *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, ring products, decompose,
- *        add on arrival→ Core for one device
+ *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, ring products,
+ *        collect ahead, decompose, add on arrival→ Core for one device
  *        ─fuse, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ a dialect
  *                                                         ─plan→ Schedule
  *
@@ -18,6 +18,7 @@ import { decompose } from "./core/decompose.ts";
 import { type EntryOptions, elaborateEntry } from "./core/elaborate.ts";
 import { grad } from "./core/grad.ts";
 import type { Program } from "./core/ir.ts";
+import { collectAhead } from "./core/overlap/ahead.ts";
 import { addOnArrival } from "./core/overlap/arrivals.ts";
 import { ringProducts } from "./core/overlap/products.ts";
 import { simplify } from "./core/simplify.ts";
@@ -68,7 +69,7 @@ export type CompileOptions = EntryOptions & {
   /** Ways to hide transfers that are not to be used, to see what they are worth. */
   readonly without?: readonly OverlapPass[];
 };
-export type OverlapPass = "ring products" | "add on arrival";
+export type OverlapPass = "ring products" | "collect ahead" | "add on arrival";
 
 /** A kernel in a dialect, and how to bind and launch it; the runtime's `KernelSource`. */
 export type CompiledKernel = {
@@ -158,16 +159,17 @@ export function compileProgram(
           (r) => checkCore(r.program),
         );
   const products = overlapped("ring products", ringProducts, few);
+  const early = overlapped("collect ahead", collectAhead, products.program);
   const rings = runPass(
     times,
     "decompose",
-    () => decompose(products.program, machine),
+    () => decompose(early.program, machine),
     (r) => checkCore(r.program),
   );
   const again = runPass(times, "simplify", () => simplify(rings.program), checkCore);
   const arrivals = overlapped("add on arrival", addOnArrival, again);
   const device = arrivals.program;
-  const chosen = [...products.choices, ...rings.choices, ...arrivals.choices];
+  const chosen = [...products.choices, ...early.choices, ...rings.choices, ...arrivals.choices];
   const fused = runPass(
     times,
     "fuse",

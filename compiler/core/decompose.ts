@@ -65,8 +65,10 @@ function ring(d: Decomposing & { readonly times: number }, b: Builder, e: OpEqn)
   const x = e.args[0]!;
   const around = ({ axes }: { readonly axes: readonly string[] }): Whole => {
     const r = wholeRing(b, axes, ringSize(d.mesh, axes));
+    const ahead = (e.op === "all_gather" || e.op === "psum_scatter") && e.params.ahead === true;
     const way = (kind: Kind, bytes: number): RingWay => {
-      const best = bestWay(d.machine, d.mesh, kind, axes, bytes);
+      const best = bestWay(d.machine, d.mesh, kind, axes, bytes, ahead);
+      if (ahead) return best;
       const saves = plainSeconds(d.machine, d.mesh, kind, axes, bytes) - best.seconds;
       if (best.nodes || best.round !== "one way")
         d.choices.push({ about: `${e.op} over ${axes.join(", ")}`, what: wayText(r.n, best), saves: saves * d.times });

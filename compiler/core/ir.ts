@@ -144,8 +144,9 @@ export type Ops = { [K in Unary | Binary]: Record<never, never> } & {
   psum: { readonly axes: readonly string[] };
   pmax: { readonly axes: readonly string[] };
   pmin: { readonly axes: readonly string[] };
-  all_gather: { readonly axes: readonly string[]; readonly dim: number };
-  psum_scatter: { readonly axes: readonly string[]; readonly dim: number };
+  /** `ahead`: nobody waits for it soon; it is taken apart so that kernels can pass beside it. Never in a source. */
+  all_gather: { readonly axes: readonly string[]; readonly dim: number; readonly ahead?: true };
+  psum_scatter: { readonly axes: readonly string[]; readonly dim: number; readonly ahead?: true };
   all_to_all: { readonly axes: readonly string[]; readonly split: number; readonly concat: number };
 };
 export type Op = keyof Ops;

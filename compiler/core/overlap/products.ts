@@ -14,9 +14,10 @@ import { dimNumber } from "../../base/dim.ts";
 import type { Machine } from "../../base/machine.ts";
 import { type Builder, builder, emit, fold, type Ids, lit } from "../build.ts";
 import { bytesOf, type Choice, isSmallSum, secondsOf, transferSeconds } from "../cost.ts";
-import type { Atom, Block, Eqn, Mesh, OpEqn, Program, Var } from "../ir.ts";
+import type { Atom, Block, Eqn, FoldEqn, Mesh, OpEqn, Program, Var } from "../ir.ts";
 import { ringSize } from "../mesh-layout.ts";
 import { freeVars, mapEqn, nextId, outsOf } from "../walk.ts";
+import { gainsOf, isMovable } from "./beside.ts";
 import { cutOf, emitPart, labelAt, rowsOfResult, slice, startOf } from "./parts.ts";
 import { bestWay } from "./ways.ts";
 
@@ -43,12 +44,21 @@ type Plan = {
   readonly emit: (b: Builder) => readonly Atom[];
 };
 
-/** `times`: how often the block runs. */
-function rewrite(s: State, b: Block, times: number): Block {
-  const region = (e: Eqn) => (inner: Block) =>
-    rewrite(s, inner, e.kind === "fold" && e.over.kind === "steps" ? times * (dimNumber(e.over.count) ?? 1) : times);
+/** `times`: how often the block runs; `loop`: whose body it is. */
+function rewrite(s: State, b: Block, times: number, loop?: FoldEqn): Block {
+  const region =
+    (e: Eqn) =>
+    (inner: Block): Block =>
+      e.kind === "fold" && e.over.kind === "steps"
+        ? rewrite(s, inner, times * (dimNumber(e.over.count) ?? 1), e)
+        : rewrite(s, inner, times);
   const facts = factsOf(b);
-  const plans = b.eqns.flatMap((e) => (e.kind === "op" ? (planOf(s, facts, e) ?? []) : []));
+  const gains = gainsOf(s.machine, s.mesh, b, loop);
+  const plans = b.eqns.flatMap((e) => {
+    const plan = e.kind === "op" ? planOf(s, facts, e) : undefined;
+    // What passes beside other kernels as well as beside its product stays whole.
+    return plan && plan.saves > (isMovable(e) ? gains(e).saves : 0) ? [plan] : [];
+  });
   const taken = new Set<Eqn>();
   const starts = new Map<Eqn, Plan>();
   for (const plan of plans.sort((x, y) => y.saves - x.saves)) {
@@ -124,7 +134,7 @@ function planOf(s: State, f: Facts, e: OpEqn): Plan | undefined {
   const n = ring ? ringSize(s.mesh, ring) : 1;
   if (n === 1) return undefined;
   const plan = e.op === "all_gather" ? gathered(s, f, e, n) : scattered(s, f, e as Scatter, n);
-  return plan && plan.saves > 0 ? plan : undefined;
+  return plan;
 }
 const nameOf = (a: Atom): string => (a.kind === "var" && a.name ? a.name : "a value");
 

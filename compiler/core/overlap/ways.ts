@@ -26,8 +26,8 @@ export type RingWay = {
 };
 
 /**
- * Gathering parts of `bytes` from all devices, or scattering the sum of everyone's, a part of `bytes` to each. `among`: the
- * ways round that are looked at.
+ * Gathering parts of `bytes` from all devices, or scattering the sum of everyone's, a part of `bytes` to each. `ahead`: only
+ * without loops, so that kernels can pass beside it.
  */
 export function bestWay(
   m: Machine,
@@ -35,12 +35,14 @@ export function bestWay(
   kind: Kind,
   axes: readonly string[],
   bytes: number,
-  among: readonly Round[] = ["one way", "both ways", "doubling"],
+  ahead = false,
 ): RingWay {
   const n = ringSize(mesh, axes);
   const nodes = placesInNode(m, mesh, axes);
   const best = (r: Part, part: number): Taken =>
-    among.map((round) => taken(m, mesh, kind, round, r, part)).reduce((a, b) => (b.seconds < a.seconds ? b : a));
+    roundsOf(r.count, ahead)
+      .map((round) => taken(m, mesh, kind, round, r, part))
+      .reduce((a, b) => (b.seconds < a.seconds ? b : a));
   const flat = best({ axes, count: n }, bytes);
   const whole: RingWay = { ...flat, inside: flat.round };
   if (nodes === 1 || nodes >= n || n % nodes !== 0) return whole;
@@ -52,6 +54,10 @@ export function bestWay(
   const kernels = between.kernels + within.kernels + order;
   return seconds < flat.seconds ? { seconds, kernels, nodes, round: between.round, inside: within.round } : whole;
 }
+
+/** A loop of one step is none. */
+const roundsOf = (count: number, ahead: boolean): readonly Round[] =>
+  ahead ? [count <= 2 ? "one way" : "doubling"] : ["one way", "both ways", "doubling"];
 
 /** The same one way round the whole ring. */
 export const plainSeconds = (m: Machine, mesh: Mesh, kind: Kind, axes: readonly string[], bytes: number): number =>
