@@ -12,6 +12,16 @@ import { freeVars, outsOf } from "./walk.ts";
 /** A choice that was made, for people: what it is about, what was done, and the seconds that it saves in a run. */
 export type Choice = { readonly about: string; readonly what: string; readonly saves: number };
 
+/** What people call a value: its name, or that of what it is a part or another form of. */
+export function nameOf(a: Atom, defs: ReadonlyMap<number, Eqn>, or = "a value"): string {
+  for (let x: Atom | undefined = a; x?.kind === "var"; ) {
+    if (x.name !== undefined) return x.name;
+    const e: Eqn | undefined = defs.get(x.id);
+    x = e?.kind === "op" ? e.args[0] : undefined;
+  }
+  return or;
+}
+
 /** Bytes of a value in memory. */
 export const bytesOf = ({ dtype, shape }: Type): number =>
   shape.reduce<number>((n, d) => n * sizeIn(new Map(), d), dtype === "f16" || dtype === "bf16" ? 2 : 4);

@@ -8,8 +8,8 @@
 import { dimDiv, dimMul, dimNumber } from "../base/dim.ts";
 import { type Machine, usualMachine } from "../base/machine.ts";
 import { type Builder, builder, emit, fold, type Ids, lit } from "./build.ts";
-import { bytesOf, type Choice, isSmallSum } from "./cost.ts";
-import type { Atom, Block, Mesh, OpEqn, Ops, Program, Route, Var } from "./ir.ts";
+import { bytesOf, type Choice, isSmallSum, nameOf } from "./cost.ts";
+import type { Atom, Block, Eqn, Mesh, OpEqn, Ops, Program, Route, Var } from "./ir.ts";
 import { isCollective } from "./meaning.ts";
 import { ringSize } from "./mesh-layout.ts";
 import {
@@ -24,7 +24,7 @@ import {
   zeros,
 } from "./overlap/rings.ts";
 import { bestWay, type Kind, plainSeconds, type RingWay } from "./overlap/ways.ts";
-import { mapEqn, nextId } from "./walk.ts";
+import { mapEqn, nextId, outsOf } from "./walk.ts";
 
 /** The program without collectives, and the ways that were chosen for them besides the plain one. */
 export function decompose(
@@ -44,15 +44,19 @@ type Decomposing = {
   readonly choices: Choice[];
 };
 
+/** The block that a collective is in: how often it runs, and what it binds. */
+type Around = Decomposing & { readonly times: number; readonly defs: ReadonlyMap<number, Eqn> };
+
 /** `times`: how often the block runs. */
 function decomposeBlock(d: Decomposing, b: Block, times: number): Block {
   const to = builder({ axes: d.mesh.axes }, d.ids);
+  const defs = new Map(b.eqns.flatMap((e) => outsOf(e).map((v) => [v.id, e] as const)));
   const atom = (a: Atom): Atom => (a.kind === "var" ? (d.renamed.get(a.id) ?? a) : a);
   for (const old of b.eqns) {
     const often = old.kind === "fold" && old.over.kind === "steps" ? times * (dimNumber(old.over.count) ?? 1) : times;
     const e = mapEqn(old, atom, (region) => decomposeBlock(d, region, often));
     if (e.kind === "op" && isCollective(e.op)) {
-      const value = ring({ ...d, times }, { ...to, ...(e.span && { span: e.span }) }, e);
+      const value = ring({ ...d, times, defs }, { ...to, ...(e.span && { span: e.span }) }, e);
       if (value) d.renamed.set(e.out.id, value);
       else to.eqns.push(e);
     } else to.eqns.push(e);
@@ -61,7 +65,7 @@ function decomposeBlock(d: Decomposing, b: Block, times: number): Block {
 }
 
 /** What the collective gives, in permutes emitted to `b`; undefined where it stays as it is. */
-function ring(d: Decomposing & { readonly times: number }, b: Builder, e: OpEqn): Atom | undefined {
+function ring(d: Around, b: Builder, e: OpEqn): Atom | undefined {
   const x = e.args[0]!;
   const around = ({ axes }: { readonly axes: readonly string[] }): Whole => {
     const r = wholeRing(b, axes, ringSize(d.mesh, axes));
@@ -71,7 +75,11 @@ function ring(d: Decomposing & { readonly times: number }, b: Builder, e: OpEqn)
       if (ahead) return best;
       const saves = plainSeconds(d.machine, d.mesh, kind, axes, bytes) - best.seconds;
       if (best.nodes || best.round !== "one way")
-        d.choices.push({ about: `${e.op} over ${axes.join(", ")}`, what: wayText(r.n, best), saves: saves * d.times });
+        d.choices.push({
+          about: `${e.op} of ${nameOf(x, d.defs)} over ${axes.join(", ")}`,
+          what: wayText(r.n, best),
+          saves: saves * d.times,
+        });
       return best;
     };
     return { ...r, way };

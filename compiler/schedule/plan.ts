@@ -40,8 +40,20 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
     options.overlap === false ? sequential(simple.steps) : overlap(simple.steps, { moves, ...(costs && { costs }) });
   const schedule = assignMemory(program, kernels, simple, ordered, donate);
   if (!machine) return schedule;
-  const made = [...chosen, ...explain(schedule, moves, machine)].sort((a, b) => worth(b) - worth(a));
+  const made = [...alike(chosen), ...explain(schedule, moves, machine)].sort((a, b) => worth(b) - worth(a));
   return { ...schedule, decisions: { on: machine.name, made } };
+}
+/** Decisions that say the same of several things of one name are one. */
+function alike(all: readonly Decision[]): readonly Decision[] {
+  const found = new Map<string, Decision[]>();
+  for (const d of all) {
+    const key = `${d.about} ${d.what}`;
+    found.set(key, [...(found.get(key) ?? []), d]);
+  }
+  return [...found.values()].map((ds): Decision => {
+    const saves = ds.reduce((sum, d) => sum + worth(d), 0);
+    return { about: ds[0]!.about, what: ds[0]!.what + (ds.length > 1 ? ` (${ds.length} of them)` : ""), saves };
+  });
 }
 const worth = (d: Decision): number => ("hides" in d ? d.hides : d.saves);
 

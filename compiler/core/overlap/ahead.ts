@@ -14,9 +14,9 @@ import { dimNumber } from "../../base/dim.ts";
 import type { Machine } from "../../base/machine.ts";
 import { type Builder, builder, emit, fresh, type Ids, i32 } from "../build.ts";
 import { copyBlock } from "../copy.ts";
-import type { Choice } from "../cost.ts";
+import { type Choice, nameOf } from "../cost.ts";
 import type { Atom, Block, Eqn, FoldEqn, Mesh, OpEqn, Program, Var } from "../ir.ts";
-import { mapEqn, nextId } from "../walk.ts";
+import { mapEqn, nextId, outsOf } from "../walk.ts";
 import { gainsOf, isMovable, type Movable } from "./beside.ts";
 
 /** The program with such collectives marked `ahead`, gathers moved to the step before, and what was chosen. */
@@ -38,6 +38,7 @@ type Moved = { readonly gather: OpEqn<"all_gather">; readonly cone: readonly OpE
 function rewrite(s: State, b: Block, times: number, loop?: FoldEqn): { block: Block; moved: readonly Moved[] } {
   const gains = gainsOf(s.machine, s.mesh, b, loop);
   const moved: Moved[] = [];
+  const defs = new Map(b.eqns.flatMap((e) => outsOf(e).map((v) => [v.id, e] as const)));
   const eqns = b.eqns.flatMap((e): readonly Eqn[] => {
     if (e.kind === "fold" && e.over.kind === "steps") return rewriteFold(s, e, times);
     if (!isMovable(e)) {
@@ -50,7 +51,11 @@ function rewrite(s: State, b: Block, times: number, loop?: FoldEqn): { block: Bl
     const what = next
       ? "of the next step, beside the kernels of this one"
       : "in few steps, between kernels that need nothing of it";
-    s.choices.push({ about: `${e.op} over ${e.params.axes.join(", ")}`, what, saves: saves * times });
+    s.choices.push({
+      about: `${e.op} of ${nameOf(e.args[0]!, defs)} over ${e.params.axes.join(", ")}`,
+      what,
+      saves: saves * times,
+    });
     if (!next || e.op !== "all_gather") return [ahead(e)];
     moved.push({ gather: e, cone: next });
     return [];

@@ -13,7 +13,7 @@
 import { dimNumber } from "../../base/dim.ts";
 import type { Machine } from "../../base/machine.ts";
 import { type Builder, builder, emit, fold, type Ids, lit } from "../build.ts";
-import { bytesOf, type Choice, isSmallSum, secondsOf, transferSeconds } from "../cost.ts";
+import { bytesOf, type Choice, isSmallSum, nameOf, secondsOf, transferSeconds } from "../cost.ts";
 import type { Atom, Block, Eqn, FoldEqn, Mesh, OpEqn, Program, Var } from "../ir.ts";
 import { ringSize } from "../mesh-layout.ts";
 import { freeVars, mapEqn, nextId, outsOf } from "../walk.ts";
@@ -136,7 +136,6 @@ function planOf(s: State, f: Facts, e: OpEqn): Plan | undefined {
   const plan = e.op === "all_gather" ? gathered(s, f, e, n) : scattered(s, f, e as Scatter, n);
   return plan;
 }
-const nameOf = (a: Atom): string => (a.kind === "var" && a.name ? a.name : "a value");
 
 // --- A gather before products -----------------------------------------------------------------------------------------
 
@@ -219,7 +218,7 @@ function gathered(s: State, f: Facts, g: OpEqn<"all_gather">, n: number): Plan |
   const twice = hop + half * Math.max(slower, 2 * part);
   const both = twice < once && n > 2;
   return {
-    about: `all_gather of ${nameOf(x)} over ${axes.join(", ")}`,
+    about: `all_gather of ${nameOf(x, f.defs)} over ${axes.join(", ")}`,
     what: `in ${n} parts round ${both ? "the ring in both directions" : "a ring"}, beside the parts of ${uses.length > 1 ? `${uses.length} products` : "the product"}`,
     saves: plain - Math.min(once, twice),
     gone: new Set<Eqn>([g, ...chain, ...uses.map((u) => u.e)]),
@@ -326,7 +325,7 @@ function scattered(s: State, f: Facts, e: Scatter, n: number): Plan | undefined 
   const plain = whole + bestWay(m, s.mesh, "scatter", axes, bytes).seconds;
   const saves = plain - (part + (n - 1) * (Math.max(hop, part) + add));
   return {
-    about: `${e.op} of ${nameOf(z)} over ${axes.join(", ")}`,
+    about: `${e.op} of ${nameOf(z, f.defs)} over ${axes.join(", ")}`,
     what: `in ${n} parts round a ring, beside the parts of ${products.length > 1 ? `${products.length} products` : "the product"}`,
     saves,
     gone: new Set<Eqn>([e, ...eqns]),
