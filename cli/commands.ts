@@ -6,6 +6,7 @@ import { checkCommand } from "./commands/check.ts";
 import { devicesCommand } from "./commands/devices.ts";
 import { fmtCommand } from "./commands/fmt.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { planCommand } from "./commands/plan.ts";
 import { runCommand } from "./commands/run.ts";
 import { simulateCommand } from "./commands/simulate.ts";
 import { tuneCommand } from "./commands/tune.ts";
@@ -18,6 +19,7 @@ const all: readonly Declare[] = [
   inspectCommand,
   buildCommand,
   simulateCommand,
+  planCommand,
   tuneCommand,
   fmtCommand,
   devicesCommand,

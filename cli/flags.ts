@@ -20,6 +20,77 @@ export function sizes(text: string, before: Sizes = {}): Sizes {
   return found;
 }
 
+/** Axes in parts, major first: `sp=2x8`; the flag may stand several times. */
+export type Splits = Readonly<Record<string, readonly number[]>>;
+export function splits(text: string, before: Splits = {}): Splits {
+  return named(text, before, "sp=2x8", (value) => {
+    const parts = value.split("x").map(Number);
+    if (parts.length > 1 && /^\d+(x\d+)+$/.test(value) && parts.every((n) => Number.isSafeInteger(n) && n >= 1))
+      return parts;
+    throw new InvalidArgumentError(`'${value}' is not of the form 2x8: whole numbers from 1 on, major first.`);
+  });
+}
+
+/** How dimensions lie: `S=zigzag`. */
+export type Layouts = Readonly<Record<string, (typeof LAYOUTS)[number]>>;
+export const LAYOUTS = ["contiguous", "striped", "zigzag"] as const;
+export const layouts = (text: string, before: Layouts = {}): Layouts =>
+  named(text, before, "S=zigzag", (value) => oneOf(LAYOUTS, value, "layout"));
+
+/** What is called in the place of what: `ring_attention=hybrid_attention`. */
+export type Uses = Readonly<Record<string, string>>;
+export const uses = (text: string, before: Uses = {}): Uses =>
+  named(text, before, "ring_attention=hybrid_attention", (value) => value);
+
+/** The policy of checkpoints. */
+export const POLICIES = ["nothing_saveable", "dots_saveable", "everything_saveable"] as const;
+export const policy = (text: string): (typeof POLICIES)[number] => oneOf(POLICIES, text, "policy");
+
+/** `80GB`, `74.5GiB`, `900MB`, or bytes. */
+export function byteCount(text: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?(?:e\d+)?)\s*([A-Za-z]*)$/.exec(text.trim()) ?? [];
+  const scale = BYTES[unit.toLowerCase()];
+  if (number === undefined || scale === undefined || !(Number(number) > 0))
+    throw new InvalidArgumentError(`'${text}' is no amount of memory; write it as in 80GB, 74.5GiB or 900MB.`);
+  return Math.floor(Number(number) * scale);
+}
+const BYTES: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+function oneOf<T extends string>(all: readonly T[], text: string, what: string): T {
+  const found = all.find((x) => x === text);
+  if (found !== undefined) return found;
+  const near = nearest(text, all);
+  throw new InvalidArgumentError(
+    `'${text}' is no ${what}${near ? ` (did you mean ${near}?)` : ""}; there are ${all.join(", ")}.`,
+  );
+}
+/** Reads `NAME=value,NAME=value`; a later value counts. */
+function named<T>(
+  text: string,
+  before: Readonly<Record<string, T>>,
+  example: string,
+  read: (value: string) => T,
+): Readonly<Record<string, T>> {
+  const found: Record<string, T> = { ...before };
+  for (const part of text.split(",").filter((p) => p.trim() !== "")) {
+    const [, name, value] = /^\s*([A-Za-z_]\w*)\s*=\s*(\S+)\s*$/.exec(part) ?? [];
+    if (name === undefined) throw new InvalidArgumentError(`'${part.trim()}' is not of the form ${example}.`);
+    found[name] = read(value!);
+  }
+  return found;
+}
+
 /** A whole number from `least` on, for `--seed` and `--repeat`. */
 export const count =
   (least: number) =>

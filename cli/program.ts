@@ -13,12 +13,13 @@ import type { Program } from "../compiler/core/ir.ts";
 import type { Dialect } from "../runtime/device.ts";
 import type { Target } from "../runtime/target.ts";
 import { tell } from "./diagnostics.ts";
-import type { ExitCode } from "./exit.ts";
+import { type ExitCode, usage } from "./exit.ts";
 import { readText } from "./files.ts";
+import { nearest } from "./flags.ts";
 import type { Io } from "./io.ts";
 import { machineOf } from "./machines.ts";
 import type { ProgramFlags } from "./shared.ts";
-import { readSource } from "./sources.ts";
+import { exchangeableGroups, readSource } from "./sources.ts";
 
 /** The file that a command was given. Errors: it cannot be read (exit 1). */
 export const sourceOf = (path: string): Source => ({ path, text: readText(path) });
@@ -30,7 +31,7 @@ export function check(paths: readonly string[], flags: ProgramFlags): readonly D
   const sized = flags.entry !== undefined || flags.dims !== undefined || flags.mesh !== undefined;
   if (!sized || all.some(isError)) return all;
   // With sizes, what hangs on them is checked too; sizes that are not given stay open.
-  const options = { entry: flags.entry, dims: flags.dims ?? {}, meshSizes: flags.mesh ?? {} };
+  const options = entryFlags(flags);
   return paths.flatMap((path) =>
     elaborateEntry(path, readSource, options).diagnostics.filter((d) => d.code !== "GY6001" && d.code !== "GY6002"),
   );
@@ -85,8 +86,36 @@ export function elaborateFile(path: string, flags: ProgramFlags, io: Io, shapes:
 
 /** The paths of an entry's inputs; undefined where there is no such entry, which is told when it is compiled. */
 export function inputNames(path: string, flags: ProgramFlags): readonly string[] | undefined {
-  const { signature } = entrySignature(path, readSource, { entry: flags.entry, meshSizes: flags.mesh ?? {} });
+  const { signature } = entrySignature(path, readSource, entryFlags(flags));
   return signature?.inputs.map((port) => port.path);
+}
+
+/** What the flags say of the entry. */
+export function entryFlags(flags: Omit<ProgramFlags, "backend">): EntryOptions {
+  const { split = {}, layout, use, remat } = flags;
+  const whole = Object.entries(split).map(([axis, sizes]) => [axis, sizes.reduce((n, size) => n * size, 1)] as const);
+  const meshSizes = { ...flags.mesh, ...Object.fromEntries(whole) };
+  const options = { entry: flags.entry, dims: flags.dims ?? {}, meshSizes };
+  if (!flags.split && !layout && !use && !remat) return options;
+  const exchangeable = use ? exchangeableGroups() : [];
+  for (const name of Object.entries(use ?? {}).flat()) {
+    const names = exchangeable.flatMap((group) => group.map((f) => f.name));
+    if (names.includes(name)) continue;
+    const near = nearest(name, names);
+    throw usage(
+      `${name} is no exchangeable function${near ? ` (did you mean ${near}?)` : ""}`,
+      `there are ${names.join(", ")}`,
+    );
+  }
+  return {
+    ...options,
+    choices: {
+      splits: split,
+      ...(layout && { layouts: layout }),
+      ...(use && { exchanges: use, exchangeable }),
+      ...(remat && { policy: remat }),
+    },
+  };
 }
 
 /** Shapes of given inputs, by path. */
@@ -94,7 +123,7 @@ export type Shapes = Readonly<Record<string, readonly number[]>>;
 
 function entryOptions(path: string, flags: ProgramFlags, io: Io, shapes: Shapes): EntryOptions | ExitCode {
   sourceOf(path);
-  const options = { entry: flags.entry, dims: flags.dims ?? {}, meshSizes: flags.mesh ?? {} };
+  const options = entryFlags(flags);
   if (Object.keys(shapes).length === 0) return options;
   const { signature } = entrySignature(path, readSource, options);
   if (!signature) return options; // what is wrong is told when it is compiled

@@ -1,6 +1,7 @@
 /** The compiler's eyes: it asks for a module by path, and gets text. Standard library: the folder stdlib/ of the package. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { Exchangeable } from "../compiler/core/elaborate/choices.ts";
 
 const stdlib = fileURLToPath(new URL("../stdlib/", import.meta.url));
 
@@ -17,3 +18,9 @@ export function readSource(path: string): string | undefined {
     return undefined;
   }
 }
+
+/** The functions of the standard library that give the same (stdlib/exchangeable.json), a list for each thing that they give. */
+export const exchangeableGroups = (): readonly (readonly Exchangeable[])[] =>
+  (
+    JSON.parse(readFileSync(`${stdlib}exchangeable.json`, "utf8")) as { readonly functions: readonly Exchangeable[] }[]
+  ).map((group) => group.functions);

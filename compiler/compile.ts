@@ -35,7 +35,7 @@ import { lowerTeam } from "./lane/team.ts";
 import { type PassTimes, runPass } from "./pass.ts";
 import { checkSchedule } from "./schedule/check.ts";
 import { plan } from "./schedule/plan.ts";
-import type { Schedule, Kernel as ScheduledKernel } from "./schedule/schedule.ts";
+import type { Decision, Schedule, Kernel as ScheduledKernel } from "./schedule/schedule.ts";
 import { workOf } from "./schedule/work.ts";
 import { type Target, type TargetName, targets } from "./targets.ts";
 import { deriveBounds } from "./tile/bounds.ts";
@@ -64,6 +64,8 @@ export type CompileOptions = EntryOptions & {
   readonly overlap?: boolean;
   /** What is weighed by where transfers can be hidden; nodes of eight H100s where it is left out. */
   readonly machine?: Machine;
+  /** Bytes that a schedule may take on each device; where it takes more, it hides less. */
+  readonly memory?: number;
   /** Mappings in the place of the default ones, by the key of a kernel: what a tuner found. One that is not legal is left aside. */
   readonly mappings?: Readonly<Record<string, MappingChoice>>;
   /** Ways to hide transfers that are not to be used, to see what they are worth. */
@@ -145,43 +147,10 @@ export function compileProgram(
   const maxBuffers = options.maxBuffers ?? most.maxBuffers;
   const engine = { relaxedSimd: options.relaxedSimd === true };
   const mapper = mapperFor(mapping, options.subgroups !== false);
-  const program = runPass(times, "grad", () => grad(written), checkCore);
-  const simple = runPass(times, "simplify", () => simplify(program), checkCore);
-  const few = runPass(times, "combine", () => combine(simple), checkCore);
-  const machine = options.machine ?? usualMachine;
-  const overlapped = (name: OverlapPass, pass: typeof ringProducts, p: Program) =>
-    options.without?.includes(name)
-      ? { program: p, choices: [] }
-      : runPass(
-          times,
-          name,
-          () => pass(p, machine),
-          (r) => checkCore(r.program),
-        );
-  const products = overlapped("ring products", ringProducts, few);
-  const early = overlapped("collect ahead", collectAhead, products.program);
-  const rings = runPass(
-    times,
-    "decompose",
-    () => decompose(early.program, machine),
-    (r) => checkCore(r.program),
-  );
-  const again = runPass(times, "simplify", () => simplify(rings.program), checkCore);
-  const arrivals = overlapped("add on arrival", addOnArrival, again);
-  const device = arrivals.program;
-  const chosen = [...products.choices, ...early.choices, ...rings.choices, ...arrivals.choices];
-  const fused = runPass(
-    times,
-    "fuse",
-    () => fuse(device, { maxBuffers }),
-    (r) => (r.diagnostics.length > 0 ? [] : checkTile(r.program)),
-  );
-  const diagnostics = [...before, ...fused.diagnostics];
-  if (diagnostics.some(isError)) return { diagnostics };
-  const placed = runPass(times, "in place", () => writeInPlace(fused.program), checkTile);
-  const packed = runPass(times, "pack", () => packInputs(placed, maxBuffers), checkTile);
-  const bounded = runPass(times, "bounds", () => ({ ...packed, kernels: withBounds(packed) }));
-  const tile = runPass(times, "merge", () => mergeKernels(bounded), checkTile);
+  const made = toTile(written, { ...options, maxBuffers }, times);
+  const diagnostics = [...before, ...made.diagnostics];
+  if (!made.tile) return { diagnostics };
+  const { program, device, tile, chosen } = made;
   const given = tile.kernels.map((k) => mapper.given(k, options.mappings?.[kernelKey(k)]));
   const mappings = runPass(times, "map", () => tile.kernels.map((k, i) => given[i] ?? mapper.choose(k)));
   const lanes = runPass(
@@ -191,18 +160,12 @@ export function compileProgram(
     (all) => all.flatMap(checkLane),
   );
   const texts = runPass(times, "emit", () => lanes.map((lane) => emit(lane, engine)));
-  const meta = tile.kernels.map(
-    (k, i): ScheduledKernel => ({
-      name: k.name,
-      groups: texts[i]!.groups,
-      bindings: k.buffers.map(({ name, dtype, shape, access }) => ({ name, dtype, shape, access })),
-      scalars: k.scalars,
-      cost: costOf(k),
-      work: workOf(k),
-    }),
+  const planned = planner(
+    tile,
+    texts.map((t) => t.groups),
+    chosen,
+    options,
   );
-  const planned = (donate: readonly string[]): Schedule =>
-    plan(tile, meta, { donate, overlap: options.overlap ?? true, machine, chosen });
   const schedule = runPass(times, "plan", () => planned(options.donate ?? []), checkSchedule);
   const spelled = ({ groups: _, ...text }: KernelText, lane: LaneProgram): CompiledKernel => ({
     ...text,
@@ -249,6 +212,96 @@ export function compileProgram(
     },
     diagnostics,
   };
+}
+
+/**
+ * The schedule of a Core program, without its kernels' text: all that a simulation needs, in less time. How many workgroups
+ * a launch has is for the text to say; here it is one.
+ */
+export function scheduleProgram(
+  written: Program,
+  options: Omit<CompileOptions, "target" | "subgroups"> = {},
+): { readonly schedule?: Schedule; readonly diagnostics: readonly Diagnostic[] } {
+  const { tile, chosen, diagnostics } = toTile(written, options, []);
+  if (!tile) return { diagnostics };
+  const groups = tile.kernels.map(() => [1, 1, 1] as const);
+  const planned = planner(tile, groups, chosen, options);
+  return { schedule: runPass([], "plan", () => planned(options.donate ?? []), checkSchedule), diagnostics };
+}
+
+/** As far as kernels over named axes, and what was chosen to hide transfers. */
+function toTile(
+  written: Program,
+  options: CompileOptions,
+  times: PassTimes,
+):
+  | { readonly tile?: undefined; readonly chosen?: undefined; readonly diagnostics: readonly Diagnostic[] }
+  | {
+      readonly program: Program;
+      readonly device: Program;
+      readonly tile: DeviceProgram;
+      readonly chosen: readonly Decision[];
+      readonly diagnostics: readonly Diagnostic[];
+    } {
+  const maxBuffers = options.maxBuffers ?? targets.gpu.maxBuffers;
+  const program = runPass(times, "grad", () => grad(written), checkCore);
+  const simple = runPass(times, "simplify", () => simplify(program), checkCore);
+  const few = runPass(times, "combine", () => combine(simple), checkCore);
+  const machine = options.machine ?? usualMachine;
+  const overlapped = (name: OverlapPass, pass: typeof ringProducts, p: Program) =>
+    options.without?.includes(name)
+      ? { program: p, choices: [] }
+      : runPass(
+          times,
+          name,
+          () => pass(p, machine),
+          (r) => checkCore(r.program),
+        );
+  const products = overlapped("ring products", ringProducts, few);
+  const early = overlapped("collect ahead", collectAhead, products.program);
+  const rings = runPass(
+    times,
+    "decompose",
+    () => decompose(early.program, machine),
+    (r) => checkCore(r.program),
+  );
+  const again = runPass(times, "simplify", () => simplify(rings.program), checkCore);
+  const arrivals = overlapped("add on arrival", addOnArrival, again);
+  const device = arrivals.program;
+  const chosen = [...products.choices, ...early.choices, ...rings.choices, ...arrivals.choices];
+  const fused = runPass(
+    times,
+    "fuse",
+    () => fuse(device, { maxBuffers }),
+    (r) => (r.diagnostics.length > 0 ? [] : checkTile(r.program)),
+  );
+  const { diagnostics } = fused;
+  if (diagnostics.some(isError)) return { diagnostics };
+  const placed = runPass(times, "in place", () => writeInPlace(fused.program), checkTile);
+  const packed = runPass(times, "pack", () => packInputs(placed, maxBuffers), checkTile);
+  const bounded = runPass(times, "bounds", () => ({ ...packed, kernels: withBounds(packed) }));
+  const tile = runPass(times, "merge", () => mergeKernels(bounded), checkTile);
+  return { program, device, tile, chosen, diagnostics };
+}
+
+/** Plans the launches of kernels, which have so many workgroups, with inputs that may be overwritten. */
+function planner(
+  tile: DeviceProgram,
+  groups: readonly ScheduledKernel["groups"][],
+  chosen: readonly Decision[],
+  { machine = usualMachine, memory, overlap = true }: CompileOptions,
+): (donate: readonly string[]) => Schedule {
+  const meta = tile.kernels.map(
+    (k, i): ScheduledKernel => ({
+      name: k.name,
+      groups: groups[i]!,
+      bindings: k.buffers.map(({ name, dtype, shape, access }) => ({ name, dtype, shape, access })),
+      scalars: k.scalars,
+      cost: costOf(k),
+      work: workOf(k),
+    }),
+  );
+  return (donate) => plan(tile, meta, { donate, overlap, machine, chosen, ...(memory !== undefined && { memory }) });
 }
 
 /** How kernels are mapped for a target: as is best, as was asked where that is legal, and in all the ways there are. */

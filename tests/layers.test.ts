@@ -19,7 +19,7 @@ type File = {
 };
 
 const files: ReadonlyMap<string, File> = new Map(
-  ["compiler", "runtime", "cli", "stdlib", "inspector"]
+  ["compiler", "runtime", "planner", "cli", "stdlib", "inspector"]
     .flatMap(listed)
     .concat("index.ts")
     .map((path) => [path, read(path)]),
@@ -81,6 +81,14 @@ describe("layers", () => {
         )
         .map((i) => `${f.path} → ${i.to}`),
     );
+    expect(wrong).toEqual([]);
+  });
+
+  test("the planner stands on the compiler alone", () => {
+    const wrong = under("planner").flatMap((f) => [
+      ...f.imports.filter((i) => !/^(planner|compiler)\//.test(i.to)).map((i) => `${f.path} → ${i.to}`),
+      ...globalsIn(f).map((name) => `${f.path} uses ${name}`),
+    ]);
     expect(wrong).toEqual([]);
   });
 

@@ -6,7 +6,7 @@ import type { Declare } from "../command.ts";
 import { usage } from "../exit.ts";
 import { prepareFolder, writeAtomic } from "../files.ts";
 import { arch } from "../flags.ts";
-import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
+import { choiceFlags, machineFlag, memoryFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 
 type Options = ProgramFlags & {
   readonly target: Dialect;
@@ -30,7 +30,7 @@ export const buildCommand: Declare = (gyre, io, done) => {
     .command("build")
     .description("write the kernels, the schedule and the TypeScript binding")
     .argument("<file>", "a Gyre program");
-  machineFlag(planFlags(programFlags(command)))
+  machineFlag(planFlags(memoryFlag(choiceFlags(programFlags(command)))))
     .addOption(
       new Option("--target <target>", "the kernels' language").choices(["wgsl", "wasm", "cuda"]).makeOptionMandatory(),
     )

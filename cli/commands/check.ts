@@ -1,5 +1,5 @@
 import type { Declare } from "../command.ts";
-import { type ProgramFlags, programFlags } from "../shared.ts";
+import { choiceFlags, type ProgramFlags, programFlags } from "../shared.ts";
 import { plural } from "../text.ts";
 
 /** `gyre check`: every diagnostic of every file. */
@@ -8,7 +8,7 @@ export const checkCommand: Declare = (program, io, done) => {
     .command("check")
     .description("parse and type-check; print every diagnostic. With --dims or --mesh, check what hangs on sizes too")
     .argument("<file...>", "Gyre programs");
-  programFlags(command)
+  choiceFlags(programFlags(command))
     .addHelpText(
       "after",
       "\nExamples:\n  $ gyre check examples/*.gyre\n  $ gyre check ring.gyre --dims B=1,S=1000 --mesh sp=3\n  $ gyre check --json model.gyre | jq '.diagnostics[].code'",

@@ -2,7 +2,7 @@ import { Option } from "commander";
 import type { Dialect } from "../../runtime/device.ts";
 import type { Declare } from "../command.ts";
 import { colors } from "../io.ts";
-import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
+import { choiceFlags, machineFlag, memoryFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 import type { Stage } from "../stages.ts";
 
 type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly target?: Dialect; readonly html?: string };
@@ -21,7 +21,7 @@ export const inspectCommand: Declare = (program, io, done) => {
     .command("inspect")
     .description("show what the compiler made: one stage, or the schedule as a timeline")
     .argument("<file>", "a Gyre program");
-  machineFlag(planFlags(programFlags(command)))
+  machineFlag(planFlags(memoryFlag(choiceFlags(programFlags(command)))))
     .addOption(
       new Option("--stage <stage>", "show one stage instead").choices([
         "ast",

@@ -14,7 +14,7 @@ import { prepareFolder, writeAtomic } from "../files.ts";
 import { count, type InFlag, inFlag, type LinkFlag, linkFlag } from "../flags.ts";
 import { colors, type Io } from "../io.ts";
 import type { Progress } from "../progress.ts";
-import { machineFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
+import { choiceFlags, machineFlag, memoryFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 import { humanTime, plural } from "../text.ts";
 
 type Options = ProgramFlags &
@@ -45,7 +45,7 @@ export const runCommand: Declare = (program, io, done) => {
     .command("run")
     .description("compile an entry point, run it on a mesh of devices, print or write the results")
     .argument("<file>", "a Gyre program");
-  machineFlag(planFlags(programFlags(command)))
+  machineFlag(planFlags(memoryFlag(choiceFlags(programFlags(command)))))
     .option(
       "--in <name=file>",
       "an input from .npy, or the bytes of .txt or .bin; .npz and .safetensors files give every array by name",

@@ -1,7 +1,7 @@
 import type { Declare } from "../command.ts";
 import { count } from "../flags.ts";
 import { colors } from "../io.ts";
-import { type ProgramFlags, planFlags, programFlags } from "../shared.ts";
+import { choiceFlags, memoryFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 
 type Options = ProgramFlags & { readonly machine: string; readonly nodes?: number };
 
@@ -22,7 +22,7 @@ export const simulateCommand: Declare = (program, io, done) => {
     .argument("<file>", "a Gyre program")
     .requiredOption("--machine <name>", "a machine by name, as in h100-nvlink8, or a machine file by path")
     .option("--nodes <n>", "how many nodes the machine has; as many as the mesh fills, where it is left out", count(1));
-  planFlags(programFlags(command))
+  planFlags(memoryFlag(choiceFlags(programFlags(command))))
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => {
       const [{ compileFile, refused }, { machineOf }, { simulateOn }, { describeSimulation }] = await Promise.all([

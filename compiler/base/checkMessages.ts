@@ -379,6 +379,17 @@ export const checkMessages = {
   GY6010: say((a: { what: string }) => `${a.what} must be a whole number, 1 or more`),
   GY6011: say((a: { dim: string; value: number }) => `the dimension ${q(a.dim)} would be ${a.value}`),
 
+  GY6012: say(
+    (a: { name: string; of: string; param: string }) =>
+      `${q(a.name)} cannot be called in the place of ${q(a.of)} here: it has no parameter ${q(a.param)}`,
+    "leave the argument out, or keep the function that is written",
+  ),
+  GY6013: say(
+    (a: { name: string; wants: readonly string[]; axes: readonly string[] }) =>
+      `${q(a.name)} goes over ${a.wants.length} mesh axes (${a.wants.join(", ")}), and here is ${a.axes.length === 1 ? `one, ${q(a.axes[0]!)}` : a.axes.length}`,
+    (a) => `give the axis parts, as in \`--split ${a.axes[0] ?? "sp"}=2x4\``,
+  ),
+
   // --- GY70xx: not supported yet -----------------------------------------------------------------------------------
   GY7004: say(
     "`collect` in a `fold` over blocks is not supported yet",

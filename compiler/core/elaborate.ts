@@ -10,6 +10,7 @@ import { InvariantError } from "../base/invariant.ts";
 import { report } from "../base/messages.ts";
 import { noSpan, type Span } from "../base/span.ts";
 import type * as Ast from "../syntax/ast.ts";
+import { type Choices, type Chosen, type Found, lookUp } from "./elaborate/choices.ts";
 import { makeContext } from "./elaborate/context.ts";
 import { checkItem, tieKnot } from "./elaborate/declarations.ts";
 import { checkSizes, type EntryPort, type EntrySizes, entryBody, entryHead, type Head } from "./elaborate/entry.ts";
@@ -27,6 +28,7 @@ export type EntryOptions = {
   readonly dims?: Readonly<Record<string, number>> | undefined;
   /** Sizes of mesh axes, over those in the source. */
   readonly meshSizes?: Readonly<Record<string, number>> | undefined;
+  readonly choices?: Choices | undefined;
 };
 
 type Session = {
@@ -103,28 +105,53 @@ function findEntry(s: Session, module: Module, name: string | undefined): Ast.Sh
   return found;
 }
 
-export type ElaborateResult = { readonly program?: Program; readonly diagnostics: readonly Diagnostic[] };
+/** `found`: what there is to choose, where choices were given. */
+export type ElaborateResult = {
+  readonly program?: Program;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly found?: Found;
+};
 
 /** Elaborates one entry at the sizes given. There is a program exactly when no diagnostic is an error. */
 export function elaborateEntry(path: string, read: Read, options: EntryOptions = {}): ElaborateResult {
   const s = session(read);
+  const { choices } = options;
+  let chosen: Chosen | undefined;
   const done = (program?: Program): ElaborateResult => {
     const diagnostics = sortDiagnostics(s.diagnostics);
-    return program && !diagnostics.some(isError) ? { program, diagnostics } : { diagnostics };
+    if (!program || diagnostics.some(isError)) return { diagnostics };
+    return { program, diagnostics, ...(chosen && { found: chosen.found }) };
   };
   const module = root(s, path);
   const decl = module && findEntry(s, module, options.entry);
   if (!module || !decl) return done();
   checkModule(s, module);
   if (s.diagnostics.some(isError)) return done();
-  return done(guarded(s, decl.name.span, () => compileEntry(s, module, decl, options)));
+  // What nobody imports is loaded only where it is to be called.
+  const scopeOf = (path: string) => {
+    const loaded = s.modules.loaded.get(path);
+    if (loaded && loaded !== "loading") return loaded.scope;
+    return Object.keys(choices?.exchanges ?? {}).length > 0 ? loadModule(s.modules, path)?.scope : undefined;
+  };
+  chosen = choices && lookUp(choices, scopeOf);
+  return done(guarded(s, decl.name.span, () => compileEntry(s, module, decl, options, chosen)));
 }
-function compileEntry(s: Session, module: Module, decl: Ast.ShardMapDecl, options: EntryOptions): Program | undefined {
+function compileEntry(
+  s: Session,
+  module: Module,
+  decl: Ast.ShardMapDecl,
+  options: EntryOptions,
+  chosen: Chosen | undefined,
+): Program | undefined {
+  const splits = Object.entries(options.choices?.splits ?? {});
+  const whole = splits.map(([axis, sizes]) => [axis, sizes.reduce((n, size) => n * size, 1)] as const);
   const sizes: EntrySizes = {
     dims: new Map(Object.entries(options.dims ?? {})),
-    mesh: new Map(Object.entries(options.meshSizes ?? {})),
+    mesh: new Map([...Object.entries(options.meshSizes ?? {}), ...whole]),
+    choices: options.choices,
+    chosen,
   };
-  const open = entryHead(s.knot, s.diagnostics, decl, module.scope, { dims: new Map(), mesh: sizes.mesh });
+  const open = entryHead(s.knot, s.diagnostics, decl, module.scope, { ...sizes, dims: new Map() });
   if (!open || !checkGiven(s, open, sizes)) return undefined;
   const head = entryHead(s.knot, s.diagnostics, decl, module.scope, sizes, true);
   if (!head || !checkSizes(head)) return undefined;
@@ -157,7 +184,7 @@ function checkGiven(s: Session, h: Head, sizes: EntrySizes): boolean {
   const before = s.diagnostics.length;
   const at = h.decl.name.span;
   const generics = h.decl.generics.map((g) => g.name.name),
-    axes = h.axes.map((a) => a.name);
+    axes = h.declared.map((a) => a.name);
   const say = (d: Diagnostic) => s.diagnostics.push(d);
   for (const [name, n] of sizes.dims) {
     if (!generics.includes(name))
@@ -171,7 +198,10 @@ function checkGiven(s: Session, h: Head, sizes: EntrySizes): boolean {
   }
   const dims = generics.filter((g) => !sizes.dims.has(g));
   if (dims.length > 0) say(report("GY6001", at, { names: dims }));
-  const open = h.axes.filter((a) => a.size === undefined).map((a) => a.name);
+  for (const name of Object.keys(sizes.choices?.layouts ?? {}))
+    if (!generics.includes(name))
+      say(report("GY6008", at, { name, entry: h.decl.name.name, names: generics, ...near(name, generics) }));
+  const open = h.declared.filter((a) => a.size === undefined).map((a) => a.name);
   if (open.length > 0) say(report("GY6002", h.decl.mesh.span, { mesh: h.mesh.name.name, names: open }));
   return s.diagnostics.length === before;
 }
@@ -225,7 +255,7 @@ export function entrySignature(
       name: decl.name.name,
       ...(decl.doc !== undefined && { doc: decl.doc }),
       dims: decl.generics.map((g) => g.name.name),
-      mesh: { name: head.mesh.name.name, axes: head.axes },
+      mesh: { name: head.mesh.name.name, axes: head.declared },
       inputs: head.inputs.map(port),
       outputs: head.outputs.map(port),
     },

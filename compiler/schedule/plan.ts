@@ -17,6 +17,8 @@ export type PlanOptions = {
   readonly overlap?: boolean;
   /** What the schedule's decisions are weighed on; without one, it tells none. */
   readonly machine?: Machine;
+  /** Bytes that the schedule may take on each device, where it can. */
+  readonly memory?: number;
   /** What was decided before there was a schedule. */
   readonly chosen?: readonly Decision[];
 };

@@ -19,8 +19,8 @@ export function axesOf(v: Value): Value | undefined {
     : undefined;
 }
 
-/** The axes that a name in a spec stands for: an `axis` parameter's, or itself. */
-export function axesNamed(env: Scope, a: Ast.Ident): readonly string[] {
+/** The axes that a name in a spec stands for: an `axis` parameter's, a mesh axis or its parts. */
+export function axesNamed(c: Context, env: Scope, a: Ast.Ident): readonly string[] {
   const b = lookup(env, a.name);
-  return b?.kind === "value" && b.value.kind === "axis" ? b.value.axes : [a.name];
+  return b?.kind === "value" && b.value.kind === "axis" ? b.value.axes : (c.chosen?.splits.get(a.name) ?? [a.name]);
 }

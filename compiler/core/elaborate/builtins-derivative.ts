@@ -46,7 +46,10 @@ export const derivativeBuiltins: Readonly<Record<string, Builtin>> = {
     run: (k) => {
       const of = fnArg(k);
       const given = k.args[1];
-      const policy = given ? policyOf(given.value) : "nothing_saveable";
+      const written = given ? policyOf(given.value) : "nothing_saveable";
+      const { chosen } = k.c;
+      if (given && written && chosen && !chosen.found.policies.includes(written)) chosen.found.policies.push(written);
+      const policy = given && written ? (chosen?.policy ?? written) : written;
       if (given && !policy) return fail(k.c, "GY9008", given.span, { found: describe(given.value) });
       return of && policy ? { kind: "fn", fn: "checkpoint", of, policy } : errorValue;
     },

@@ -94,6 +94,7 @@ function positions(k: Call): Value {
   const split = splitAt(k, x, dim);
   if (split === null) return errorValue;
   if (!split) return asValue(emit(k.c, "iota", { size }, [], k.span, k.name));
+  if (k.c.chosen) k.c.chosen.found.positions = true;
   const n = axisSize(k.c, split.axes);
   const rows = emit(k.c, "iota", { size }, [], k.span, k.name);
   const joined = split.joined ?? [];

@@ -5,7 +5,9 @@ import type * as Ast from "../../syntax/ast.ts";
 import { inClass } from "../dtype.ts";
 import type { DType, Type } from "../ir.ts";
 import { broadcastShapes } from "../typing.ts";
+import { axesOf } from "./axes.ts";
 import { callBuiltin } from "./builtins.ts";
+import { dealAxes } from "./choices.ts";
 import { type Context, explain, fail, freshVar, maxDepth, maxEquations } from "./context.ts";
 import { callCheckpoint, callGrad, callPullback } from "./derivatives.ts";
 import { type Bindings, fitValue, lastExpr, requiredParams, substituteType } from "./fit.ts";
@@ -23,6 +25,7 @@ import {
   leaves,
   mapLeaves,
   type Scope,
+  type StandsFor,
   type TypeNode,
   type Value,
 } from "./value.ts";
@@ -181,7 +184,7 @@ export function declaredValue(
 function callDecl(c: Context, f: DeclFn, args: readonly Argument[], span: Span): Value {
   const { decl, env } = f;
   const name = decl.name.name;
-  const given = assign(c, decl, args, span);
+  const given = f.standsFor ? assignThrough(c, decl, f.standsFor, args, span) : assign(c, decl, args, span);
   if (!given) return errorValue;
   if (!c.knot.sound(decl, env)) return errorValue;
   const inner = enter(c, decl, name, span);
@@ -240,6 +243,46 @@ function assign(
   const missing = decl.params.filter((p) => !p.default && !given.has(p)).map((p) => p.name.name);
   if (missing.length > 0 && c.diagnostics.length === before) fail(c, "GY3027", span, { missing, of }, declared);
   return c.diagnostics.length === before ? given : undefined;
+}
+
+/** The same where the arguments are for another function's parameters, in whose place this one is called. */
+function assignThrough(
+  c: Context,
+  decl: Ast.FnDecl,
+  from: StandsFor,
+  args: readonly Argument[],
+  span: Span,
+): ReadonlyMap<Ast.Param, Argument> | undefined {
+  const written = assign(c, from.decl, args, span);
+  if (!written) return undefined;
+  const [name, of] = [decl.name.name, from.decl.name.name];
+  const param = (wanted: string): Ast.Param | undefined => decl.params.find((p) => p.name.name === wanted);
+  const given = new Map<Ast.Param, Argument>();
+  const axes: string[] = [];
+  for (const p of from.decl.params) {
+    const a = written.get(p);
+    if (!a) continue;
+    if (from.axes.includes(p.name.name)) {
+      const on = axesOf(a.value);
+      if (on?.kind === "axis") axes.push(...on.axes);
+      continue;
+    }
+    const own = param(p.name.name);
+    if (own) given.set(own, a);
+    else fail(c, "GY6012", a.span, { name, of, param: p.name.name });
+  }
+  if (!c.chosen?.found.calls.some((call) => call.span === span && call.name === of))
+    c.chosen?.found.calls.push({ name: of, axes, span });
+  const dealt = dealAxes(axes, from.ownAxes.length);
+  if (!dealt) {
+    fail(c, "GY6013", span, { name, wants: from.ownAxes, axes });
+    return undefined;
+  }
+  for (const [i, own] of from.ownAxes.entries()) {
+    const p = param(own);
+    if (p) given.set(p, { value: { kind: "axis", axes: dealt[i]! }, span });
+  }
+  return given;
 }
 
 const compileTime = (t: Ast.Type | undefined): boolean =>

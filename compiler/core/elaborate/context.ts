@@ -20,6 +20,7 @@ import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import type { Atom, DType, Eqn, Lit, Op, OpEqn, Ops, Type, Var } from "../ir.ts";
 import { isProblem, type Problem, type TypingContext, typeOf, unionAxes } from "../typing.ts";
+import type { Chosen } from "./choices.ts";
 import {
   type Argument,
   arrayOf,
@@ -49,6 +50,8 @@ export type Context = {
   /** Inside `tiles`: the equations before it, for what is the same in every tile. */
   readonly outside?: Eqn[] | undefined;
   readonly shared: Shared;
+  /** What was chosen about the entry; of a function checked alone, nothing. */
+  readonly chosen?: Chosen | undefined;
   /** Run-time conditions around: a collective under one that varies would hang. */
   readonly conditions: readonly { readonly axes: readonly string[]; readonly span: Span }[];
   /** How many derivatives are taken of what is elaborated: in the region of a `vjp` one more than around it. */
@@ -90,6 +93,7 @@ export function makeContext(from: {
   readonly sizes?: ReadonlyMap<string, number>;
   readonly compile?: boolean;
   readonly alone?: boolean;
+  readonly chosen?: Chosen | undefined;
 }): Context {
   const axisSizes = new Map(
     from.axes.flatMap((a) => (a.size === undefined ? [] : [[axisKey(a.name), a.size] as const])),
@@ -110,6 +114,7 @@ export function makeContext(from: {
     diagnostics: from.diagnostics,
     eqns: [],
     shared: { nextId: 0, made: 0, origins: new Map() },
+    chosen: from.chosen,
     conditions: [],
     differentiated: 0,
     calls: [],

@@ -4,6 +4,7 @@ import { type Dim, dimVar, evalDim, printDim, splitOf } from "../../base/dim.ts"
 import type * as Ast from "../../syntax/ast.ts";
 import type { Atom, Block, Var } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
+import { type Choices, type Chosen, splitAxes, withLayouts } from "./choices.ts";
 import { type Context, fail, freshVar, type Knot, type MeshAxis, makeContext, poison, widen } from "./context.ts";
 import { checkHead, meshAxes } from "./declarations.ts";
 import { checkDerivatives } from "./expansion.ts";
@@ -32,6 +33,8 @@ export type Head = {
   readonly decl: Ast.ShardMapDecl;
   readonly scope: Scope;
   readonly mesh: Ast.MeshDecl;
+  /** As they are declared, and as the program has them: some in parts. */
+  readonly declared: readonly MeshAxis[];
   readonly axes: readonly MeshAxis[];
   readonly params: readonly { readonly param: Ast.Param; readonly type: TypeNode }[];
   readonly result: TypeNode;
@@ -39,7 +42,13 @@ export type Head = {
   readonly outputs: readonly EntryPort[];
 };
 
-export type EntrySizes = { readonly dims: ReadonlyMap<string, number>; readonly mesh: ReadonlyMap<string, number> };
+/** What an entry is elaborated at; `chosen` are the choices with their names looked up. */
+export type EntrySizes = {
+  readonly dims: ReadonlyMap<string, number>;
+  readonly mesh: ReadonlyMap<string, number>;
+  readonly choices?: Choices | undefined;
+  readonly chosen?: Chosen | undefined;
+};
 
 /** Reads everything of a `shard_map` but its body. Undefined after an error. */
 export function entryHead(
@@ -66,22 +75,24 @@ export function entryHead(
       });
     return undefined;
   }
-  const axes = meshAxes(bare, binding.decl, binding.env).map((a) => {
+  const declared = meshAxes(bare, binding.decl, binding.env).map((a) => {
     const size = sizes?.mesh.get(a.name) ?? a.size;
     return size === undefined ? { name: a.name } : { name: a.name, size };
   });
-  const c = makeContext({ knot, diagnostics, axes, compile, ...(sizes && { sizes: sizes.dims }) });
+  const { choices, chosen } = sizes ?? {};
+  const axes = splitAxes(declared, choices?.splits);
+  const c = makeContext({ knot, diagnostics, axes, compile, chosen, ...(sizes && { sizes: sizes.dims }) });
   checkHead(c, decl.generics, decl.params);
   for (const g of decl.generics) if (g.bound) fail(c, "GY4017", g.span, { name: g.name.name });
   const scope = frame(env);
-  for (const a of axes) define(scope, a.name, { kind: "axis", axes: [a.name] });
+  for (const { name } of declared) define(scope, name, { kind: "axis", axes: chosen?.splits.get(name) ?? [name] });
   for (const g of decl.generics)
     define(scope, g.name.name, g.bound ? { kind: "type", type: errorType } : intValue(dimVar(g.name.name)));
   const read = (t: Ast.Type | undefined, name: string): TypeNode => {
     if (!t) return errorType;
     const type = typeNode(c, scope, t, (s, inner, env) => placed(c, env, s, inner));
     checkPlaced(c, type, t, name);
-    return type;
+    return withLayouts(type, choices?.layouts);
   };
   const params = decl.params.map((param) => ({ param, type: read(param.type, `parameter \`${param.name.name}\``) }));
   for (const p of decl.params) if (p.default) fail(c, "GY4018", p.default.span, { name: p.name.name });
@@ -91,7 +102,7 @@ export function entryHead(
     portsOf(type, param.name.name).map((p) => ({ ...p, decl: param })),
   );
   const outputs = portsOf(result, "").map((p) => ({ ...p, decl }));
-  return { c, decl, scope, mesh: binding.decl, axes, params, result, inputs, outputs };
+  return { c, decl, scope, mesh: binding.decl, declared, axes, params, result, inputs, outputs };
 }
 /** At the edge of a program there are arrays only, and each says where it lives. */
 function checkPlaced(c: Context, t: TypeNode, written: Ast.Type, what: string): void {

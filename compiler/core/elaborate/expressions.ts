@@ -4,6 +4,7 @@ import { binaryOp, operand, unary } from "./arithmetic.ts";
 import { ifExpr } from "./branches.ts";
 import { builtinNames, otherNames } from "./builtins.ts";
 import { call } from "./calls.ts";
+import { exchanged } from "./choices.ts";
 import { asValue, type Context, emit, fail, named } from "./context.ts";
 import { fitValue } from "./fit.ts";
 import { foldExpr } from "./folds.ts";
@@ -75,7 +76,7 @@ function nameExpr(c: Context, env: Scope, e: Ast.Name): Value {
   }
   switch (b.kind) {
     case "value":
-      return b.value;
+      return exchanged(c.chosen, env, b.value);
     case "constDecl":
       return constValue(c, b.decl, b.env, e);
     case "unbound":

@@ -24,7 +24,7 @@ export function placed(c: Context, env: Scope, s: Ast.Spec, t: TypeNode): TypeNo
   const used = new Set<string>();
   let wrong = false;
   const entries: SpecNode["entries"][number][] = s.entries.map((e) => {
-    const named = e.axes.flatMap((a) => axesNamed(env, a).map((name) => ({ name, span: a.span })));
+    const named = e.axes.flatMap((a) => axesNamed(c, env, a).map((name) => ({ name, span: a.span })));
     for (const { name, span } of named) {
       if (!axes.includes(name)) {
         wrong = true;

@@ -123,7 +123,7 @@ export function typeNode(c: Context, env: Scope, t: Ast.Type, spec?: PlaceType):
     }
     case "varyingType": {
       const inner = typeNode(c, env, t.type, spec);
-      return inner.kind === "array" ? { ...inner, varying: t.axes.flatMap((a) => axesNamed(env, a)) } : inner;
+      return inner.kind === "array" ? { ...inner, varying: t.axes.flatMap((a) => axesNamed(c, env, a)) } : inner;
     }
     case "errorType":
       return errorType;
@@ -133,7 +133,7 @@ export function typeNode(c: Context, env: Scope, t: Ast.Type, spec?: PlaceType):
 function shard(c: Context, env: Scope, spec: Ast.Spec, t: TypeNode): TypeNode {
   if (t.kind !== "array" || spec.entries.length !== t.shape.length) return t;
   const shape = t.shape.map((d, i) => {
-    const axes = spec.entries[i]!.axes.flatMap((a) => axesNamed(env, a));
+    const axes = spec.entries[i]!.axes.flatMap((a) => axesNamed(c, env, a));
     return axes.length === 0 ? d : dimDiv(d, axisSize(c, axes));
   });
   return { ...t, shape };

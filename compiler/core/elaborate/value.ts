@@ -37,7 +37,14 @@ export type RecordValue = { readonly kind: "record"; readonly fields: ReadonlyMa
 export type UnknownValue = { readonly kind: "unknown"; readonly fill?: Value; readonly span?: Span };
 export type FnValue =
   | { readonly kind: "fn"; readonly fn: "lambda"; readonly lambda: Ast.Lambda; readonly env: Scope }
-  | { readonly kind: "fn"; readonly fn: "decl"; readonly decl: Ast.FnDecl; readonly env: Scope }
+  /** `standsFor`: it is called in the place of another, exchangeable one. */
+  | {
+      readonly kind: "fn";
+      readonly fn: "decl";
+      readonly decl: Ast.FnDecl;
+      readonly env: Scope;
+      readonly standsFor?: StandsFor;
+    }
   | { readonly kind: "fn"; readonly fn: "builtin"; readonly name: string }
   /** A function that came through a parameter of a function type: called with as many arguments as the type says. */
   | { readonly kind: "fn"; readonly fn: "adapted"; readonly inner: FnValue; readonly type: FnNode }
@@ -49,6 +56,12 @@ export type FnValue =
   | { readonly kind: "fn"; readonly fn: "checkpoint"; readonly of: FnValue; readonly policy: Policy }
   /** A function that a derivative rule calls: what it gives there may be differentiated once more. */
   | { readonly kind: "fn"; readonly fn: "deeper"; readonly of: FnValue };
+/** A function in the place of another, whose parameters its arguments are for. */
+export type StandsFor = {
+  readonly decl: Ast.FnDecl;
+  readonly axes: readonly string[];
+  readonly ownAxes: readonly string[];
+};
 /** What the equation `id` of a `vjp` gives beside its `value`: a function from its cotangent to those of `args`. */
 export type PullbackFn = {
   readonly kind: "fn";
