@@ -10,6 +10,9 @@ import { nullIo } from "./support/io.ts";
 const folder = new URL("../examples/", import.meta.url).pathname;
 const examples = readdirSync(folder).filter((name) => name.endsWith(".gyre"));
 
+/** `npm run test:cuda` names one. */
+const backends = process.env.GYRE_TEST_DEVICE ? [process.env.GYRE_TEST_DEVICE] : ["reference", "cpu", "webgpu"];
+
 const number = /-?\d+(\.\d+)?(e[+-]?\d+)?/g;
 const words = (text: string): string => text.replace(number, "#");
 const numbers = (text: string): readonly number[] => [...text.matchAll(number)].map((m) => Number(m[0]));
@@ -36,7 +39,7 @@ describe.each(examples)("%s", (example) => {
   const file = `${folder}${example.replace(/\.gyre$/, ".expect.txt")}`;
   const [command = "", ...rest] = readFileSync(file, "utf8").split("\n");
 
-  test.each(["reference", "cpu", "webgpu"])(
+  test.each(backends)(
     "%s",
     async (backend) => {
       const got = await output(command, "--backend", backend);

@@ -68,12 +68,12 @@ describe.each(pages)("%s", (page) => {
   });
 });
 
-/** `gyre …` lines of code blocks that work on the examples; those that need files of the reader's are left out. */
+/** `gyre …` lines of code blocks that work on the examples; those that need files, a GPU or a toolkit of the reader's are left out. */
 function commandsIn(page: string): readonly string[] {
   const shell = [...blocks(page, "sh"), ...blocks(page, "")].join("\n");
   return [...shell.matchAll(/^(?:\$ )?(?:npx )?gyre (.*)$/gm)]
     .map((m) => m[1]!.replace(/\s+[#|].*$/, "").trim())
-    .filter((c) => c.includes("examples/") && !/--in|--repeat|S=2048|\*/.test(c));
+    .filter((c) => c.includes("examples/") && !/--in|--repeat|--backend cuda|--compile|S=2048|\*/.test(c));
 }
 
 const headings = (page: string): readonly string[] =>

@@ -253,8 +253,6 @@ const ofFloats: Partial<
   rsqrt: "rsqrtf",
   floor: "floorf",
   tanh: "tanhf",
-  sin: "sinf",
-  cos: "cosf",
 };
 /** Arithmetic that may wrap. */
 const wrapping = { add: "wrapping_add", sub: "wrapping_sub", mul: "wrapping_mul", neg: "wrapping_neg" } as const;
@@ -297,6 +295,10 @@ function special(p: Printer, call: Call, indices: ReadonlySet<string>, o: Operan
       return `(${arg(0, 9)} ^ ${arg(1, 9)})`;
     case "shuffle_xor":
       return `__shfl_xor_sync(0xffffffffu, ${arg(0)}, ${arg(1)})`;
+    case "sin":
+      return own("sine");
+    case "cos":
+      return own("cosine");
     case "sigmoid":
       return own("sigmoid");
     case "sign":

@@ -53,6 +53,24 @@ ${device} void mma_${type}(float* c, const unsigned* a, const unsigned* b) {
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }`;
 
+/**
+ * sin and cos to 3e-7 for all |x| < 2^31, as wgslHelpers.ts has them: the library's keep an array in memory for large
+ * numbers. In turns: a whole number times 2^32 / 2pi wraps, which drops whole turns exactly; then quarter turns go by sign
+ * and exchange, and what is left, at most pi/4, by polynomials (Cephes).
+ */
+const sine = (name: string, quarter: number): string => `${device} float ${name}(float x) {
+  const int whole = __float2int_rz(x);
+  const float rest = x - truncf(x);
+  const float turns = float(int(unsigned(whole) * 683565275u)) * 2.3283064e-10f + float(whole) * 1.3421021e-10f + rest * 0.15915494f;
+  const float quarters = rintf(turns * 4.0f);
+  const float r = (turns - quarters * 0.25f) * 6.2831853f, z = r * r;
+  const float s = r + r * z * (-0.16666665f + z * (0.0083321609f + z * -0.00019515296f));
+  const float c = 1.0f - 0.5f * z + z * z * (0.041666646f + z * (-0.0013887316f + z * 0.000024433157f));
+  const int q = __float2int_rz(quarters)${quarter === 0 ? "" : ` + ${quarter}`};
+  const float y = (q & 1) != 0 ? c : s;
+  return (q & 2) != 0 ? -y : y;
+}`;
+
 const table = {
   // ---- instructions ----
   // A NaN stays one, as in the reference; fmaxf and fminf drop it.
@@ -246,6 +264,8 @@ template <class T> ${device} T quad_broadcast(T x, int k) { return __shfl_sync(0
   return result;
 }`,
   },
+  sine: { text: sine("sine", 0) },
+  cosine: { text: sine("cosine", 1) },
   sigmoid: { text: `${device} float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }` },
   sign: { text: `template <class T> ${device} T sign(T x) { return x > T(0) ? T(1) : x < T(0) ? T(-1) : x; }` },
   threefry: {

@@ -89,7 +89,7 @@ const reserved = new Set(
     "dynamic_cast extends external fallthrough final finally friend fxgroup groupshared macro macro_rules mediump mutable noinline " +
     "nointerpolation non_coherent noncoherent noperspective nullptr packoffset partial pixelfragment precision priv readonly " +
     "reinterpret_cast require smooth static_assert static_cast std subroutine thread_local typeid unorm unsafe unsized wgsl writeonly " +
-    "threadIdx blockIdx blockDim gridDim warpSize expf exp2f logf log2f sqrtf rsqrtf floorf tanhf sinf cosf fabsf powf load4 store4 " +
+    "threadIdx blockIdx blockDim gridDim warpSize expf exp2f logf log2f sqrtf rsqrtf floorf tanhf truncf rintf fabsf powf sine cosine load4 store4 " +
     "maximum minimum infinity quad_broadcast wrapping_add wrapping_sub wrapping_mul wrapping_neg wrapping_abs floor_div floor_mod " +
     "uint_div uint_mod float_mod float_pow int_pow uint_pow sigmoid threefry u32x2 bf16 unix linux EOF INFINITY NAN HUGE_VAL M_PI " +
     "and or not xor bitand bitor compl and_eq or_eq not_eq xor_eq char wchar_t char8_t char16_t char32_t requires " +

@@ -22,20 +22,26 @@ function candidates(): readonly string[] {
 /** The first nvcc that answers. */
 export async function findNvcc(): Promise<CudaCompiler | undefined> {
   for (const path of candidates()) {
-    try {
-      const { stdout } = await run(path, ["--version"], { timeout: 30_000 });
-      const version = /release ([\d.]+)/.exec(stdout)?.[1];
-      if (version !== undefined) return { name: `nvcc ${version}`, compile: (text, arch) => compile(path, text, arch) };
-    } catch {
-      // not this one
-    }
+    const version = await versionOf(path);
+    if (version !== undefined)
+      return { name: `nvcc ${version}`, compile: async (text, arch) => (await nvcc(path, text, arch)).cubin };
   }
   return undefined;
 }
 
-async function compile(path: string, text: string, arch: string): Promise<Uint8Array> {
-  const { cubin } = await nvcc(path, text, arch);
-  return cubin;
+/** Where it is. */
+export async function nvccPath(): Promise<string | undefined> {
+  for (const path of candidates()) if ((await versionOf(path)) !== undefined) return path;
+  return undefined;
+}
+
+async function versionOf(path: string): Promise<string | undefined> {
+  try {
+    const { stdout } = await run(path, ["--version"], { timeout: 30_000 });
+    return /release ([\d.]+)/.exec(stdout)?.[1];
+  } catch {
+    return undefined;
+  }
 }
 
 /** Compiles, and gives what `flags` made the tools say besides. Errors: kind `shader`, with the first thing that nvcc says. */

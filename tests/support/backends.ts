@@ -133,4 +133,13 @@ export const onCuda = (options: CompileOptions = {}, schedule = 0): Backend => (
 
 export const webgpu = onWebGPU();
 export const cpu = onCpu();
-export const backends: readonly Backend[] = [reference, cpu, webgpu, onCuda()];
+/** The GPUs of this machine, as `npm run test:cuda` has it. */
+const onGpu = (backend: "cuda"): Backend => ({
+  name: backend,
+  ready: true,
+  exact: false,
+  run: onDevices(backend, { target: backend }),
+});
+
+export const backends: readonly Backend[] =
+  process.env.GYRE_TEST_DEVICE === "cuda" ? [onGpu("cuda")] : [reference, cpu, webgpu, onCuda()];

@@ -29,7 +29,8 @@
 
 extern "C" {
 float expf(float), exp2f(float), logf(float), log2f(float), sqrtf(float), floorf(float), tanhf(float), sinf(float);
-float cosf(float), fabsf(float), powf(float, float), fmaxf(float, float), fminf(float, float), fmaf(float, float, float);
+float cosf(float), truncf(float), rintf(float), fabsf(float), powf(float, float), fmaxf(float, float);
+float fminf(float, float), fmaf(float, float, float);
 }
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline float __expf(float x) { return expf(x); }

@@ -1,0 +1,20 @@
+/**
+ * `npm run test:cuda`: golden cases, the standard library, the test programs and the examples on this machine's GPUs.
+ * Where there is none, says why and passes.
+ */
+import { spawnSync } from "node:child_process";
+import { listDevices } from "../../runtime/open.ts";
+
+const { devices, why } = (await listDevices()).find((b) => b.backend === "cuda")!;
+if (devices.length === 0) {
+  console.log(`skipped: ${why.join("; ")}`);
+  process.exit(0);
+}
+console.log(`on ${devices.map((d) => d.name).join(", ")}`);
+const suites = ["tests/golden", "tests/stdlib", "tests/programs", "tests/examples.test.ts"];
+const { status } = spawnSync("npx", ["vitest", "run", ...suites, ...process.argv.slice(2)], {
+  stdio: "inherit",
+  // One process: the GPU would be shared anyway, and compiled kernels are.
+  env: { ...process.env, GYRE_TEST_DEVICE: "cuda", VITEST_MAX_WORKERS: "1" },
+});
+process.exit(status ?? 1);
