@@ -8,8 +8,9 @@ import { type Estimate, estimator } from "./cost.ts";
 import type { Mapping, MappingChoice, MapTarget } from "./map.ts";
 
 export function chooseMapping(kernel: Kernel, target: MapTarget): Mapping {
-  const best = rankMappings(kernel, target)[0]!;
-  const wrong = checkMapping(allowedOf(kernel), best, target.maxThreads);
+  const allowed = allowedOf(kernel);
+  const best = rankMappings(kernel, target, allowed)[0]!;
+  const wrong = checkMapping(allowed, best, target.maxThreads);
   invariant(wrong.length === 0, `the mapping of kernel ${kernel.name} is not legal: ${wrong.join("; ")}`);
   return best;
 }
@@ -28,8 +29,7 @@ export function givenMapping(
 }
 
 /** All candidates, the one that should be fastest first. */
-export function rankMappings(kernel: Kernel, target: MapTarget): readonly Mapping[] {
-  const allowed = allowedOf(kernel);
+export function rankMappings(kernel: Kernel, target: MapTarget, allowed = allowedOf(kernel)): readonly Mapping[] {
   const estimate = estimator(kernel, target);
   return candidatesOf(allowed, target)
     .map((choice) => mappingOf(allowed, choice))

@@ -131,14 +131,21 @@ const near = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-9 * Math.m
 
 /** A scalar function at a point; NaN for ops that are none of a rescaling's. */
 function numberOf(v: Value, seen: (v: Value) => number | undefined): number {
-  const given = seen(v);
-  if (given !== undefined) return given;
-  const d = v.def;
-  if (d.kind === "const") return d.value;
-  if (d.kind === "cast" && v.dtype !== "bool" && d.arg.dtype !== "bool") return numberOf(d.arg, seen);
-  if (d.kind !== "map") return Number.NaN;
-  const [a = 0, b = 0, c = 0] = d.args.map((x) => numberOf(x, seen));
-  return ops[d.op]?.(a, b, c) ?? Number.NaN;
+  const known = new Map<number, number>();
+  const compute = (x: Value): number => {
+    const d = x.def;
+    if (d.kind === "const") return d.value;
+    if (d.kind === "cast" && x.dtype !== "bool" && d.arg.dtype !== "bool") return number(d.arg);
+    if (d.kind !== "map") return Number.NaN;
+    const [a = 0, b = 0, c = 0] = d.args.map(number);
+    return ops[d.op]?.(a, b, c) ?? Number.NaN;
+  };
+  const number = (x: Value): number => {
+    let n = seen(x) ?? known.get(x.id);
+    if (n === undefined) known.set(x.id, (n = compute(x)));
+    return n;
+  };
+  return number(v);
 }
 const ops: Readonly<Record<string, (a: number, b: number, c: number) => number>> = {
   add: (a, b) => a + b,
@@ -168,13 +175,14 @@ function points(running: readonly Running[]): readonly Point[] {
   const random = (): number => (state = (state * 48271) % 2147483647) / 2147483647;
   const normal = (): number => (random() + random() + random() - 1.5) * 2;
   const all: Point[] = [];
+  const masked = running.map(({ of }) => isMasked(of));
   for (let n = 0; n < 96; n++) {
     const size = 4 ** (n % 5) / 4;
-    const at = running.map(({ of, sign }): [number, number, number] => {
+    const at = running.map(({ sign }, r): [number, number, number] => {
       const first = normal() * size;
       const second = n % 7 === 1 ? first : first + random() * size;
       const third = n % 7 === 2 ? second : second + random() * size;
-      const nothing = of.some(isMasked) ? n % 4 : Math.min(n % 4, 1);
+      const nothing = masked[r] ? n % 4 : Math.min(n % 4, 1);
       return [first, second, third].map((x, k) => sign * (k < nothing ? -Infinity : x)) as [number, number, number];
     });
     const chosen = new Map<number, number>();
@@ -185,9 +193,7 @@ function points(running: readonly Running[]): readonly Point[] {
         // What a running value is the largest of is no larger, and may be masked.
         if (k >= 0)
           x =
-            isMasked(v) && random() < 0.2
-              ? -Infinity * running[k]!.sign
-              : at[k]![1] - running[k]!.sign * random() * size;
+            masked[k] && random() < 0.2 ? -Infinity * running[k]!.sign : at[k]![1] - running[k]!.sign * random() * size;
         else x = v.dtype === "bool" ? Number(random() < 0.5) : normal() * size;
         chosen.set(v.id, x);
       }
@@ -197,8 +203,18 @@ function points(running: readonly Running[]): readonly Point[] {
   }
   return all;
 }
-/** Whether an infinity is written anywhere in what a value is made of. */
-function isMasked(v: Value): boolean {
-  const d = v.def;
-  return d.kind === "const" ? !Number.isFinite(d.value) : operandsOf(d).some(isMasked);
+/** Whether values may be infinite: an infinity, a logarithm, or an element of an array that is no factor of a sum is in them. */
+function isMasked(of: readonly Value[]): boolean {
+  const seen = new Set<string>();
+  const look = (v: Value, summed: boolean): boolean => {
+    const key = `${v.id} ${summed}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
+    const d = v.def;
+    if (d.kind === "const") return !Number.isFinite(d.value);
+    if (d.kind === "load") return !summed;
+    if (d.kind === "map" && (d.op === "log" || d.op === "log2")) return true;
+    return operandsOf(d).some((a) => look(a, summed || d.kind === "reduce"));
+  };
+  return of.some((v) => look(v, false));
 }

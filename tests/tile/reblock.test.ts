@@ -67,6 +67,7 @@ describe("blocks are what the program says", () => {
       "a rescaling that is wrong beyond a point",
       softmax(scores, false).replace("exp(m - top)", "where(m > 3, 1, exp(m - top))"),
     ],
+    ["what an array adds, which may be an infinity", softmax(`${scores} + v[j, 0][None, :]`, false)],
     ["where nothing seen gives NaN, and smaller blocks may see nothing", softmax(masked, false)],
   ])("%s", (_, text) => {
     expect(free(text)).toBe(false);
