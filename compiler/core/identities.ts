@@ -89,6 +89,9 @@ const rules: { readonly [P in Op]?: Rule<P> } = {
     return (both.every((p, i) => p === i) ? asResult(e.out, d.args[0]) : undefined) ?? again(e, d.args, { perm: both });
   },
   index: (e, defs) => (e.params.selectors.every((s) => s.kind === "all") ? unchanged(e, defs) : undefined),
+  // A start is clamped to where the part fits: all of an array begins at 0.
+  dynamic_slice: unchanged,
+  dynamic_update: (e) => asResult(e.out, e.args[1]),
   concat: (e, defs) => (e.args.length === 1 ? unchanged(e, defs) : undefined),
   reduce: (e, defs) => (e.params.dims.length === 0 ? unchanged(e, defs) : undefined),
 };

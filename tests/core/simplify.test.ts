@@ -38,6 +38,14 @@ test.each<[string, (b: Builder, x: Atom) => Atom, string[]]>([
     (b, x) => bin(b, "add", un(b, "exp", x), un(b, "exp", x)),
     ["exp", "add"],
   ],
+  [
+    "a slice of all, wherever it begins, and an update of all",
+    (b, x) => {
+      const part = emit(b, "dynamic_slice", { dim: 0, size: 4 }, un(b, "neg", x), lit(3, "i32"));
+      return emit(b, "dynamic_update", { dim: 0 }, un(b, "exp", x), part, lit(1, "i32"));
+    },
+    ["neg"],
+  ],
   ["dead code goes", (b, x) => [un(b, "exp", x), x][1]!, []],
   ["reshapes join", (b, x) => emit(b, "reshape", { shape: [4] }, emit(b, "reshape", { shape: [2, 2] }, x)), []],
   [
