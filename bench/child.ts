@@ -2,7 +2,7 @@
 import type { Contender, Prepared } from "./contenders/contender.ts";
 import { contenders } from "./contenders/table.ts";
 import { inputsOf } from "./inputs.ts";
-import type { Answer, Request } from "./protocol.ts";
+import type { Answer, Request, Spent } from "./protocol.ts";
 import { workloads } from "./workloads/table.ts";
 import type { Workload } from "./workloads/workload.ts";
 
@@ -13,15 +13,17 @@ let prepared: Prepared | undefined;
 
 async function answerTo(request: Request): Promise<Answer> {
   if (request.ask === "prepare") return prepare(contender, workload);
-  const began = performance.now();
-  let told = 0;
-  let tells = false;
-  for (let i = 0; i < request.times; i++) {
-    const ms = await prepared!.run();
-    tells ||= ms !== undefined;
-    told += ms ?? 0;
+  const { times } = request;
+  const [began, busy] = [performance.now(), process.cpuUsage()];
+  const told: Spent[] = [];
+  for (let i = 0; i < times; i++) {
+    const spent = await prepared!.run();
+    if (spent) told.push(spent);
   }
-  return { answer: "ran", ms: (tells ? told : performance.now() - began) / request.times };
+  const { user, system } = process.cpuUsage(busy);
+  const here = { wall: (performance.now() - began) / times, processor: (user + system) / 1000 / times };
+  const mean = (of: keyof Spent) => told.reduce((sum, spent) => sum + spent[of], 0) / told.length;
+  return { answer: "ran", spent: told.length > 0 ? { wall: mean("wall"), processor: mean("processor") } : here };
 }
 
 async function prepare({ from }: Contender, workload: Workload): Promise<Answer> {

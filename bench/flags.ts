@@ -1,5 +1,6 @@
 /** The flags of `npm run bench`; a sentence where they are wrong. */
 import { parseArgs } from "node:util";
+import type { Clock } from "./race.ts";
 
 export type Flags = {
   /** Names, or how they begin; none for all. */
@@ -8,6 +9,7 @@ export type Flags = {
   readonly quick: boolean;
   readonly json: boolean;
   readonly list: boolean;
+  readonly clock: Clock;
 };
 
 type Names = Readonly<Record<"only" | "contender", readonly string[]>>;
@@ -30,14 +32,16 @@ export function flagsOf(argv: readonly string[], names: Names): Flags | string {
         quick: { type: "boolean" },
         json: { type: "boolean" },
         list: { type: "boolean" },
+        clock: { type: "string", default: "wall" },
       },
     });
-    const { only = [], contender = [], quick = false, json = false, list = false } = values;
+    const { only = [], contender = [], quick = false, json = false, list = false, clock } = values;
+    if (clock !== "wall" && clock !== "processor") return `--clock is wall or processor, not ${clock}`;
     for (const [flag, given] of Object.entries({ only, contender }))
       for (const start of given)
         if (!names[flag as keyof Names].some((name) => name.startsWith(start)))
           return `--${flag}: nothing is called ${start}; see --list`;
-    return { only, contender, quick, json, list };
+    return { only, contender, quick, json, list, clock };
   } catch (error) {
     return (error as Error).message;
   }

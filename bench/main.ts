@@ -5,6 +5,7 @@
  *   --only NAME…        workloads and costs: names, or how they begin
  *   --contender NAME…   contenders, likewise
  *   --quick             a few workloads, fewer samples
+ *   --clock processor   time of processors in place of the clock on the wall, for a machine that is busy
  *   --json              outcomes as JSON in place of tables
  *   --list              what there is and what is missing; measures nothing
  */
@@ -29,7 +30,7 @@ if (typeof flags === "string") {
   console.error(flags);
   process.exit(2);
 }
-const { only, contender, quick, json, list } = flags;
+const { only, contender, quick, json, list, clock } = flags;
 const asked = (name: string): boolean => only.length === 0 || only.some((start) => name.startsWith(start));
 const chosenWorkloads = workloads.filter(({ name, quick: q }) => asked(name) && (!quick || only.length > 0 || q));
 const chosenContenders = available(contenders).filter(
@@ -48,8 +49,8 @@ if (list) {
 }
 
 const limits: Limits = quick
-  ? { rounds: 3, budgetMs: 2_000, prepareMs: 60_000, runMs: 30_000 }
-  : { rounds: 9, budgetMs: 4_000, prepareMs: 90_000, runMs: 30_000 };
+  ? { rounds: 3, budgetMs: 2_000, prepareMs: 60_000, runMs: 30_000, clock }
+  : { rounds: 9, budgetMs: 4_000, prepareMs: 90_000, runMs: 30_000, clock };
 const progress = (line: string): void => {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${line}`);
   else if (line.endsWith("gets ready")) process.stderr.write(`${line}\n`);
@@ -80,7 +81,7 @@ if (json) {
   const outcomes = Object.fromEntries([...results].map(([name, all]) => [name, Object.fromEntries(all)]));
   console.log(JSON.stringify({ outcomes, rows }, undefined, 2));
 } else {
-  const text = page(results, rows, errors);
+  const text = page(results, rows, errors, clock);
   console.log(text);
   if (absent) console.log(absent);
   const whole = only.length === 0 && contender.length === 0 && !quick && absent === undefined;

@@ -1,8 +1,14 @@
 /** What RESULTS.md says beside its numbers. */
+import type { Clock } from "./race.ts";
+
+const BUSY = ` The machine did
+other things too, so times on WebGPU and on one thread are those of processors (on WebGPU divided by their number, for kernels
+fill all of them); those on two threads are by the wall, and see what else was done.`;
+
 export const notes = {
-  about: (machine: string, versions: string): string =>
+  about: (machine: string, versions: string, clock: Clock): string =>
     `Written by \`npm run bench\`. ${machine}. WebGPU is the adapter that Gyre takes here (the bundled software one, unless the
-machine has its own), the same for all. Medians; ratios are taken within one run, in which contenders run in turns.
+machine has its own), the same for all. Medians; ratios are taken within one run, in which contenders run in turns.${clock === "processor" ? BUSY : ""}
 ${versions === "" ? "No peers were installed." : `Peers: ${versions}.`}`,
 
   bounds: "",

@@ -4,16 +4,17 @@
  * A process that crashes, or does not answer in time, is out, and nobody else notices.
  */
 import { type ChildProcess, fork } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Contender } from "./contenders/contender.ts";
 import { inputsOf } from "./inputs.ts";
 import { median } from "./machine.ts";
-import type { Answer, Request } from "./protocol.ts";
+import type { Answer, Request, Spent } from "./protocol.ts";
 import { relativeError } from "./workloads/float64.ts";
 import type { Values, Workload } from "./workloads/workload.ts";
 
 export type Outcome =
-  /** Milliseconds of one run: the median, and how many samples it is of. */
+  /** Milliseconds of one run, by the clock that was asked for: the median, and how many samples it is of. */
   | {
       readonly is: "measured";
       readonly ms: number;
@@ -36,7 +37,15 @@ export type Limits = {
   /** How long getting ready, and one run, may take. */
   readonly prepareMs: number;
   readonly runMs: number;
+  readonly clock: Clock;
 };
+
+/**
+ * `wall`, or what processors did for the contender: near enough what it would take on a machine that does nothing else,
+ * where this one is busy. On WebGPU that is divided by the number of processors, which kernels fill. Contenders with two
+ * threads are timed by the wall in either case: theirs spin while they wait for each other, and would count as working.
+ */
+export type Clock = keyof Spent;
 
 /** Errors above this are wrong results, not rounding: that of f32 is around 1e-6. */
 const TOLERANCE = 1e-4;
@@ -48,7 +57,7 @@ type Running = {
   readonly child: ChildProcess;
   readonly error: number;
   readonly preparedMs: number;
-  readonly samples: number[];
+  readonly samples: Spent[];
   times: number;
   failed?: string;
 };
@@ -77,7 +86,13 @@ export async function race(
       outcomes.set(
         contender.name,
         failed === undefined
-          ? { is: "measured", ms: median(samples), samples: samples.length, error, preparedMs }
+          ? {
+              is: "measured",
+              ms: medianOf(samples, contender, limits.clock),
+              samples: samples.length,
+              error,
+              preparedMs,
+            }
           : { is: "failed", why: failed },
       );
     }
@@ -89,7 +104,7 @@ export async function race(
 
 function wantsMore({ samples, times, failed }: Running, { budgetMs }: Limits): boolean {
   if (failed !== undefined) return false;
-  return samples.length < 2 || samples.reduce((a, b) => a + b * times, 0) < budgetMs;
+  return samples.length < 2 || samples.reduce((sum, { wall }) => sum + wall * times, 0) < budgetMs;
 }
 
 async function start(
@@ -130,8 +145,15 @@ async function sample(one: Running, { runMs }: Limits): Promise<void> {
     return;
   }
   const first = one.samples.length === 0 && one.times === 1;
-  if (first && answer.ms < SHORT_MS / 2) one.times = Math.min(1000, Math.ceil(SHORT_MS / Math.max(answer.ms, 0.01)));
-  else one.samples.push(answer.ms);
+  const { wall } = answer.spent;
+  if (first && wall < SHORT_MS / 2) one.times = Math.min(1000, Math.ceil(SHORT_MS / Math.max(wall, 0.01)));
+  else one.samples.push(answer.spent);
+}
+
+function medianOf(samples: readonly Spent[], { group }: Contender, clock: Clock): number {
+  if (clock === "wall" || group === "2 threads") return median(samples.map(({ wall }) => wall));
+  const processors = group === "webgpu" ? availableParallelism() : 1;
+  return median(samples.map(({ processor }) => processor / processors));
 }
 
 /** The contender's variables, over those of this process. */

@@ -5,7 +5,7 @@ import { contenders } from "./contenders/table.ts";
 import type { Row } from "./costs/cost.ts";
 import { machine } from "./machine.ts";
 import { notes } from "./notes.ts";
-import type { Outcome } from "./race.ts";
+import type { Clock, Outcome } from "./race.ts";
 import { jaxRing, targets } from "./targets.ts";
 import { workloads } from "./workloads/table.ts";
 import type { Workload } from "./workloads/workload.ts";
@@ -20,11 +20,11 @@ const groups: Readonly<Record<Group, string>> = {
 };
 
 /** The whole of RESULTS.md. */
-export function page(results: Results, rows: readonly Row[], errors: string | undefined): string {
+export function page(results: Results, rows: readonly Row[], errors: string | undefined, clock: Clock): string {
   const wanted = targetTable(results);
   const alone = rows.map(({ what, value, wanted = "" }) => [what, value, wanted]);
   const parts = [
-    `# Measured\n\n${notes.about(machine(), versions(contenders))}`,
+    `# Measured\n\n${notes.about(machine(), versions(contenders), clock)}`,
     ...(wanted === "" ? [] : [`## Ratios that are wanted\n\n${wanted}\n\n${notes.bounds}`]),
     ...(results.size === 0 ? [] : [`## Workloads\n\n${notes.cells}\n\n${workloadTables(results)}`]),
     ...(rows.length === 0

@@ -1,10 +1,11 @@
 /** What takes part: a row for each way to compute a workload. */
+import type { Spent } from "../protocol.ts";
 import type { Arrays, Workload } from "../workloads/workload.ts";
 
 /** A workload that is ready to run: kernels compiled, inputs where they are wanted. */
 export type Prepared = {
-  /** Computes once, and resolves when the results are there (on the device, if it is one); milliseconds where the contender keeps a better clock. */
-  readonly run: () => Promise<number | undefined>;
+  /** Computes once, and resolves when the results are there (on the device, if it is one); what it took where another process did it. */
+  readonly run: () => Promise<Spent | undefined>;
   /** The results of the last run, flat, in the workload's layout. */
   readonly results: () => Promise<Arrays>;
 };

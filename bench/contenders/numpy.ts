@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import type { Spent } from "../protocol.ts";
 import { type Arrays, WINDOW } from "../workloads/workload.ts";
 import type { Prepare } from "./contender.ts";
 
@@ -34,7 +35,7 @@ export const prepare: Prepare = async ({ problem, inputs: specs }, inputs) => {
   const offered = await ask(JSON.stringify({ problem, folder, window: WINDOW, shapes }));
   if (!offered) return undefined;
   return {
-    run: async () => (await ask("run")) as number,
+    run: async () => (await ask("run")) as Spent,
     results: async (): Promise<Arrays> =>
       Object.fromEntries(
         ((await ask("write")) as string[]).map((name) => {

@@ -72,6 +72,7 @@ describe("flags", () => {
       contender: ["gyre"],
       quick: true,
       json: false,
+      clock: "wall",
     });
   });
 
@@ -95,7 +96,7 @@ test("a wrong result has no time, and ratios are Gyre's", () => {
     ["jaxjs-webgpu", measured(600)],
     ["onnx-web-webgpu-fused", { is: "wrong", error: 0.83 }],
   ]);
-  const text = page(new Map([["attention-full-s1024", outcomes]]), [], undefined);
+  const text = page(new Map([["attention-full-s1024", outcomes]]), [], undefined, "wall");
   expect(text).toContain("| jax-js | 600 ms (3.6) 6.00 × | 1.0e-7 |");
   expect(text).toContain("| onnxruntime-web, fused attention | **wrong**: 83 % |");
   expect(text).toMatch(/fastest right peer's time \/ Gyre's \| 6\.00 \| ≥ 5 \| yes/);
