@@ -10,6 +10,8 @@ export type Flags = {
   readonly json: boolean;
   readonly list: boolean;
   readonly clock: Clock;
+  /** The file of outcomes that a run goes on from. */
+  readonly resume: string | undefined;
 };
 
 type Names = Readonly<Record<"only" | "contender", readonly string[]>>;
@@ -33,15 +35,16 @@ export function flagsOf(argv: readonly string[], names: Names): Flags | string {
         json: { type: "boolean" },
         list: { type: "boolean" },
         clock: { type: "string", default: "wall" },
+        resume: { type: "string" },
       },
     });
-    const { only = [], contender = [], quick = false, json = false, list = false, clock } = values;
+    const { only = [], contender = [], quick = false, json = false, list = false, clock, resume } = values;
     if (clock !== "wall" && clock !== "processor") return `--clock is wall or processor, not ${clock}`;
     for (const [flag, given] of Object.entries({ only, contender }))
       for (const start of given)
         if (!names[flag as keyof Names].some((name) => name.startsWith(start)))
           return `--${flag}: nothing is called ${start}; see --list`;
-    return { only, contender, quick, json, list, clock };
+    return { only, contender, quick, json, list, clock, resume };
   } catch (error) {
     return (error as Error).message;
   }

@@ -6,6 +6,7 @@
  *   --contender NAME…   contenders, likewise
  *   --quick             a few workloads, fewer samples
  *   --clock processor   time of processors in place of the clock on the wall, for a machine that is busy
+ *   --resume FILE       keeps outcomes there, and does not measure again what it holds
  *   --json              outcomes as JSON in place of tables
  *   --list              what there is and what is missing; measures nothing
  */
@@ -17,6 +18,7 @@ import { accuracy } from "./costs/accuracy.ts";
 import type { Row } from "./costs/cost.ts";
 import { costs } from "./costs/table.ts";
 import { flagsOf } from "./flags.ts";
+import { kept, plain } from "./outcomes.ts";
 import { type Limits, type Outcome, race } from "./race.ts";
 import { page } from "./report.ts";
 import { tooSlow } from "./slow.ts";
@@ -30,7 +32,7 @@ if (typeof flags === "string") {
   console.error(flags);
   process.exit(2);
 }
-const { only, contender, quick, json, list, clock } = flags;
+const { only, contender, quick, json, list, clock, resume } = flags;
 const asked = (name: string): boolean => only.length === 0 || only.some((start) => name.startsWith(start));
 const chosenWorkloads = workloads.filter(({ name, quick: q }) => asked(name) && (!quick || only.length > 0 || q));
 const chosenContenders = available(contenders).filter(
@@ -56,8 +58,9 @@ const progress = (line: string): void => {
   else if (line.endsWith("gets ready")) process.stderr.write(`${line}\n`);
 };
 
-const results = new Map<string, ReadonlyMap<string, Outcome>>();
+const results = new Map<string, ReadonlyMap<string, Outcome>>(kept(resume));
 for (const workload of chosenWorkloads) {
+  if (results.has(workload.name)) continue;
   const slow = new Map(
     chosenContenders.flatMap((c) => {
       const why = tooSlow(c, workload, results);
@@ -66,6 +69,7 @@ for (const workload of chosenWorkloads) {
   );
   const racing = chosenContenders.filter(({ name }) => !slow.has(name));
   results.set(workload.name, new Map([...slow, ...(await race(workload, racing, limits, progress))]));
+  if (resume !== undefined) writeFileSync(resume, JSON.stringify(plain(results)));
 }
 
 const rows: Row[] = [];
@@ -78,8 +82,7 @@ const errors = asked("accuracy") && !(quick && only.length === 0) ? await accura
 progress("");
 
 if (json) {
-  const outcomes = Object.fromEntries([...results].map(([name, all]) => [name, Object.fromEntries(all)]));
-  console.log(JSON.stringify({ outcomes, rows }, undefined, 2));
+  console.log(JSON.stringify({ outcomes: plain(results), rows }, undefined, 2));
 } else {
   const text = page(results, rows, errors, clock);
   console.log(text);
