@@ -1,4 +1,6 @@
-/** Gyre, as a user has it: the built package, one mesh position for each thread of the processor. */
+/** Gyre, as a user has it: the built package, on one device where the workload does not say otherwise. */
+import { syncBuiltinESMExports } from "node:module";
+import os from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Arrays, Attention, Mask, Problem } from "../workloads/workload.ts";
 import type { Prepare } from "./contender.ts";
@@ -10,18 +12,19 @@ type Program = {
   readonly file: string;
   readonly entry: string;
   readonly dims: Readonly<Record<string, number>>;
-  /** The mesh axis, and how many positions it has where that is not for the contender to say. */
+  /** The mesh axis, and how many positions it has, where that is not one. */
   readonly axis: string;
   readonly positions?: number;
 };
 
 export const onBackend =
-  (backend: "webgpu" | "cpu", devices: number): Prepare =>
+  (backend: "webgpu" | "cpu", threads?: number): Prepare =>
   async ({ problem }, arrays) => {
+    if (threads !== undefined) haveThreads(threads);
     const { compile, open, readSource } = (await import(
       here("../../dist/index.js")
     )) as typeof import("../../index.ts");
-    const { file, entry, dims, axis, positions = devices } = programFor(problem);
+    const { file, entry, dims, axis, positions = 1 } = programFor(problem);
     const session = await open({ backend, devices: positions });
     const target = backend === "cpu" ? "cpu" : session.devices[0]!.info.software ? "software" : "gpu";
     const options = { entry, dims, meshSizes: { [axis]: positions }, target } as const;
@@ -49,6 +52,12 @@ export const onBackend =
         ),
     };
   };
+
+/** The backend `cpu` has as many threads as Node says there are processors. */
+function haveThreads(threads: number): void {
+  os.availableParallelism = () => threads;
+  syncBuiltinESMExports();
+}
 
 /** `layer.wq` is the workload's `wq`. */
 const lastName = (path: string): string => path.split(".").at(-1)!;

@@ -12,7 +12,7 @@ export const contenders: readonly Contender[] = [
     name: "gyre-wgsl",
     title: "Gyre, WGSL",
     group: "webgpu",
-    from: async () => (await gyre()).onBackend("webgpu", 1),
+    from: async () => (await gyre()).onBackend("webgpu"),
   },
   {
     name: "handwritten-wgsl",
