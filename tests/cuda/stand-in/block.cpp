@@ -195,7 +195,7 @@ std::string runBlock(dim3 block) {
   const dim3 t = launch->threads;
   const int count = int(t.x * t.y * t.z);
   memset(launch->shared, 0xff, launch->sharedBytes);
-  memset(dynamicShared, 0xff, dynamicBytes);
+  memset(dynamicShared, 0xff, launch->dynamicShared);
   forgetCopies();
   warps.assign((count + 31) / 32, {});
   barriers.clear();
