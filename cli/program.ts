@@ -40,8 +40,9 @@ export function check(paths: readonly string[], flags: ProgramFlags): readonly D
 export const anyError = (all: readonly Diagnostic[]): boolean => all.some(isError);
 
 /** What the flags say of the schedule. */
-export const planOptions = ({ overlap }: ProgramFlags): Pick<CompileOptions, "overlap"> => ({
+export const planOptions = ({ overlap, memory }: ProgramFlags): Pick<CompileOptions, "overlap" | "memory"> => ({
   overlap: overlap !== false,
+  ...(memory !== undefined && { memory }),
 });
 
 /**

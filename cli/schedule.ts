@@ -27,7 +27,7 @@ export function describeSchedule(s: Schedule, c: Colors, width = 100): string {
     ),
     ...section("transfers", transferTable(s), c),
     ...section(`what hides transfers, by the rates of ${s.decisions?.on}`, decisions(s, c), c),
-    ...section(`memory: ${humanBytes(s.memory.bytes)} at most on each device`, memory(s, c), c),
+    ...section(`memory: ${humanBytes(s.memory.bytes)} at most on each device${lateness(s)}`, memory(s, c), c),
   ].join("\n");
 }
 
@@ -109,8 +109,15 @@ function decisions(s: Schedule, c: Colors): readonly string[] {
 }
 const SHOWN = 12;
 
-function memory(s: Schedule, c: Colors): readonly string[] {
-  const most = s.memory.parts.slice(0, 12);
+/** What a limit of memory cost. */
+export function lateness({ memory: { late } }: Schedule): string {
+  if (!late) return "";
+  return `; ${humanBytes(late.without)} if ${plural(late.transfers, "transfer")} did not begin late`;
+}
+
+/** The largest buffers, what they hold, and what the rest comes to. */
+export function memory(s: Schedule, c: Colors, shown = 12): readonly string[] {
+  const most = s.memory.parts.slice(0, shown);
   const rows = most.map((part) => {
     const buffer = s.buffers[part.buffer]!;
     const names = [...new Set(part.holds.map((v) => s.values[v]?.name ?? ""))];

@@ -28,7 +28,7 @@ const MOST_COSTS = 2 ** 24;
  * are watched. Errors: more devices than there are, or a link that
  * the machine file does not have (exit 2); a mesh that is too large (exit 3).
  */
-export function simulateOn(s: Schedule, machine: Machine, nodes?: number): Simulated {
+export function simulateOn(s: Schedule, machine: Machine, nodes?: number, limit = machine.memory.bytes): Simulated {
   const devices = devicesOf(s.mesh);
   const per = machine.devicesPerNode;
   const needed = Math.ceil(devices / per);
@@ -49,11 +49,11 @@ export function simulateOn(s: Schedule, machine: Machine, nodes?: number): Simul
       "use a smaller mesh; times for each step hardly change from some hundred devices on",
     );
   const simulation = simulate(s, machine, { watch: devices > 1 ? [0, devices - 1] : [0] });
-  const spare = machine.memory.bytes - s.memory.bytes;
+  const spare = limit - s.memory.bytes;
   return {
     machine,
     nodes: nodes ?? needed,
     simulation,
-    memory: { bytes: s.memory.bytes, of: machine.memory.bytes, fits: spare >= 0, spare },
+    memory: { bytes: s.memory.bytes, of: limit, fits: spare >= 0, spare },
   };
 }

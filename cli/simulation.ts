@@ -3,6 +3,7 @@ import { printMesh } from "../compiler/core/print.ts";
 import type { Schedule } from "../compiler/schedule/schedule.ts";
 import type { Spread, TransferTime, WatchedSpan } from "../compiler/schedule/simulate.ts";
 import type { Colors } from "./io.ts";
+import { lateness, memory } from "./schedule.ts";
 import type { Simulated } from "./simulate.ts";
 import { columns, humanBytes, humanTime, plural } from "./text.ts";
 
@@ -19,12 +20,13 @@ export function describeSimulation(s: Schedule, result: Simulated, c: Colors, wi
       "arithmetic",
       `${percent(x.utilisation)} of peak: ${countOf(x.flops / x.devices / x.seconds)}flop/s on each device`,
     ],
-    ["memory", fits(result, c)],
+    ["memory", `${fits(result, c)}${lateness(s)}`],
   ];
   return [
     title,
     ...columns(rows).map((line) => `  ${line}`),
     ...section("transfers", transfers(x.transfers), c),
+    ...section("what takes memory on each device", memory(s, c, 6), c),
     ...section(`timeline: 0 to ${time(x.seconds)}; the darker, the busier`, timeline(s, result, c, width - 2), c),
   ].join("\n");
 }
@@ -79,13 +81,15 @@ function transfers(all: readonly TransferTime[]): readonly string[] {
         t.label,
         `${t.count} × ${humanBytes(t.bytes)}`,
         `${time(t.seconds)} on links`,
-        t.exposed.most > 0 ? `exposed ${time(t.exposed.most)}` : "hidden",
+        t.exposed.most > NOISE ? `exposed ${time(t.exposed.most)}` : "hidden",
         t.late.most > 0 ? `late ${time(t.late.most)}` : "",
       ]),
   );
   return all.length > SHOWN ? [...shown, `and ${all.length - SHOWN} more; --json has all`] : shown;
 }
 const SHOWN = 12;
+/** Seconds that sums of floating-point numbers are off by. */
+const NOISE = 1e-12;
 
 // --- The picture -----------------------------------------------------------------------------------------------------
 

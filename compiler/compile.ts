@@ -229,8 +229,30 @@ export function scheduleProgram(
   return { schedule: runPass([], "plan", () => planned(options.donate ?? []), checkSchedule), diagnostics };
 }
 
-/** As far as kernels over named axes, and what was chosen to hide transfers. */
-function toTile(
+/**
+ * As far as kernels over named axes. Where a limit of memory is given that the schedule would not keep, ways to hide transfers
+ * that take memory are left out one after another; the first that fits is taken, else the smallest.
+ */
+function toTile(written: Program, options: CompileOptions, times: PassTimes): ReturnType<typeof toKernels> {
+  const first = toKernels(written, options, times);
+  const { memory, without = [] } = options;
+  if (memory === undefined || !first.tile) return first;
+  const bytesOf = ({ tile, chosen }: Extract<typeof first, { readonly device: Program }>): number => {
+    const groups = tile.kernels.map(() => [1, 1, 1] as const);
+    return planner(tile, groups, chosen, options)(options.donate ?? []).memory.bytes;
+  };
+  let best = { made: first, bytes: bytesOf(first) };
+  for (let k = 1; k <= COSTLY.length && best.bytes > memory; k++) {
+    const made = toKernels(written, { ...options, without: [...without, ...COSTLY.slice(0, k)] }, times);
+    const bytes = made.tile ? bytesOf(made) : Number.POSITIVE_INFINITY;
+    if (made.tile && bytes < best.bytes) best = { made, bytes };
+  }
+  return best.made;
+}
+/** What hides transfers in arrays of its own. */
+const COSTLY: readonly OverlapPass[] = ["collect ahead", "add on arrival", "ring products"];
+
+function toKernels(
   written: Program,
   options: CompileOptions,
   times: PassTimes,

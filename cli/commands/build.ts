@@ -52,6 +52,11 @@ export const buildCommand: Declare = (gyre, io, done) => {
         done(compiled);
         return;
       }
+      if (options.memory !== undefined) {
+        const [{ overLimit }, { refused }] = await Promise.all([import("../memory.ts"), import("../program.ts")]);
+        const over = overLimit(file, options, compiled.schedule);
+        if (over.length > 0) return done(refused(over, options, io));
+      }
       prepareFolder(options.out);
       const { bindings } = await import("../../compiler/emit/bindings.ts");
       const { schedule, kernels, program } = compiled;

@@ -69,5 +69,11 @@ export const inspectCommand: Declare = (program, io, done) => {
       else if (options.json) json(stageJson(compiled, options.stage));
       else if (options.stage) io.out(`${(await stageText(compiled, options.stage)).trimEnd()}\n`);
       else io.out(`${describeSchedule(compiled.schedule, colors(io.outColor), io.columns)}\n`);
+      if (typeof compiled !== "number" && options.memory !== undefined) {
+        const [{ overLimit }, { tell }] = await Promise.all([import("../memory.ts"), import("../diagnostics.ts")]);
+        const over = overLimit(file, options, compiled.schedule);
+        tell(io, over, {});
+        if (over.length > 0) done(1);
+      }
     });
 };

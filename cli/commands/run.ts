@@ -126,7 +126,7 @@ async function runHere(file: string, options: Options, io: Io, cluster?: Cluster
     const ran =
       options.backend === "reference"
         ? execute.onReference(program, arrays(), line, options.repeat)
-        : await onDevices(program, cluster ? partial : arrays, options, line, own, io, cluster);
+        : await onDevices(file, program, cluster ? partial : arrays, options, line, own, io, cluster);
     if (typeof ran === "number") return ran;
     const trace = joint && (options.trace || options.report) ? await joint.merged(own, joint.roster) : own;
     const { out } = options;
@@ -168,6 +168,7 @@ async function runHere(file: string, options: Options, io: Io, cluster?: Cluster
 
 /** Opens the devices first: what they can do decides how kernels are made. */
 async function onDevices(
+  file: string,
   program: Program,
   arrays: () => readonly (Tensor | PartialTensor)[],
   options: Options,
@@ -207,6 +208,11 @@ async function onDevices(
       mappings: tuned,
     });
     if (!made.compiled) return refused(made.diagnostics, options, io);
+    if (options.memory !== undefined) {
+      const { overLimit } = await import("../memory.ts");
+      const over = overLimit(file, options, made.compiled.schedule, machine.machine);
+      if (over.length > 0) return refused(over, options, io);
+    }
     const { kernels, mapped } = made.compiled;
     if (mapped.length > 0) io.err(`${mapped.length} of ${plural(kernels.length, "kernel")} mapped as tuned\n`);
     const compiled = await scheduled(made.compiled, options.schedule);

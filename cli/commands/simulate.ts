@@ -35,11 +35,16 @@ export const simulateCommand: Declare = (program, io, done) => {
       if (!machine) return done(refused(diagnostics, options, io));
       const compiled = await compileFile(file, options, io, {}, { target: "gpu" });
       if (typeof compiled === "number") return done(compiled);
-      const result = simulateOn(compiled.schedule, machine, options.nodes);
+      const result = simulateOn(compiled.schedule, machine, options.nodes, options.memory);
       if (options.json) {
         const { spans: _, ...numbers } = result.simulation;
         const { nodes, memory } = result;
         io.out(`${JSON.stringify({ machine: machine.name, nodes, ...numbers, memory }, null, 2)}\n`);
       } else io.out(`${describeSimulation(compiled.schedule, result, colors(io.outColor), io.columns)}\n`);
+      if (options.memory === undefined) return;
+      const [{ overLimit }, { tell }] = await Promise.all([import("../memory.ts"), import("../diagnostics.ts")]);
+      const over = overLimit(file, options, compiled.schedule, machine);
+      tell(io, over, {});
+      if (over.length > 0) done(1);
     });
 };

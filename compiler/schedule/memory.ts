@@ -48,13 +48,18 @@ type Block = {
   readonly next: ReadonlyMap<number, readonly number[]>;
 };
 
-/** Gives the steps of `simple` (in order, with their waits) buffers. `donated`: paths of inputs that may be overwritten. */
+/**
+ * Gives the steps of `simple` (in order, with their waits) buffers. `donated`: paths of inputs that may be overwritten.
+ * `standIn`: whether a carry's buffer may stand for another in the first step. That saves a copy; without it, no buffer has
+ * to keep what it holds, and one that was sent from can be where something else arrives.
+ */
 export function assignMemory(
   program: DeviceProgram,
   kernels: readonly Kernel[],
   simple: Simple,
   steps: readonly Flow[],
   donated: ReadonlySet<string>,
+  standIn = true,
 ): Schedule {
   // ---- values: an array and its copies are one value -----------------------------------------------------------------
   const info = new Map(program.arrays.map((a) => [a.id, a]));
@@ -242,7 +247,7 @@ export function assignMemory(
         block.own.delete(c.init);
         put(c.inside, at(c.init));
       } else {
-        const alias = !nexts.has(c.inside) && !takesInPlace(loop, c) && !inits.slice(0, k).includes(c.init);
+        const alias = standIn && !nexts.has(c.inside) && !takesInPlace(loop, c) && !inits.slice(0, k).includes(c.init);
         place(c.inside);
         if (alias) {
           first = at(c.init);

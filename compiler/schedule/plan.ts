@@ -4,6 +4,8 @@ import { launchSeconds, type Machine } from "../base/machine.ts";
 import type { DeviceProgram } from "../tile/ir.ts";
 import { kernelSeconds, linkSeconds } from "./cost.ts";
 import { explain } from "./explain.ts";
+import type { Flow } from "./flow.ts";
+import { byBytes, fewest, late } from "./late.ts";
 import { assignMemory, bytesOf } from "./memory.ts";
 import { type FlowCosts, type Moves, overlap } from "./overlap.ts";
 import type { Decision, Kernel, Schedule } from "./schedule.ts";
@@ -40,11 +42,47 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
   const costs = machine && flowCosts(program, kernels, simple, machine);
   const ordered =
     options.overlap === false ? sequential(simple.steps) : overlap(simple.steps, { moves, ...(costs && { costs }) });
-  const schedule = assignMemory(program, kernels, simple, ordered, donate);
+  const placed = (steps: readonly Flow[], standIn?: boolean): Schedule =>
+    assignMemory(program, kernels, simple, steps, donate, standIn);
+  const first = placed(ordered);
+  const limit = options.memory;
+  const schedule =
+    limit === undefined || first.memory.bytes <= limit
+      ? first
+      : smaller(program, simple, ordered, placed, first, limit);
   if (!machine) return schedule;
   const made = [...alike(chosen), ...explain(schedule, moves, machine)].sort((a, b) => worth(b) - worth(a));
   return { ...schedule, decisions: { on: machine.name, made } };
 }
+/** The schedule with as few transfers late as it takes to stay under the limit, or as many as there are. */
+function smaller(
+  program: DeviceProgram,
+  simple: Simple,
+  ordered: readonly Flow[],
+  placed: (steps: readonly Flow[], standIn?: boolean) => Schedule,
+  first: Schedule,
+  limit: number,
+): Schedule {
+  const starts = byBytes(ordered, bytesIn(program, simple));
+  if (starts.length === 0) return first;
+  const within = (standIn: boolean): { readonly count: number; readonly made: Schedule } => {
+    const tried = new Map<number, Schedule>();
+    const withLate = (count: number): Schedule => {
+      const tokens = new Set(starts.slice(0, count).map((s) => s.token));
+      const known = tried.get(count) ?? placed(late(ordered, tokens), standIn);
+      tried.set(count, known);
+      return known;
+    };
+    const count = fewest(starts.length, (n) => withLate(n).memory.bytes <= limit);
+    return { count, made: withLate(count) };
+  };
+  const kept = within(true);
+  const copied = kept.made.memory.bytes > limit ? within(false) : kept;
+  const { count, made } = copied.made.memory.bytes < kept.made.memory.bytes ? copied : kept;
+  if (made.memory.bytes >= first.memory.bytes) return first;
+  return { ...made, memory: { ...made.memory, late: { transfers: count, without: first.memory.bytes } } };
+}
+
 /** Decisions that say the same of several things of one name are one. */
 function alike(all: readonly Decision[]): readonly Decision[] {
   const found = new Map<string, Decision[]>();
@@ -59,22 +97,22 @@ function alike(all: readonly Decision[]): readonly Decision[] {
 }
 const worth = (d: Decision): number => ("hides" in d ? d.hides : d.saves);
 
-function flowCosts(
-  program: DeviceProgram,
-  kernels: readonly Kernel[],
-  { copies }: Simple,
-  machine: Machine,
-): FlowCosts {
+function flowCosts(program: DeviceProgram, kernels: readonly Kernel[], simple: Simple, machine: Machine): FlowCosts {
   const seconds = kernelSeconds(kernels, program.mesh, program.steps, machine);
-  const arrays = new Map(program.arrays.map((a) => [a.id, a]));
-  const bytes = (array: number): number => {
-    const { dtype, shape } = arrays.get(copies.get(array) ?? array)!;
-    return bytesOf(dtype, shape);
-  };
+  const bytes = bytesIn(program, simple);
   return {
     kernel: (step) =>
       step.kind === "launch" ? seconds[step.kernel]! : launchSeconds(machine, 0, 2 * bytes(step.input)),
     transfer: ({ axes, route, input }) =>
       linkSeconds(machine, program.mesh, axes, route, bytes(input), JSON.stringify([axes, route])),
+  };
+}
+
+/** Bytes of a local array, or of what it is a copy of. */
+function bytesIn(program: DeviceProgram, { copies }: Simple): (array: number) => number {
+  const arrays = new Map(program.arrays.map((a) => [a.id, a]));
+  return (array) => {
+    const { dtype, shape } = arrays.get(copies.get(array) ?? array)!;
+    return bytesOf(dtype, shape);
   };
 }

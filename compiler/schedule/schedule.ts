@@ -255,4 +255,6 @@ export type Step = Launch | Transfer | Wait | Copy | Loop;
 export type Memory = {
   readonly bytes: number;
   readonly parts: readonly { readonly buffer: number; readonly bytes: number; readonly holds: readonly number[] }[];
+  /** Under a limit: how many transfers begin only where they are waited for, and how many bytes it would be without that. */
+  readonly late?: { readonly transfers: number; readonly without: number };
 };
