@@ -30,6 +30,7 @@ import { chooseSimd } from "./lane/chooseSimd.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { lowerKernel } from "./lane/lower.ts";
 import type { Mapping, MappingChoice, MapTarget } from "./lane/map.ts";
+import { givenSimd, rankSimd } from "./lane/rankSimd.ts";
 import type { TeamTarget } from "./lane/team/plan.ts";
 import { lowerTeam } from "./lane/team.ts";
 import { type PassTimes, runPass } from "./pass.ts";
@@ -334,8 +335,7 @@ type Mapper = {
 };
 function mapperFor(mapping: Target["mapping"], subgroups: boolean): Mapper {
   if ("simd" in mapping) {
-    const choose = (k: Kernel): Mapping => chooseSimd(k, mapping);
-    return { choose, given: () => undefined, rank: (k) => [choose(k)] };
+    return { choose: (k) => chooseSimd(k, mapping), given: givenSimd, rank: (k) => rankSimd(k, mapping, chooseSimd) };
   }
   const target: MapTarget = { ...mapping, spread: mapping.spread && subgroups };
   return {

@@ -48,7 +48,7 @@ export function mappingOf(allowed: Allowed, choice: MappingChoice): Mapping {
   const axes = new Map(
     allowed.axes.map((axis, k) => {
       const { block, lanes, unroll } = choice.axes[k]!;
-      const vector = allowed.vector.has(axis.id) && unroll % 4 === 0;
+      const vector = choice.simd === undefined ? allowed.vector.has(axis.id) && unroll % 4 === 0 : choice.simd === k;
       const loop = Math.ceil(block / (unroll * lanes));
       return [axis.id, { axis, block, lanes, unroll, vector, loop, ragged: axis.extent % block !== 0 }] as const;
     }),
@@ -59,13 +59,18 @@ export function mappingOf(allowed: Allowed, choice: MappingChoice): Mapping {
     if (m.axis.role === "grid") groups *= Math.ceil(m.axis.extent / m.block);
     threads *= m.lanes;
   }
-  return { axes, threads, groups, spread: choice.spread };
+  const simd = typeof choice.simd === "number" ? (allowed.axes[choice.simd]?.id ?? null) : null;
+  return { axes, threads, groups, spread: choice.spread, ...(choice.simd !== undefined && { simd: { axis: simd } }) };
 }
 /** The choice that a mapping was made by. */
-export const choiceOf = (mapping: Mapping): MappingChoice => ({
-  axes: [...mapping.axes.values()].map(({ axis, block, lanes, unroll }) => ({ axis: axis.name, block, lanes, unroll })),
-  spread: mapping.spread,
-});
+export function choiceOf({ axes, spread, simd }: Mapping): MappingChoice {
+  const number = [...axes.keys()].indexOf(simd?.axis ?? -1);
+  return {
+    axes: [...axes.values()].map(({ axis, block, lanes, unroll }) => ({ axis: axis.name, block, lanes, unroll })),
+    spread,
+    ...(simd && { simd: number < 0 ? null : number }),
+  };
+}
 
 /**
  * Grid axes along which elements meet (reduced, scanned or re-indexed), or whose elements are counted from the first of

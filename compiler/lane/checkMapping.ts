@@ -7,7 +7,9 @@ import type { AxisMap, Mapping } from "./map.ts";
 export function checkMapping(allowed: Allowed, mapping: Mapping, maxThreads = 256): readonly string[] {
   const wrong = allowed.axes.flatMap((a) => {
     const m = mapping.axes.get(a.id);
-    return m ? axisMessages(allowed, a, m).map((what) => `${a.name}: ${what}`) : [`${a.name} has no mapping`];
+    return m
+      ? axisMessages(allowed, a, m, mapping.simd).map((what) => `${a.name}: ${what}`)
+      : [`${a.name} has no mapping`];
   });
   if (wrong.length > 0) return wrong;
   const maps = [...mapping.axes.values()];
@@ -18,13 +20,14 @@ export function checkMapping(allowed: Allowed, mapping: Mapping, maxThreads = 25
     ...(threads === mapping.threads ? [] : [`${mapping.threads} threads, but the axes have ${threads} lanes`]),
     ...(threads <= maxThreads ? [] : [`${threads} threads, more than ${maxThreads}`]),
     ...(groups === mapping.groups ? [] : [`${mapping.groups} workgroups, but the grid has ${groups} blocks`]),
+    ...(mapping.simd && threads > 1 ? ["a thread on a processor is alone"] : []),
     ...(mapping.spread && threads % 4 !== 0
       ? ["values are handed round four threads, but threads do not come in fours"]
       : []),
   ];
 }
 
-function axisMessages({ free, vector }: Allowed, a: Axis, m: AxisMap): readonly string[] {
+function axisMessages({ free, vector }: Allowed, a: Axis, m: AxisMap, simd: Mapping["simd"]): readonly string[] {
   const numbers = [m.block, m.lanes, m.unroll, m.loop];
   if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 1))
     return ["blocks, lanes, registers and rounds are whole numbers from 1 on"];
@@ -39,14 +42,14 @@ function axisMessages({ free, vector }: Allowed, a: Axis, m: AxisMap): readonly 
     ...(m.lanes * m.unroll * m.loop === m.block
       ? []
       : [`${m.lanes} lanes × ${m.unroll} registers × ${m.loop} rounds are no block of ${m.block}`]),
-    ...(grid && m.loop > 1 ? ["an axis that is dealt out has no rounds"] : []),
+    ...(grid && m.loop > 1 && !simd ? ["an axis that is dealt out has no rounds"] : []),
     ...(m.unroll > a.extent || m.lanes > Math.ceil(a.extent / m.unroll) || (!grid && m.block > a.extent)
       ? [`there are only ${a.extent} elements`]
       : []),
     ...(m.ragged === (a.extent % m.block !== 0)
       ? []
       : [m.ragged ? "no block is partial" : "the last block is partial"]),
-    ...(m.vector && !(vector.has(a.id) && m.unroll % 4 === 0)
+    ...(m.vector && !((simd ? simd.axis === a.id && a.extent % 4 === 0 : vector.has(a.id)) && m.unroll % 4 === 0)
       ? ["four neighbours are held together only where memory and registers come in fours"]
       : []),
   ];

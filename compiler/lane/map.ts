@@ -46,8 +46,12 @@ export type AxisChoice = {
   readonly lanes: number;
   readonly unroll: number;
 };
-/** A mapping as plain data: one choice for each axis, in the order of `axesOf`. */
-export type MappingChoice = { readonly axes: readonly AxisChoice[]; readonly spread: boolean };
+/** A mapping as plain data: one choice for each axis, in the order of `axesOf`. `simd`: the number there of the vector axis. */
+export type MappingChoice = {
+  readonly axes: readonly AxisChoice[];
+  readonly spread: boolean;
+  readonly simd?: number | null;
+};
 
 /** What a mapping is chosen for. */
 export type MapTarget = {

@@ -1,10 +1,12 @@
 /** Kernels as WebAssembly: random ones, arrays of every dtype among them, against the meaning of their Tile programs. */
 import { expect, test } from "vitest";
+import { choiceOf } from "../../compiler/lane/allowed.ts";
 import { check } from "../../compiler/lane/check.ts";
 import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { chooseSimd, cpuTarget, type SimdTarget } from "../../compiler/lane/chooseSimd.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
 import type { Mapping } from "../../compiler/lane/map.ts";
+import { givenSimd, rankSimd } from "../../compiler/lane/rankSimd.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import type { Kernel } from "../../compiler/tile/ir.ts";
@@ -43,4 +45,17 @@ for (const [k, machine] of machines.entries())
 test("random kernels, as random machines without SIMD would", () => {
   for (let seed = 5000; seed < 5000 + runs; seed++)
     expectKept(seed, 7, (kernel) => chooseMapping(kernel, { ...randomTarget(seed), spread: false }));
+});
+test("random kernels, in all the ways that a tuner tries", () => {
+  for (let seed = 7000; seed < 7000 + runs / 4; seed++) {
+    const { kernel } = randomKernel(seed, 8, true);
+    const [first, ...others] = rankSimd(deriveBounds(kernel), cpuTarget, chooseSimd);
+    expect(choiceOf(first!), "the default is the first").toEqual(choiceOf(chooseSimd(deriveBounds(kernel), cpuTarget)));
+    for (const m of others.slice(0, 4))
+      expectKept(seed, 8, (k) => {
+        const again = givenSimd(k, JSON.parse(JSON.stringify(choiceOf(m))));
+        expect(again, "a choice that was kept is taken again").toEqual(m);
+        return m;
+      });
+  }
 });
