@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["tests/**/*.test.ts"],
-    // Needs a browser: npm run test:browser.
-    exclude: ["tests/browser/**"],
+    // Need a browser, and MPI: npm run test:browser, npm run test:mpi.
+    exclude: ["tests/browser/**", "tests/mpi/**"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",

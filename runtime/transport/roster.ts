@@ -58,6 +58,8 @@ type Message =
   | { readonly kind: "failed" | "left" }
   | { readonly kind: "broken"; readonly message: string; readonly teller: number };
 
+/** Beats are not more frequent. */
+const OFTEN_MS = 100;
 /** Ports that rank 0 may have to pass over, where another program (torchrun's own store) has the one it was given. */
 const PORTS = 4;
 
@@ -332,10 +334,14 @@ function rosterOf(
     };
     if (line.socket.destroyed) line.closed();
   }
+  let said = 0;
+  const sayBeat = () => {
+    said = performance.now();
+    for (const { line } of others) void line.say({ kind: "beat", doing: server ? doing : [doing[rank]!] });
+  };
   const beat = setInterval(() => {
-    const what = server ? doing : [doing[rank]!];
-    for (const { line, rank: other } of others) {
-      void line.say({ kind: "beat", doing: what });
+    sayBeat();
+    for (const { rank: other } of others) {
       const missed = (silent.get(other) ?? 0) + 1;
       silent.set(other, missed);
       if (missed * beatMs > limitMs && !left.has(other))
@@ -369,6 +375,7 @@ function rosterOf(
     exchange,
     at: (what) => {
       doing[rank] = what;
+      if (!ending && performance.now() - said > OFTEN_MS) sayBeat();
     },
     async fail() {
       if (error || ending) return error?.kind !== "told";

@@ -1,0 +1,160 @@
+/** When a process dies, stops, or does something else: all end soon, one says why, and no half of a file is left. */
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { byHand, type Ended, ended, type Fate, fateful, gyre, launch, launchEach, root } from "./launch.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "gyre-mpi-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+let runs = 0;
+
+const LIMIT = 4;
+const ring = (out: string, more: readonly string[] = []): readonly string[] => [
+  gyre,
+  ..."run examples/05-ring-attention.gyre --mesh sp=4 --dims B=1,S=256,H=2,D=32".split(" "),
+  ...["--peer-timeout", `${LIMIT}`, "--out", out, ...more],
+];
+/** Long enough that something happens in between. */
+const long = ["--repeat", "1000000"];
+const leftIn = (out: string): readonly string[] => (existsSync(out) ? readdirSync(out) : []);
+
+/** Three processes over sockets, of which one has a fate: how each of the others ended. */
+async function without(fate: Fate, more: readonly string[] = []): Promise<{ others: readonly Ended[]; out: string }> {
+  const out = join(folder, `${runs++}`);
+  const children = byHand(3).map((env) =>
+    spawn("node", ring(out, more), { cwd: root, env: { ...env, ...fateful(fate) } }),
+  );
+  const all = children.map((child) => ended(child, 60));
+  const others = await Promise.all(all.filter((_, rank) => rank !== fate.rank));
+  children[fate.rank]!.kill("SIGKILL");
+  return { others, out };
+}
+
+const phases: readonly (readonly [phase: string, at: string, more: readonly string[]])[] = [
+  ["compiling", "compiling", []],
+  ["at a transfer", "^wait for", long],
+  ["mid-fold", "^out", long],
+  ["output", "output", []],
+];
+test.each(phases)("killed: %s", async (_, at, more) => {
+  const { others, out } = await without({ rank: 2, signal: "SIGKILL", at }, more);
+  for (const { code } of others) expect(code).toBe(3);
+  const said = others.map(({ err }) => err).join("");
+  expect(said).toMatch(
+    /^error: rank 2 is gone: its process ended at '.+'; the others were at: rank 0: .+, rank 1: .+\nhelp: .+\n$/,
+  );
+  expect(leftIn(out)).toEqual([]);
+});
+
+test("killed at the start: rank 0 says who did not come", async () => {
+  const { others } = await without({ rank: 2, signal: "SIGKILL", at: "start" });
+  for (const { code } of others) expect(code).toBe(3);
+  expect(others[0]!.err).toContain(`rank 2 did not come within ${LIMIT} s: 3 processes were announced to rank 0`);
+});
+
+test("rank 0 killed: rank 1 says so", async () => {
+  const { others } = await without({ rank: 0, signal: "SIGKILL", at: "^wait for" }, long);
+  expect(others.map(({ code }) => code)).toEqual([3, 3]);
+  expect(others[0]!.err).toMatch(
+    /^error: rank 0 is gone: its process ended at '.+'; the others were at: rank 1: .+, rank 2/,
+  );
+  expect(others[1]!.err).toBe("");
+});
+
+test.each([
+  ["mid-run", "^wait for", long],
+  ["output", "output", []],
+])("stopped: %s", async (_, at, more) => {
+  const { others, out } = await without({ rank: 1, signal: "SIGSTOP", at }, more);
+  const said = others.map(({ err }) => err).join("");
+  for (const { code } of others) expect(code, said).toBe(3);
+  expect(said).toMatch(
+    /^error: rank 1 has not answered for 4 s: it was last at '.+'; the others were at: rank 0: .+, rank 2: .+\n/,
+  );
+  expect(leftIn(out).filter((name) => !name.endsWith(".tmp"))).toEqual([]);
+});
+
+test("under mpirun: a killed and a stopped process end all", async () => {
+  const out = join(folder, "mpirun");
+  for (const [signal, says] of [
+    ["SIGKILL", "rank 2 is gone"],
+    ["SIGSTOP", "rank 2 has not answered for 4 s"],
+  ] as const) {
+    const { code, err } = await ended(
+      launch("mpirun.openmpi", 4, ring(out, long), fateful({ rank: 2, signal, at: "^wait for" })),
+    );
+    expect(code).not.toBe(0);
+    expect(err).toContain(says);
+  }
+  const { code } = await ended(
+    launch("mpirun.mpich", 4, ring(out, long), fateful({ rank: 2, signal: "SIGKILL", at: "^wait for" })),
+  );
+  expect(code).not.toBe(0);
+  const stopped = await ended(
+    launch("mpirun.mpich", 4, ring(out, long), fateful({ rank: 2, signal: "SIGSTOP", at: "^wait for" })),
+  );
+  expect(stopped.err).toContain("rank 2 has not answered for 4 s");
+  expect(leftIn(out)).toEqual([]);
+});
+
+test("other sizes on one rank: nobody starts, and the difference is told once", async () => {
+  const out = join(folder, "sizes");
+  const other = ring(out).map((arg) => arg.replace("S=256", "S=512"));
+  const { code, err } = await ended(launchEach("mpirun.openmpi", [ring(out), other]));
+  expect(code).toBe(3);
+  expect(err.match(/error: .*/g)).toEqual([
+    "error: the processes do not run the same command: rank 1 has dims B=1,D=32,H=2,S=512, and rank 0 has B=1,D=32,H=2,S=256",
+  ]);
+  expect(leftIn(out)).toEqual([]);
+});
+
+test("another program on one rank", async () => {
+  const out = join(folder, "program");
+  const other = ring(out).map((arg) => arg.replace("05-ring-attention", "06-own-mask-zigzag"));
+  const { code, err } = await ended(launchEach("mpirun.mpich", [ring(out), other]));
+  expect(code).toBe(3);
+  expect(err).toMatch(
+    /error: the processes do not run the same command: rank 1 has program with the checksum \w+, and rank 0/,
+  );
+});
+
+test("the library of another MPI than the launcher's", async () => {
+  const { code, err } = await ended(launch("mpirun.mpich", 2, ring(folder, ["--mpi-library", "libmpi.so.40"])));
+  expect(code).toBe(3);
+  expect(err).toContain("says that this is rank 0 of 1, and MPICH's launcher says rank 0 of 2");
+});
+
+test("one process that cannot write its part: it says why, with its rank, and nothing is left", async () => {
+  const out = join(folder, "full");
+  const children = byHand(3).map((env) =>
+    spawn("node", ring(out), { cwd: root, env: { ...env, ...fateful({ rank: 2, signal: "SIGKILL", at: "full" }) } }),
+  );
+  const all = await Promise.all(children.map((child) => ended(child)));
+  const said = all.map(({ err }) => err).join("");
+  for (const { code } of all) expect(code, said).toBe(3);
+  expect(said).toMatch(
+    /^error: rank 2: cannot write .*result\.npy: the file would be larger than is allowed\nhelp: .+\n$/,
+  );
+  expect(leftIn(out)).toEqual([]);
+});
+
+test("more processes than devices", async () => {
+  const few = ring(folder).map((arg) => arg.replace("sp=4", "sp=2"));
+  const { code, err } = await ended(launch("mpirun.openmpi", 3, few));
+  expect(code).not.toBe(0);
+  expect(err).toContain("3 processes were started for a mesh of 2 devices");
+});
+
+test("Ctrl-C ends all processes, and one says so", async () => {
+  const out = join(folder, "interrupted");
+  const children = byHand(3).map((env) => spawn("node", ring(out, long), { cwd: root, env }));
+  const all = children.map((child) => ended(child));
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  for (const child of children) child.kill("SIGINT");
+  const results = await Promise.all(all);
+  for (const { code } of results) expect(code).toBe(3);
+  expect(results.map(({ err }) => err).join("")).toMatch(/^error: rank \d was interrupted \(SIGINT\)\n$/);
+  expect(leftIn(out)).toEqual([]);
+});
