@@ -26,7 +26,7 @@ async function without(fate: Fate, more: readonly string[] = []): Promise<{ othe
   const children = byHand(3).map((env) =>
     spawn("node", ring(out, more), { cwd: root, env: { ...env, ...fateful(fate) } }),
   );
-  const all = children.map((child) => ended(child, 60));
+  const all = children.map((child) => ended(child));
   const others = await Promise.all(all.filter((_, rank) => rank !== fate.rank));
   children[fate.rank]!.kill("SIGKILL");
   return { others, out };

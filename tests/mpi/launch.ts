@@ -31,7 +31,7 @@ export type Ended = {
 };
 
 /** Resolves when the process has ended; after `limit` seconds it is killed, which is a failure. */
-export function ended(child: ChildProcess, limit = 60): Promise<Ended> {
+export function ended(child: ChildProcess, limit = 100): Promise<Ended> {
   const began = performance.now();
   let out = "";
   let err = "";
