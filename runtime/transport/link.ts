@@ -19,8 +19,11 @@ export type LinkModel = {
   readonly carry: (from: number, to: number, stream: string, bytes: number) => Promise<void>;
 };
 
-export function linkModel({ links, devicesPerNode, efficiency }: Links): LinkModel {
-  /** When each port is free, on the clock of `performance.now()`. */
+/** Milliseconds, and waiting for a time. */
+export type Clock = { readonly now: () => number; readonly until: (time: number) => Promise<void> };
+
+export function linkModel({ links, devicesPerNode, efficiency }: Links, clock: Clock = realTime): LinkModel {
+  /** When each port is free. */
   const free = new Map<string, number>();
   const nodeOf = (position: number) => Math.floor(position / devicesPerNode);
   return {
@@ -30,10 +33,10 @@ export function linkModel({ links, devicesPerNode, efficiency }: Links): LinkMod
       if (!link) return;
       const name = link.shared ? kind : `${kind} ${stream}`;
       const ports = [`${name} out of ${from}`, `${name} into ${to}`];
-      const begins = Math.max(performance.now(), ...ports.map((port) => free.get(port) ?? 0));
+      const begins = Math.max(clock.now(), ...ports.map((port) => free.get(port) ?? 0));
       const leaves = begins + 1000 * seconds(link, bytes, efficiency?.links ?? 1);
       for (const port of ports) free.set(port, leaves);
-      await until(leaves + 1000 * link.latency);
+      await clock.until(leaves + 1000 * link.latency);
     },
   };
 }
@@ -41,9 +44,12 @@ export function linkModel({ links, devicesPerNode, efficiency }: Links): LinkMod
 const seconds = ({ bandwidth, duplex }: Link, bytes: number, efficiency: number): number =>
   bytes / (bandwidth * efficiency * (duplex ? 1 : 0.5));
 
-/** Timers are late by up to a millisecond, so the last one is spent in turns of the event loop. */
-async function until(time: number): Promise<void> {
-  const sleep = time - performance.now() - 1;
-  if (sleep > 0) await new Promise((resolve) => setTimeout(resolve, sleep));
-  while (performance.now() < time) await new Promise((resolve) => setImmediate(resolve));
-}
+const realTime: Clock = {
+  now: () => performance.now(),
+  // Timers are late by up to a millisecond, so the last one is spent in turns of the event loop.
+  async until(time) {
+    const sleep = time - performance.now() - 1;
+    if (sleep > 0) await new Promise((resolve) => setTimeout(resolve, sleep));
+    while (performance.now() < time) await new Promise((resolve) => setImmediate(resolve));
+  },
+};
