@@ -24,7 +24,7 @@ export async function findNvcc(): Promise<CudaCompiler | undefined> {
   for (const path of candidates()) {
     const version = await versionOf(path);
     if (version !== undefined)
-      return { name: `nvcc ${version}`, compile: async (text, arch) => (await nvcc(path, text, arch)).cubin };
+      return { name: `nvcc ${version}`, compile: async (text, arch) => (await nvcc(path, text, arch)).made };
   }
   return undefined;
 }
@@ -44,21 +44,26 @@ async function versionOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** Compiles, and gives what `flags` made the tools say besides. Errors: kind `shader`, with the first thing that nvcc says. */
+/** Compiles to a cubin (or to PTX), and gives what `flags` made the tools say besides. Errors: kind `shader`, with the first thing that nvcc says. */
 export async function nvcc(
   path: string,
   text: string,
   arch: string,
   flags: readonly string[] = [],
-): Promise<{ readonly cubin: Uint8Array; readonly said: string }> {
+  form: "cubin" | "ptx" = "cubin",
+): Promise<{ readonly made: Uint8Array; readonly said: string }> {
   const folder = await mkdtemp(join(tmpdir(), "gyre-nvcc-"));
   try {
-    const [source, out] = [join(folder, "kernels.cu"), join(folder, "kernels.cubin")];
+    const [source, out] = [join(folder, "kernels.cu"), join(folder, `kernels.${form}`)];
     await writeFile(source, text);
-    const { stdout, stderr } = await run(path, [`-arch=${arch}`, "-std=c++17", "-cubin", ...flags, "-o", out, source], {
-      timeout: LIMIT_MS,
-      maxBuffer: 64 << 20,
-    }).catch((error: { killed?: boolean; stderr?: string; message: string }) => {
+    const { stdout, stderr } = await run(
+      path,
+      [`-arch=${arch}`, "-std=c++17", `-${form}`, ...flags, "-o", out, source],
+      {
+        timeout: LIMIT_MS,
+        maxBuffer: 64 << 20,
+      },
+    ).catch((error: { killed?: boolean; stderr?: string; message: string }) => {
       if (error.killed) {
         return fail(
           "timeout",
@@ -69,7 +74,7 @@ export async function nvcc(
       }
       return refused("nvcc", arch, (error.stderr || error.message).replaceAll(source, "kernels.cu"), text);
     });
-    return { cubin: await readFile(out), said: `${stdout}${stderr}` };
+    return { made: await readFile(out), said: `${stdout}${stderr}` };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
