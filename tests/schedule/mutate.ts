@@ -41,7 +41,7 @@ export function randomMutant(s: Schedule, random: Random): Schedule | undefined 
   const mutant = changed(s, (m) => {
     const steps = allSteps(m);
     const otherBuffer = (b: number) => (b + 1 + random(Math.max(1, m.buffers.length - 1))) % m.buffers.length;
-    switch (random(10)) {
+    switch (random(12)) {
       case 0: {
         const block = some(blocks(m.steps as MutableStep[]).filter((b) => b.length > 1));
         if (!block) return;
@@ -103,6 +103,23 @@ export function randomMutant(s: Schedule, random: Random): Schedule | undefined 
         const step = some(loopsOf(m).flatMap((l) => l.body as MutableStep[]));
         if (!step) return;
         (step as { when?: string }).when = some(["first", "last", "not-first", "not-last"])!;
+        break;
+      }
+      case 9: {
+        // Another neighbour, on one end only.
+        const step = some(steps.filter((x) => x.kind === "send" || x.kind === "receive"));
+        if ((step?.kind !== "send" && step?.kind !== "receive") || step.route.kind !== "shift") return;
+        if (random(2) === 0) step.route.offset += 1;
+        else if (step.route.within !== undefined) delete (step.route as { within?: number }).within;
+        else step.route.within = 1;
+        break;
+      }
+      case 10: {
+        // Two waits change places.
+        const waits = steps.filter((x) => x.kind === "wait");
+        const [a, b] = [some(waits), some(waits)];
+        if (a?.kind !== "wait" || b?.kind !== "wait") return;
+        [a.token, b.token] = [b.token, a.token];
         break;
       }
       default: {

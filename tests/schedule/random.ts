@@ -49,6 +49,8 @@ export function randomProgram(seed: number): DeviceProgram {
     if (kind === 1 && around.length > 0) {
       return { axes, route: { kind: "shift", offset: random(3) - 1, loop: some(around), perStep: random(3) - 1 } };
     }
+    const parts = [1, 2, 3, 4].filter((n) => ring % n === 0);
+    if (kind === 2) return { axes, route: { kind: "shift", offset: random(4) - 1, within: some(parts) } };
     return { axes, route: { kind: "shift", offset: random(4) - 1 } };
   };
 
