@@ -72,7 +72,7 @@ export type CompileOptions = EntryOptions & {
   /** Ways to hide transfers that are not to be used, to see what they are worth. */
   readonly without?: readonly OverlapPass[];
 };
-export type OverlapPass = "ring products" | "collect ahead" | "add on arrival";
+export type OverlapPass = "ring products" | "collect ahead" | "ways round" | "add on arrival";
 
 /** A kernel in a dialect, and how to bind and launch it; the runtime's `KernelSource`. */
 export type CompiledKernel = {
@@ -285,7 +285,7 @@ function toKernels(
   const rings = runPass(
     times,
     "decompose",
-    () => decompose(early.program, machine),
+    () => decompose(early.program, machine, options.without?.includes("ways round")),
     (r) => checkCore(r.program),
   );
   const again = runPass(times, "simplify", () => simplify(rings.program), checkCore);

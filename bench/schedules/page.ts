@@ -2,14 +2,17 @@
 import {
   blocksOnDevice,
   contextInPaper,
+  hiddenBy,
+  hiding,
   longerOnRing,
   machine,
   overlapInPaper,
   secondsByLayout,
   smallestBlock,
+  stages,
 } from "./tables.ts";
 
-const tables: Readonly<Record<string, () => string>> = { overlap, memory, context, balance };
+const tables: Readonly<Record<string, () => string>> = { overlap, memory, context, balance, hidden };
 
 /** The page with what stands between `<!-- table NAME -->` and `<!-- end -->` made anew. */
 export const withTables = (page: string): string =>
@@ -68,5 +71,13 @@ function balance(): string {
       const ratios = [contiguous / striped, contiguous / zigzag, (2 * n) / (n + 1), 2 - 1 / n];
       return [n, ...ratios.map((r) => r.toFixed(2))];
     }),
+  );
+}
+
+function hidden(): string {
+  const ms = (seconds: number): string => Number((1000 * seconds).toPrecision(3)).toString();
+  return table(
+    ["exposed of all, in ms", ...stages.map((s) => s.name)],
+    hiding.map((row) => [row.title, ...hiddenBy(row).map((t) => `${ms(t.exposed)} of ${ms(t.seconds)}`)]),
   );
 }

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { machineOf } from "../../cli/machines.ts";
 import { readSource } from "../../cli/sources.ts";
-import { compile } from "../../compiler/compile.ts";
+import { type CompileOptions, compile } from "../../compiler/compile.ts";
 import type { Machine } from "../../compiler/schedule/machine.ts";
 import type { Schedule } from "../../compiler/schedule/schedule.ts";
 import { simulate } from "../../compiler/schedule/simulate.ts";
@@ -120,4 +120,58 @@ export function secondsByLayout(devices: number, blocks: number): Readonly<Recor
   const C = 64;
   const of = (layout: string): number => simulate(ring(layout, devices, C * blocks, { H: 1, D: 128, C }), free).seconds;
   return { contiguous: of("contiguous"), striped: of("striped"), zigzag: of("zigzag") };
+}
+
+// --- What the passes hide ------------------------------------------------------------------------------------------------
+
+const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+/** Programs, each on a machine and at sizes at which it has something to hide. */
+export const hiding = [
+  {
+    title: "four layers of a transformer and their gradients, 32 devices in 4 nodes",
+    path: file("./layers.gyre"),
+    on: "h100-nvlink8",
+    options: { dims: { L: 4, B: 8, S: 8192, E: 4096, H: 32, G: 8, D: 128, F: 14336 } },
+  },
+  {
+    title: "ring attention (example 05), 8 nodes",
+    path: file("../../examples/05-ring-attention.gyre"),
+    on: "a100-infiniband",
+    options: { dims: { B: 1, S: 524288, H: 8, D: 128 }, meshSizes: { sp: 8 } },
+  },
+  {
+    title: "gradients of causal attention round a ring, 8 nodes",
+    path: file("../../tests/programs/attention-backward.gyre"),
+    on: "a100-infiniband",
+    options: { entry: "contiguous", dims: { B: 1, S: 65536, G: 8, R: 4, D: 128, E: 128 }, meshSizes: { sp: 8 } },
+  },
+  {
+    title: "a gathered and a scattered product, 8 devices",
+    path: file("../../tests/programs/tensor-parallel.gyre"),
+    on: "h100-nvlink8",
+    options: { entry: "plain", dims: { S: 16384, E: 8192, F: 28672 }, meshSizes: { tp: 8 } },
+  },
+] as const;
+
+const every = ["ways round", "collect ahead", "ring products", "add on arrival"] as const;
+/** What is done more, one after the other. */
+export const stages: readonly { readonly name: string; readonly options: CompileOptions }[] = [
+  { name: "one after another", options: { overlap: false, without: every } },
+  { name: "order", options: { without: every } },
+  ...every.map((name, i) => ({ name: `+ ${name}`, options: { without: every.slice(i + 1) } })),
+];
+
+/** Seconds of a program at each stage, and in how many of them compute stands still for transfers, on average. */
+export function hiddenBy({ path, on, options }: (typeof hiding)[number]) {
+  return stages.map((stage) => {
+    const { compiled, diagnostics } = compile(path, readSource, {
+      ...options,
+      target: "gpu",
+      machine: machine(on),
+      ...stage.options,
+    });
+    if (!compiled) throw new Error(diagnostics.map((d) => d.message).join("; "));
+    const { seconds, exposed } = simulate(compiled.schedule, machine(on));
+    return { seconds, exposed: exposed.mean };
+  });
 }

@@ -26,17 +26,19 @@ import {
 import { bestWay, type Kind, plainSeconds, type RingWay } from "./overlap/ways.ts";
 import { mapEqn, nextId, outsOf } from "./walk.ts";
 
-/** The program without collectives, and the ways that were chosen for them besides the plain one. */
+/** The program without collectives, and the ways that were chosen for them besides the plain one; `plain`: that one only. */
 export function decompose(
   p: Program,
   machine: Machine = usualMachine,
+  plain = false,
 ): { readonly program: Program; readonly choices: readonly Choice[] } {
-  const d: Decomposing = { machine, mesh: p.mesh, ids: { next: nextId(p) }, renamed: new Map(), choices: [] };
+  const d: Decomposing = { machine, plain, mesh: p.mesh, ids: { next: nextId(p) }, renamed: new Map(), choices: [] };
   return { program: { ...p, body: decomposeBlock(d, p.body, 1) }, choices: d.choices };
 }
 
 type Decomposing = {
   readonly machine: Machine;
+  readonly plain: boolean;
   readonly mesh: Mesh;
   readonly ids: Ids;
   /** What stands for the results of collectives that are gone. */
@@ -71,6 +73,7 @@ function ring(d: Around, b: Builder, e: OpEqn): Atom | undefined {
     const r = wholeRing(b, axes, ringSize(d.mesh, axes));
     const ahead = (e.op === "all_gather" || e.op === "psum_scatter") && e.params.ahead === true;
     const way = (kind: Kind, bytes: number): RingWay => {
+      if (d.plain) return { seconds: 0, kernels: 0, round: "one way", inside: "one way" };
       const best = bestWay(d.machine, d.mesh, kind, axes, bytes, ahead);
       if (ahead) return best;
       const saves = plainSeconds(d.machine, d.mesh, kind, axes, bytes) - best.seconds;

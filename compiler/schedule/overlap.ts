@@ -9,7 +9,8 @@
  *                                   launch use (k')
  *
  * What is still under way at the end of a block (the carries of a ring) is waited for there. Where it is known what things
- * take, what came meanwhile goes first as soon as that lets another transfer begin.
+ * take, kernels that take less than the transfers they make ready go first (weights that are cast before they are sent), and
+ * so does what came meanwhile as soon as that lets another transfer begin.
  */
 import { invariant } from "../base/invariant.ts";
 import { type CopyFlow, type Flow, type LaunchFlow, makes, type StartFlow, uses, type WaitFlow } from "./flow.ts";
@@ -63,12 +64,14 @@ function ordered(
   }
   // Steps by their place in the program: what can be done at once, transfers apart, and what only has to wait.
   const starts: number[] = [];
+  const short: number[] = [];
   const others: number[] = [];
   const waiting: number[] = [];
+  const listOf = (i: number): number[] => (todo[i]!.kind === "start" ? starts : isShort(i) ? short : others);
   const offer = (i: number) => {
     if (unmade[i]! > 0) return;
     insert(waiting, i);
-    if (underWay[i] === 0) insert(todo[i]!.kind === "start" ? starts : others, i);
+    if (underWay[i] === 0) insert(listOf(i), i);
   };
 
   // What lets a transfer begin, as seen from the end.
@@ -92,6 +95,16 @@ function ordered(
   /** When all that a step waits for is there. */
   const arrival = (i: number): number =>
     needs[i]!.reduce((t, a) => (flying.has(a) ? Math.max(t, ends.get(a) ?? Number.POSITIVE_INFINITY) : t), 0);
+  /** Whether a launch takes less than a transfer that it makes ready. */
+  const isShort = (i: number): boolean => {
+    const step = todo[i]!;
+    if (!costs || step.kind !== "launch") return false;
+    const readies = makes(step).flatMap((a) => users.get(a) ?? []);
+    return readies.some((u) => {
+      const start = todo[u]!;
+      return start.kind === "start" && costs.kernel(step) < costs.transfer(start).onLink;
+    });
+  };
   const come = (): number | undefined => {
     if (!costs || flying.size === 0) return undefined;
     return waiting.find((i) => !done.has(i) && leads[i] && underWay[i]! > 0 && arrival(i) <= clock);
@@ -119,7 +132,7 @@ function ordered(
     flying.delete(start.output);
     for (const user of users.get(start.output) ?? []) {
       underWay[user]!--;
-      if (unmade[user] === 0 && underWay[user] === 0) insert(todo[user]!.kind === "start" ? starts : others, user);
+      if (unmade[user] === 0 && underWay[user] === 0) insert(listOf(user), user);
     }
   };
   const first = (list: number[]): number | undefined => {
@@ -129,7 +142,7 @@ function ordered(
 
   for (const i of todo.keys()) offer(i);
   while (done.size < todo.length) {
-    const next = first(starts) ?? come() ?? first(others) ?? first(waiting);
+    const next = first(starts) ?? come() ?? first(short) ?? first(others) ?? first(waiting);
     invariant(next !== undefined, "overlap: steps that wait for each other in a circle");
     for (const a of needs[next]!) {
       const start = flying.get(a);

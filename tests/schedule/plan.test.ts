@@ -1,10 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { type Machine, usualMachine } from "../../compiler/base/machine.ts";
 import { checkSchedule } from "../../compiler/schedule/check.ts";
+import { plan } from "../../compiler/schedule/plan.ts";
 import { printSchedule } from "../../compiler/schedule/print.ts";
 import type { Loop, Schedule, Step } from "../../compiler/schedule/schedule.ts";
 import { estimate, printTimeline, timeline } from "../../compiler/schedule/timeline.ts";
+import type { DeviceProgram } from "../../compiler/tile/ir.ts";
 import { planned } from "../runtime/run-fake.ts";
-import { launch, loop, permute, programBuilder, ringSum, update } from "./programs.ts";
+import { launch, loop, metaOf, permute, programBuilder, ringSum, update } from "./programs.ts";
 
 const kinds = (steps: readonly Step[]) => steps.map((s) => s.kind);
 const labels = (steps: readonly Step[]): string[] =>
@@ -280,4 +283,78 @@ test("what nobody reads is not done: a launch, a transfer, a carry", () => {
     ),
   );
   expect(labels(s.steps)).toEqual(["k", "loop 0", "k 2"]);
+});
+
+describe("where it is known what things take", () => {
+  /** 32 bytes take a second on links; kernels take as long as they are said to. */
+  const machine: Machine = {
+    ...usualMachine,
+    vector: 1,
+    memory: { bytes: 1e9, bandwidth: 1e12 },
+    efficiency: { compute: 1, memory: 1, links: 1 },
+    launch: 0,
+    links: { inside: { bandwidth: 32, latency: 0, duplex: true, shared: true } },
+  };
+  const order = (program: DeviceProgram, seconds: Readonly<Record<string, number>>): readonly string[] => {
+    const kernels = metaOf(program).map((k) => ({ ...k, cost: { flops: seconds[k.name] ?? 0, bytes: 0 } }));
+    const s = plan(program, kernels, { machine });
+    expect(checkSchedule(s)).toEqual([]);
+    return labels(s.steps).filter((l) => !l.startsWith("receive"));
+  };
+  const arrays = (b: ReturnType<typeof programBuilder>, ...names: string[]) => names.map((n) => b.array(n, [8]));
+
+  test("a kernel that takes less than the transfer that it makes ready goes first", () => {
+    const b = programBuilder("p", { sp: 2 });
+    const [x, w] = [b.input("x", [8], "sp"), b.input("w", [8], null)];
+    const [y, c, g, out] = arrays(b, "y", "c", "g", "out") as [number, number, number, number];
+    const [work, cast, both] = ["work", "cast", "both"].map((n, k) =>
+      b.kernel(n, k < 2 ? ["read", "write"] : ["read", "read", "write"], [8]),
+    ) as [number, number, number];
+    b.output(out, "", "sp");
+    const program = b.finish([launch(work, x, y), launch(cast, w, c), permute(c, g), launch(both, y, g, out)]);
+    expect(order(program, { work: 5, cast: 0.5 })).toEqual(["cast", "send c on sp+1", "work", "wait for g", "both"]);
+    expect(order(program, { work: 5, cast: 3 })).toEqual(["work", "cast", "send c on sp+1", "wait for g", "both"]);
+  });
+
+  test("what came meanwhile goes on to the next device between kernels, not after all of them", () => {
+    const b = programBuilder("p", { sp: 4 });
+    const [x, w] = [b.input("x", [8], "sp"), b.input("w", [8], "sp")];
+    const [one, two, three, g, h, k, out] = arrays(b, "one", "two", "three", "g", "h", "k", "out") as number[];
+    const work = ["a", "b", "c", "join"].map((n) => b.kernel(n, ["read", "write"], [8]));
+    const both = b.kernel("both", ["read", "read", "write"], [8]);
+    b.output(out!, "", "sp");
+    const program = b.finish([
+      permute(w, g!),
+      launch(work[3]!, g!, h!),
+      permute(h!, k!),
+      launch(work[0]!, x, one!),
+      launch(work[1]!, one!, two!),
+      launch(work[2]!, two!, three!),
+      launch(both, three!, k!, out!),
+    ]);
+    const taken = { a: 1, b: 1, c: 1 };
+    expect(order(program, taken)).toEqual([
+      "send w on sp+1",
+      "a",
+      "wait for g",
+      "join",
+      "send h on sp+1",
+      "b",
+      "c",
+      "wait for k",
+      "both",
+    ]);
+  });
+
+  test("what is hidden is told, with what had to be moved", () => {
+    const b = programBuilder("p", { sp: 2 });
+    const x = b.input("x", [8], "sp");
+    const [y, z, w, out] = arrays(b, "y", "z", "w", "out") as [number, number, number, number];
+    const [slow, add] = [b.kernel("slow", ["read", "write"], [8]), b.kernel("add", ["read", "read", "write"], [8])];
+    b.output(out, "", "sp");
+    const program = b.finish([launch(slow, x, y), permute(x, z), launch(add, y, z, w), launch(slow, w, out)]);
+    const kernels = metaOf(program).map((k) => ({ ...k, cost: { flops: k.name === "slow" ? 3 : 0, bytes: 0 } }));
+    const { decisions } = plan(program, kernels, { machine });
+    expect(decisions!.made).toEqual([{ about: "send x on sp+1", what: "moved before slow", hides: 1 }]);
+  });
 });

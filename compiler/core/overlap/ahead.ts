@@ -81,7 +81,8 @@ function rewriteFold(s: State, e: FoldEqn, times: number): readonly Eqn[] {
     carry: [...e.carry, ...moved.map(({ gather }) => gather.out)],
     init: [...e.init, ...init],
     body: {
-      eqns: [...inside.eqns, ...block.eqns],
+      // Behind what this step itself sends, which is wanted sooner.
+      eqns: [...block.eqns, ...inside.eqns],
       results: [...block.results.slice(0, n), ...next, ...block.results.slice(n)],
     },
     outs: [...e.outs.slice(0, n), ...outs, ...e.outs.slice(n)],
