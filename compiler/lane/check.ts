@@ -167,8 +167,7 @@ export function check(p: LaneProgram): readonly string[] {
         index(n, s.at);
         index(n, s.from);
         if (s.valid) expr(n, s.valid);
-        const b = p.buffers[s.buffer];
-        if (b?.access !== "read") say(`a copy from ${b?.name ?? s.buffer}, which is no input`);
+        if (!p.buffers[s.buffer]) say(`buffer ${s.buffer} does not exist`);
         return;
       }
       case "matrices":

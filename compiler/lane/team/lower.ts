@@ -41,6 +41,8 @@ export function lowerPlan(plan: Plan): LaneProgram {
   for (const s of plan.staged.values()) openTile(ctx, s);
   placeTeam(ctx);
   lowerBody(ctx, kernel.body);
+  // A thread may write over what another has read.
+  if (kernel.buffers.some((b) => b.access === "update")) push(ctx, { kind: "barrier" });
   for (const s of kernel.stores) lowerStore(ctx, s);
   return {
     name: kernel.name,

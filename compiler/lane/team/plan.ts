@@ -102,7 +102,7 @@ const give = (reason: string): never => {
 /** Plans a kernel that has products; `reason` where some part of it has no rule. Deterministic. */
 export function planTeam(kernel: Kernel, target: TeamTarget): Plan | Unplanned {
   const factors = allFactors(kernel);
-  if (factors.length === 0) return { reason: "no product of 16-bit numbers" };
+  if (factors.length === 0) return { reason: "no product of matrices" };
   let reason = "";
   const loops = freeFolds(kernel).size > 0;
   const shapes = shapesFor(kernel, factors).flatMap((s) =>
@@ -227,7 +227,13 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
   const smaller = shape.rowBlock > 64 || shape.columnBlock > 64;
   if (smaller && groups < target.groups) return undefined;
   const dealt: Dealt = { parts, shape, warps };
-  const products = new Map(factors.map((f) => [f.sum.id, productOf(dealt, f)]));
+  const products = new Map(
+    factors.flatMap((f) => {
+      const p = productOf(dealt, f);
+      return p ? [[f.sum.id, p] as const] : [];
+    }),
+  );
+  if (products.size === 0) return undefined;
   const accumulators = heldTogether(kernel, dealt, products);
   if (accumulators > target.accumulators) return undefined;
   const uses = usesOf(kernel, products);
@@ -347,10 +353,13 @@ function warpsFor(cover: number, warps: number): number {
 }
 
 /** Which side of a product has the rows, and how its factors come to it. */
-function productOf(d: Dealt, f: Factors): Product {
+function productOf(d: Dealt, f: Factors): Product | undefined {
   const side = (v: Value): readonly Axis[] => wide(d, v.axes).filter((a) => a.id !== f.k.id);
   const [x, y] = [side(f.a), side(f.b)];
+  // A vector on one side: as good as any other sum.
+  if (x.length === 0 || y.length === 0) return undefined;
   const name = f.sum.name ?? "a product";
+  const tensor = f.dtype !== "f32";
   if (x.some((a) => y.some((b) => a.id === b.id)))
     give(`${name} has factors that share ${x.find((a) => y.some((b) => a.id === b.id))!.name}, besides what is summed`);
   if (x.length !== 1 || y.length !== 1) give(`${name} is no product of two matrices: [${names(x)}] and [${names(y)}]`);
@@ -360,7 +369,7 @@ function productOf(d: Dealt, f: Factors): Product {
   const [a, b, m, n] = swap ? [f.b, f.a, y[0]!, x[0]!] : [f.a, f.b, x[0]!, y[0]!];
   if (d.shape.columns && f.k.id === d.shape.columns.id) give(`${name} sums over ${f.k.name}, which warps share`);
   const left: Operand = {
-    kind: isLoaded(a) || !same(layoutOf(d, [m, f.k]), leftLayout(d, m, f.k)) ? "shared" : "registers",
+    kind: !tensor || isLoaded(a) || !same(layoutOf(d, [m, f.k]), leftLayout(d, m, f.k)) ? "shared" : "registers",
     value: a,
   };
   return { ...f, a, b, m, n, left, right: { kind: "shared", value: b } };
@@ -577,12 +586,18 @@ function rolesOf(
   const handed = new Set(folds.flatMap((f) => [...f.next, ...f.init].map((v) => v.id)));
   const asFactor = new Set([...products.values()].flatMap((p) => [p.a.id, p.b.id]));
   const usedDeeper = new Set<number>();
+  /** Of rows, say, and used for each element of them: computed once, not for each. */
+  const spread = new Set<number>();
   const see = (v: Value, depth: number): void => {
     if ((around.get(v.id)?.length ?? 0) < depth) usedDeeper.add(v.id);
   };
   const walk = (body: readonly Stmt[], depth: number): void => {
     for (const s of body)
-      if (s.kind === "let") for (const a of operandsOf(s.value.def)) see(a, depth);
+      if (s.kind === "let")
+        for (const a of operandsOf(s.value.def)) {
+          see(a, depth);
+          if (wide(d, a.axes).length < wide(d, s.value.axes).length) spread.add(a.id);
+        }
       else walk(s.body, depth + 1);
   };
   walk(kernel.body, 0);
@@ -601,9 +616,7 @@ function rolesOf(
     if (def.kind === "reduce") {
       if (def.op === "argmax") give("argmax has no rule for teams yet");
       if (wide(d, def.arg.axes).length > 2)
-        give(
-          `${v.name ?? "a reduction"} is over all pairs of [${names(wide(d, def.arg.axes))}], and no product of 16-bit numbers`,
-        );
+        give(`${v.name ?? "a reduction"} is over all pairs of [${names(wide(d, def.arg.axes))}], and no product`);
       kept.add(v.id);
       continue;
     }
@@ -611,12 +624,18 @@ function rolesOf(
     if (def.kind === "at") give("elements of a computed value picked by number have no rule for teams yet");
     const onlyFactor = asFactor.has(v.id) && used === factorUses(v, products);
     if (onlyFactor) continue;
+    // What is overwritten at the end is read before.
+    const lost = def.kind === "load" && kernel.buffers[def.buffer]!.access !== "read";
+    if (lost) {
+      kept.add(v.id);
+      continue;
+    }
     if (isLoaded(v)) {
       const size = sizeOf(layoutOf(d, v.axes).registers);
       if (hasLoad(v) && size <= 32 && (usedDeeper.has(v.id) || used > 1)) kept.add(v.id);
       continue;
     }
-    if (used > 1 || usedDeeper.has(v.id) || bounded.has(v.id) || handed.has(v.id)) kept.add(v.id);
+    if (used > 1 || usedDeeper.has(v.id) || spread.has(v.id) || bounded.has(v.id) || handed.has(v.id)) kept.add(v.id);
   }
   return { kept, factors };
 }
@@ -635,7 +654,7 @@ function notesOf(
     `teams of ${d.warps * 32} threads hold ${[...new Map([...products.values()].flatMap((p) => [p.m, p.n, p.k]).map((a) => [a.id, a])).values()].map(part).join(", ")}`,
     ...[...products.values()].map(
       (p) =>
-        `${p.sum.name ?? "product"} [${p.m.name}, ${p.n.name}] over ${p.k.name}: tensor cores, ${p.dtype}; left from ${p.left.kind}, right from shared`,
+        `${p.sum.name ?? "product"} [${p.m.name}, ${p.n.name}] over ${p.k.name}: ${p.dtype === "f32" ? "multiplied and added in f32" : `tensor cores, ${p.dtype}`}; left from ${p.left.kind}, right from shared`,
     ),
     ...[...staged.values()].map(
       ({ tile, how }) =>

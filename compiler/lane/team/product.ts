@@ -2,9 +2,9 @@
  * Products on the tensor cores: k in steps of 16, the right factor read from shared memory 16 columns at a time, each
  * piece used for all rows that a warp holds; the left factor from registers, packed, or from shared memory too.
  */
-import type { Value } from "../../tile/ir.ts";
+import type { Axis, Value } from "../../tile/ir.ts";
 import { add, lit, mul, op, ref } from "../expr.ts";
-import type { Expr, LaneStmt } from "../ir.ts";
+import type { Expr, Half, LaneStmt } from "../ir.ts";
 import {
   type At,
   bind,
@@ -14,29 +14,72 @@ import {
   type Held,
   hintOf,
   layoutFor,
+  local,
   nest,
   numbered,
   partOf,
   push,
+  readHeld,
   threadPart,
   within,
   writeHeld,
 } from "./context.ts";
-import { type Layout, sizeOf } from "./layout.ts";
+import { type Layout, project, sizeOf } from "./layout.ts";
 import { leftLayout, type Product } from "./plan.ts";
 import { prepare } from "./registers.ts";
-import { mod, pieceAt, xor } from "./shared.ts";
+import { mod, pieceAt, placeAt, xor } from "./shared.ts";
 import { arrive, tileOf } from "./stage.ts";
 import { evaluate } from "./value.ts";
 
 /** Adds a product to registers that hold what it is added to. */
 export function multiply(ctx: Context, p: Product, into: Held): void {
+  if (p.dtype === "f32") multiplyAdd(ctx, p, into);
+  else multiplyMatrices(ctx, p, p.dtype, into);
+}
+
+/** In f32: for each k, a thread's rows of the left factor times its columns of the right one. */
+function multiplyAdd(ctx: Context, p: Product, into: Held): void {
+  arrive(ctx);
+  const four = ctx.fresh(`${p.k.name}4`);
+  const one = ctx.fresh(`${p.k.name}1`);
+  const body = within(ctx, () => {
+    const factor = (v: Value, axis: Axis): Held => {
+      const { tile, base } = tileOf(ctx, v);
+      const held = declare(ctx, hintOf(v), "f32", project(into.layout, [axis.id]));
+      nest(ctx, held.layout, (at) => {
+        const [side, k] = [local(ctx, at, axis), add(ref(four), ref(one))];
+        const place =
+          tile.columns.axis === axis.id
+            ? placeAt(tile, k, side)
+            : add(pieceAt(tile, side, op("div", [ref(four), lit(4)], "i32")), ref(one));
+        writeHeld(ctx, held, at, { kind: "elem", array: tile.name, index: add(base, place), type: "f32", width: 1 });
+      });
+      return held;
+    };
+    const [left, right] = [factor(p.a, p.m), factor(p.b, p.n)];
+    nest(ctx, into.layout, (at) => {
+      const term = op("mul", [readHeld(left, at), readHeld(right, at)], "f32");
+      writeHeld(ctx, into, at, op("add", [readHeld(into, at), term], "f32"));
+    });
+  });
+  const fours: LaneStmt = {
+    kind: "for",
+    name: four,
+    from: lit(0),
+    below: lit(partOf(ctx, p.k).cover),
+    step: 4,
+    body: [unrolled(one, 4, body)],
+  };
+  push(ctx, fours);
+}
+
+function multiplyMatrices(ctx: Context, p: Product, dtype: Half, into: Held): void {
   const [m, n, k] = [p.m, p.n, p.k].map((a) => partOf(ctx, a));
   const layout = into.layout;
   const steps = k!.cover / 16;
   const tiles = layout.registers.find((d) => d.axis === n!.axis.id && d.stride === 8)?.count ?? 1;
   const repeats = sizeOf(layout.registers.filter((d) => d.axis === m!.axis.id && d.stride > 8));
-  const packed = p.left.kind === "registers" ? pack(ctx, p, p.left.value) : undefined;
+  const packed = p.left.kind === "registers" ? pack(ctx, p, dtype, p.left.value) : undefined;
   arrive(ctx);
   const step = ctx.fresh(`${k!.axis.name}16`);
   const pair = ctx.fresh(`${n!.axis.name}16`);
@@ -73,7 +116,7 @@ export function multiply(ctx: Context, p: Product, into: Held): void {
         for (const half of [0, 1])
           push(ctx, {
             kind: "mma",
-            dtype: p.dtype,
+            dtype,
             to: into.name,
             at: add(mul(ref(pair), lit(8)), lit(4 * (r * tiles + half))),
             a: left,
@@ -100,7 +143,7 @@ const strideOf = (l: Layout, axis: number): number =>
   l.registers.find((d) => d.axis === axis && d.stride > 8)?.stride ?? 0;
 
 /** The left factor's elements in pairs: where it lies is how it is wanted. What does not exist is 0. */
-function pack(ctx: Context, p: Product, v: Value): Held {
+function pack(ctx: Context, p: Product, dtype: Half, v: Value): Held {
   const layout = layoutFor(ctx, v);
   prepare(ctx, v, layout);
   const whole = { ...leftLayout(ctx.dealt, p.m, p.k) };
@@ -116,7 +159,7 @@ function pack(ctx: Context, p: Product, v: Value): Held {
         const there = exists(ctx, here, p.k);
         return there ? op("select", [there, value, lit(0, "f32")], "f32") : value;
       };
-      writeHeld(ctx, held, at, { kind: "pack", low: half(0), high: half(1), dtype: p.dtype, type: "pair", width: 1 });
+      writeHeld(ctx, held, at, { kind: "pack", low: half(0), high: half(1), dtype, type: "pair", width: 1 });
     },
     1,
   );

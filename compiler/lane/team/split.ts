@@ -9,24 +9,30 @@
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { valuesOf } from "../map.ts";
-import { allFactors } from "./products.ts";
+import { allFactors, type Factors } from "./products.ts";
 
-/** Elements of a sum that are held at once. */
-const block = 64;
+/** Elements of a sum that are held at once: rows of 128 bytes. */
+const blockOf = (f: Factors): number => (f.dtype === "f32" ? 32 : 64);
 
 export function splitLongSums(kernel: Kernel): Kernel {
   const lets = kernel.body.flatMap((s) => (s.kind === "let" ? [s.value] : []));
-  const products = new Set(allFactors(kernel).map((f) => f.sum.id));
+  const products = new Map(allFactors(kernel).map((f) => [f.sum.id, blockOf(f)]));
   const long = lets.filter(
     (v) =>
       v.def.kind === "reduce" &&
       v.def.op === "sum" &&
       v.def.axis.role === "inner" &&
-      ((products.has(v.id) && v.def.axis.extent > block) || sumOfProduct(v, products)) &&
+      (v.def.axis.extent > (products.get(v.id) ?? Infinity) || sumOfProduct(v, products)) &&
       privateTo(kernel, v.def.axis, lets),
   );
   if (long.length === 0) return kernel;
-  const w: Writer = { next: largest(kernel) + 1, axis: largestAxis(kernel) + 1, done: new Map(), out: [] };
+  const w: Writer = {
+    blocks: products,
+    next: largest(kernel) + 1,
+    axis: largestAxis(kernel) + 1,
+    done: new Map(),
+    out: [],
+  };
   const left = [...long];
   for (const s of kernel.body) {
     if (s.kind === "fold") {
@@ -41,7 +47,7 @@ export function splitLongSums(kernel: Kernel): Kernel {
   };
 }
 /** A sum over an outer axis of sums that are products. */
-const sumOfProduct = (v: Value, products: ReadonlySet<number>): boolean =>
+const sumOfProduct = (v: Value, products: ReadonlyMap<number, number>): boolean =>
   v.def.kind === "reduce" && v.def.arg.def.kind === "reduce" && products.has(v.def.arg.id);
 
 /** Nothing but values let beside it, and sums, sees an axis. */
@@ -56,6 +62,8 @@ function privateTo(kernel: Kernel, axis: Axis, lets: readonly Value[]): boolean 
 }
 
 type Writer = {
+  /** Of products: the elements of a step. */
+  readonly blocks: ReadonlyMap<number, number>;
   next: number;
   axis: number;
   /** Old values that have been written, as they are now. */
@@ -93,7 +101,13 @@ function loopOf(w: Writer, first: Value, left: Value[]): void {
   );
   for (const v of group) left.splice(left.indexOf(v), 1);
   const { name, extent } = axisOf(first);
-  const axis: Axis = { id: w.axis++, name, role: "fold", extent, block: outer(first) ? 1 : block };
+  const axis: Axis = {
+    id: w.axis++,
+    name,
+    role: "fold",
+    extent,
+    block: outer(first) ? 1 : Math.min(...group.map((v) => w.blocks.get(v.id)!)),
+  };
   const gone = new Set(group.map((v) => axisOf(v).id));
   // What does not see the axis is computed before the loop.
   const before = (v: Value): void => {
