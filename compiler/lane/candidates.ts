@@ -60,6 +60,12 @@ const powers = (from: number, most: number): readonly number[] => {
   return found;
 };
 
+/** The largest block of up to `most` elements, a multiple of `step`, that divides `n`: no block is then partial. */
+function whole(n: number, most: number, step: number): readonly number[] {
+  for (let u = Math.floor(most / step) * step; u >= step; u -= step) if (n % u === 0) return [u];
+  return [];
+}
+
 /** Registers along a grid axis that is dealt out: many where a product reuses what it loads, four neighbours where nothing does. */
 function gridOptions(kernel: Allowed, a: Axis, target: MapTarget): readonly Registers[] {
   const size = a.block === "auto" || a.block === 1 ? a.extent : blockAsked(a);
@@ -69,12 +75,13 @@ function gridOptions(kernel: Allowed, a: Axis, target: MapTarget): readonly Regi
   const reused = a.block !== 1 && kernel.products.some((p) => reuses(p, a));
   // Several axes of one product share its registers: that along which memory lies side by side may have more.
   const most = vector ? Math.max(target.rows, target.columns) : target.rows;
+  const least = vector && target.columns >= 4 ? 4 : 1;
   const few = reused
-    ? powers(vector && target.columns >= 4 ? 4 : 1, Math.min(most, size))
+    ? [...powers(least, Math.min(most, size)), ...whole(a.extent / target.threads, Math.min(16, most, size), least)]
     : kernel.products.length === 0 && a === innermost && vector && size >= 4
       ? [4]
       : [1];
-  return (few.length > 0 ? few : [1]).map((unroll) => ({ block: unroll, unroll }));
+  return distinct((few.length > 0 ? few : [1]).map((unroll) => ({ block: unroll, unroll })));
 }
 
 /** Blocks and registers along an axis whose blocks belong to one thread. */
@@ -94,7 +101,11 @@ function innerOptions(kernel: Allowed, a: Axis, target: MapTarget, inProduct: bo
   }
   const wanted = inProduct ? powers(Math.min(4, columns), columns) : [Math.min(8, columns)];
   if (kernel.free.has(a.id) && inProduct)
-    return distinct(wanted.map((u) => Math.min(u, a.extent)).map((u) => ({ block: u, unroll: divisor(u, u, vector) })));
+    return distinct(
+      [...wanted, ...whole(a.extent, columns, 4)]
+        .map((u) => Math.min(u, a.extent))
+        .map((u) => ({ block: u, unroll: divisor(u, u, vector) })),
+    );
   const block = a.block === "auto" ? Math.min(a.extent, 64) : blockAsked(a);
   return distinct(wanted.map((u) => ({ block, unroll: divisor(block, u, vector) })));
 }
