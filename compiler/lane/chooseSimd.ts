@@ -18,10 +18,13 @@ export type SimdTarget = {
   readonly block: number;
   /** Elements that one thread goes over along a free axis of a kernel without a fold. */
   readonly chunk: number;
+  /** Elements of a product's factor that one thread keeps laid together, and rounds over them. */
+  readonly panel: number;
+  readonly rounds: number;
 };
 
 /** x86-64 and ARM have 16 and 32 registers of 128 bits; what is not for sums is for their factors. */
-export const cpuTarget: SimdTarget = { simd: 4, sums: 8, block: 32, chunk: 64 };
+export const cpuTarget: SimdTarget = { simd: 4, sums: 8, block: 32, chunk: 64, panel: 32768, rounds: 16 };
 
 /** Chooses a mapping for a kernel. Deterministic. */
 export function chooseSimd(kernel: Kernel, target: SimdTarget): Mapping {
@@ -169,6 +172,17 @@ function chunksOf(
 ): ReadonlyMap<number, number> {
   const chunks = new Map<number, number>();
   if (foldAxes(kernel).size > 0 || kernel.body.some((s) => s.kind === "fold")) return chunks;
+  // Panels of a product's factors are kept while rounds along the other one's axes go over them.
+  for (const p of allowed.products) {
+    const free = p.axes.filter((a) => isFree(allowed, a) && reuses(p, a));
+    if (free.length < 2) continue;
+    for (const a of free) {
+      const registers = unroll.get(a.id) ?? 1;
+      const most = Math.min(target.rounds, Math.floor(target.panel / (registers * p.over.extent)));
+      chunks.set(a.id, divisor(Math.ceil(a.extent / registers), Math.max(1, most), false));
+    }
+    return chunks;
+  }
   let left = target.chunk;
   for (const a of [...allowed.axes].reverse()) {
     if (!isFree(allowed, a)) continue;

@@ -32,6 +32,20 @@ export type Facts = {
 export type Accumulated = { readonly sum: Value; readonly base: Value; readonly loop: string };
 
 const storedLimit = 4096;
+/** What stays in a processor's second cache beside another. */
+const panelLimit = 32768;
+
+/**
+ * A factor that lies across the rows of a sum, and that several rounds of something else read again: laid together once, it
+ * is read in order from then on.
+ */
+function isPanel(v: Value, used: readonly Value[], looped: (axes: readonly Axis[]) => readonly Axis[]): boolean {
+  if (v.def.kind !== "load" || v.def.clamp) return false;
+  const rounds = looped(v.axes);
+  const last = v.def.index.at(-1)?.def;
+  const across = rounds.some((a) => a.role !== "grid" && !(last?.kind === "pos" && last.axis.id === a.id));
+  return across && used.some((u) => u.def.kind === "map" && looped(u.axes).length > rounds.length);
+}
 
 export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
   const values = valuesOf(kernel);
@@ -152,7 +166,7 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
     );
     const scanned = d.kind === "scan" && loops.length > 0;
     if (shared.once.has(v.id) && !addressed.has(v.id) && !scanned) continue;
-    if (scanned) stored.add(v.id);
+    if (scanned || (mapping.simd && size <= panelLimit && isPanel(v, used, looped))) stored.add(v.id);
     else if (addressed.has(v.id)) stored.add(v.id);
     else if (loops.length === 0) continue;
     else if (deeper && total >= 1 && size <= storedLimit / 4) stored.add(v.id);

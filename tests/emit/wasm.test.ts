@@ -34,8 +34,8 @@ const runs = Number(process.env.LANE_RUNS ?? 100);
 /** Small registers and chunks make many rounds, and large ones few. */
 const machines: readonly SimdTarget[] = [
   cpuTarget,
-  { simd: 4, sums: 4, block: 4, chunk: 1 },
-  { simd: 4, sums: 12, block: 16, chunk: 7 },
+  { simd: 4, sums: 4, block: 4, chunk: 1, panel: 64, rounds: 2 },
+  { simd: 4, sums: 12, block: 16, chunk: 7, panel: 4096, rounds: 3 },
 ];
 for (const [k, machine] of machines.entries())
   test(`random kernels, as ${JSON.stringify(machine)} maps them`, () => {
