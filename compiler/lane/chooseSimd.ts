@@ -158,7 +158,7 @@ function registersOf(
     if (unroll.has(a.id)) continue;
     const size = blockOf(a);
     const summed = products.some((p) => p.over.id === a.id);
-    unroll.set(a.id, isFree(allowed, a) ? 1 : summed ? 1 : registersFor(a, size <= 4 ? size : 4));
+    unroll.set(a.id, isFree(allowed, a) ? 1 : registersFor(a, summed ? 1 : size <= 4 ? size : 4));
   }
   return unroll;
 }

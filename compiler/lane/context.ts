@@ -23,7 +23,7 @@ export type Stored = {
 
 export type Context = {
   readonly kernel: Kernel;
-  readonly mapping: Mapping;
+  mapping: Mapping;
   readonly facts: Facts;
   readonly fresh: (hint: string) => string;
   scope: Scope;
@@ -116,6 +116,19 @@ export function nest(ctx: Context, axes: readonly Axis[], write: () => void): vo
   ctx.open.delete(scope);
   push(ctx, { kind: "for", name, from: lit(0), below: roundsEnd(ctx, m), step: m.unroll, body: scope.stmts });
 }
+/**
+ * Writes a loop over all elements of `axis` one by one. With SIMD, compilers put a body's loads before all that is computed
+ * from them: what several unrolled elements need at once would not stay in the registers.
+ */
+export function oneByOne(ctx: Context, axis: Axis, write: () => void): void {
+  const { mapping } = ctx;
+  const m = mapOf(ctx, axis);
+  if (mapping.simd && mapping.simd.axis !== axis.id)
+    ctx.mapping = { ...mapping, axes: new Map(mapping.axes).set(axis.id, { ...m, unroll: 1, loop: m.block }) };
+  write();
+  ctx.mapping = mapping;
+}
+
 /** A partial block ends early. */
 function roundsEnd(ctx: Context, m: AxisMap): Expr {
   const start = ctx.starts.get(m.axis.id);

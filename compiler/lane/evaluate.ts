@@ -4,6 +4,7 @@
  */
 import { InvariantError, invariant } from "../base/invariant.ts";
 import type { ReduceKind } from "../core/ir.ts";
+import { operandsOf } from "../tile/build.ts";
 import type { Axis, Value } from "../tile/ir.ts";
 import { alignedToFour, evenStep, offsetOf, plusTerm, writeAffine } from "./address.ts";
 import {
@@ -18,6 +19,7 @@ import {
   mapOf,
   neighbours,
   nest,
+  oneByOne,
   push,
   rawPosition,
   recast,
@@ -348,9 +350,14 @@ function reduce(ctx: Context, v: Value, d: Reduce, native: Axis | null): void {
     return;
   }
   const total = openSum(ctx, v, d);
-  nest(ctx, [d.axis], total.round);
+  const rounds = (): void => nest(ctx, [d.axis], total.round);
+  if (isOfLoads(d.arg)) oneByOne(ctx, d.axis, rounds);
+  else rounds();
   total.close();
 }
+/** Whether nothing has to be summed up before a value can be computed. */
+const isOfLoads = (v: Value): boolean =>
+  v.def.kind !== "reduce" && v.def.kind !== "scan" && v.def.kind !== "at" && operandsOf(v.def).every(isOfLoads);
 
 /** A reduction over rounds: its registers, declared here; what a round does to them; and letting them be read. */
 export function openSum(ctx: Context, v: Value, d: Reduce) {
@@ -437,33 +444,32 @@ function partsOf(
   dots: boolean,
 ): readonly Expr[] {
   const m = mapOf(ctx, axis);
-  const type = laneType(arg.dtype);
   const across = acrossSimd(ctx, axis, native);
-  const byFour =
-    across || (!native && dots && m.vector && ctx.facts.natural.get(arg.id)?.has(axis.id) === true && type === "f32");
+  const natural = ctx.facts.natural.get(arg.id)?.has(axis.id) === true && laneType(arg.dtype) === "f32";
+  const four = across ? "kept" : !native && dots && m.vector && natural ? "joined" : undefined;
   const parts: Expr[] = [];
-  for (let u = 0; u < m.unroll; u += byFour ? 4 : 1) {
-    const cc = new Map(c).set(axis.id, u);
-    const e = ctx.evaluate(arg, cc, byFour ? axis : native);
-    const part = across ? (e.width === 1 ? vec([e, e, e, e]) : e) : byFour ? acrossFour(e) : e;
-    const exists = inRange(ctx, axis, u);
-    const empty = lit(none, type);
-    parts.push(
-      exists
-        ? op(
-            "select",
-            [
-              part.width === 4 ? vec([exists, exists, exists, exists]) : exists,
-              part,
-              part.width === 4 ? vec([empty, empty, empty, empty]) : empty,
-            ],
-            type,
-            part.width,
-          )
-        : part,
-    );
-  }
+  for (let u = 0; u < m.unroll; u += four ? 4 : 1) parts.push(partOf(ctx, axis, arg, c, native, none, u, four));
   return parts;
+}
+
+/** Element `u`, or four from there: kept apart, or joined. */
+function partOf(
+  ctx: Context,
+  axis: Axis,
+  arg: Value,
+  c: Coords,
+  native: Axis | null,
+  none: number,
+  u: number,
+  four: "kept" | "joined" | undefined,
+): Expr {
+  const e = ctx.evaluate(arg, new Map(c).set(axis.id, u), four ? axis : native);
+  const part = four === "kept" ? (e.width === 1 ? vec([e, e, e, e]) : e) : four === "joined" ? acrossFour(e) : e;
+  const exists = inRange(ctx, axis, u);
+  if (!exists) return part;
+  const asWide = (x: Expr): Expr => (part.width === 4 ? vec([x, x, x, x]) : x);
+  const empty = lit(none, laneType(arg.dtype));
+  return op("select", [asWide(exists), part, asWide(empty)], empty.type, part.width);
 }
 function acrossFour(e: Expr): Expr {
   if (e.width === 1) return op("mul", [e, lit(4, e.type)], e.type);

@@ -47,7 +47,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
   // ---- kernels: compiled once, known to all threads ---------------------------------------------------------------
   const kernels = new Map<string, Promise<Kernel>>();
   const compile = (source: KernelSource): Promise<Kernel> => {
-    const key = `${source.name} ${new TextDecoder("latin1").decode(source.code)}`;
+    const key = `${source.dialect} ${source.name} ${new TextDecoder("latin1").decode(source.code)}`;
     const known = kernels.get(key);
     if (known) return known;
     const made = compileNew(source);

@@ -2,7 +2,8 @@
  * Functions that SIMD lacks, on four floats at a time. Each is written once, over a builder that keeps what is used
  * twice: `exp` stands in the code that uses it, the others are called.
  *
- * Errors are relative and measured against float64 over the range (tests/emit/wasm-math.test.ts). Subnormal results are 0.
+ * Errors are relative and measured against float64 over the range (tests/emit/wasm-math.test.ts). Results of
+ * exponentials below 2^-125 are 0.
  */
 import { type Code, f32, floats, i32, ints, type OpName, op } from "./code.ts";
 
