@@ -3,8 +3,9 @@ import { invariant } from "../../base/invariant.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
 import { add, and, less, lit, min, mul, op, ref } from "../expr.ts";
 import type { Expr, LaneStmt, LaneType } from "../ir.ts";
+import { type Dealt, layoutOf, type Part, wide } from "./dealt.ts";
 import { type Digit, everywhere, type Layout, project, reaches, sizeOf } from "./layout.ts";
-import { type Dealt, layoutOf, type Part, type Plan, wide } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import type { SharedTile } from "./shared.ts";
 
 /** A value in registers: a name, or an array with an element for each register of its layout. */

@@ -28,11 +28,12 @@ import {
   within,
   writeHeld,
 } from "./context.ts";
-import { addedTo, type Staged } from "./plan.ts";
 import { multiply } from "./product.ts";
 import { keep, prepare, reduce } from "./registers.ts";
+import { addedTo } from "./roles.ts";
 import { elementsOf } from "./shared.ts";
 import { copyPieces, stage, tileOf } from "./stage.ts";
+import type { Staged } from "./staged.ts";
 import { evaluate } from "./value.ts";
 
 /** Writes statements in order. `fold`: the loop whose body they are. */

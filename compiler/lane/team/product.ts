@@ -24,8 +24,9 @@ import {
   within,
   writeHeld,
 } from "./context.ts";
+import { leftLayout } from "./dealt.ts";
 import { type Layout, project, sizeOf } from "./layout.ts";
-import { leftLayout, type Product } from "./plan.ts";
+import type { Product } from "./operands.ts";
 import { prepare } from "./registers.ts";
 import { mod, pieceAt, placeAt, xor } from "./shared.ts";
 import { arrive, tileOf } from "./stage.ts";

@@ -24,8 +24,8 @@ import {
   within,
   writeHeld,
 } from "./context.ts";
+import { wide } from "./dealt.ts";
 import { everywhere, type Layout, project, sizeOf, threadBits } from "./layout.ts";
-import { wide } from "./plan.ts";
 import { evaluate, reads } from "./value.ts";
 
 /** Sees to it that all that an expression for `v` reads is where threads of `layout` can read it. */

@@ -4,9 +4,10 @@ import type { Value } from "../../tile/ir.ts";
 import { add, less, lit, mul, op, ref } from "../expr.ts";
 import type { Expr, LaneStmt } from "../ir.ts";
 import { allExist, type Context, layoutFor, local, nest, nowhere, partOf, push, within } from "./context.ts";
-import { type Staged, wide } from "./plan.ts";
+import { wide } from "./dealt.ts";
 import { onlyFirst, prepare, sharedArray } from "./registers.ts";
 import { elementsOf, placeAt } from "./shared.ts";
+import type { Staged } from "./staged.ts";
 import { evaluate, offset } from "./value.ts";
 
 /** Declares the shared array of a staged value: all of its stages. */

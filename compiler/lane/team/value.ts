@@ -5,7 +5,8 @@ import type { Axis, Value } from "../../tile/ir.ts";
 import { add, laneType, lit, min, mul, op, ref } from "../expr.ts";
 import type { Expr } from "../ir.ts";
 import { type At, bind, type Context, heldFor, hintOf, local, partOf, position, readHeld, startOf } from "./context.ts";
-import { isLoaded, wide } from "./plan.ts";
+import { wide } from "./dealt.ts";
+import { isLoaded } from "./operands.ts";
 
 export function evaluate(ctx: Context, v: Value, at: At): Expr {
   const known = at.memo.get(v.id);

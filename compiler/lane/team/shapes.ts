@@ -1,0 +1,125 @@
+/** How large the tiles of a team may be, best first, and what each axis then has. */
+import type { Axis, Kernel } from "../../tile/ir.ts";
+import { blocksAreFree } from "../../tile/reblock.ts";
+import { meetingAxes } from "../allowed.ts";
+import { foldsOf, valuesOf } from "../map.ts";
+import { has, type Part, roundUp, type Shape } from "./dealt.ts";
+import type { Factors } from "./products.ts";
+import { give } from "./rule.ts";
+
+/** The axes of loops whose blocks may be of any size. */
+export const freeFolds = (kernel: Kernel): ReadonlySet<number> =>
+  new Set(
+    foldsOf(kernel.body).flatMap((f) =>
+      f.over.kind === "blocks" && blocksAreFree(f) && f.over.axis.block !== 1 ? [f.over.axis.id] : [],
+    ),
+  );
+
+/** The shapes to try, best first: large tiles reuse more of what is loaded. */
+export function shapesFor(kernel: Kernel, factors: readonly Factors[]): readonly Omit<Shape, "foldBlock">[] {
+  const meeting = meetingAxes(kernel);
+  const free = (a: Axis): boolean => a.role === "grid" && !meeting.has(a.id) && a.block !== 1;
+  const oneSided = (f: Factors, a: Axis): boolean => has(f.a, a) !== has(f.b, a);
+  const weight = (a: Axis): number =>
+    factors.filter((f) => oneSided(f, a)).length * 1e12 +
+    (a.block === "auto" ? 0 : 1e11) +
+    (isLast(kernel, a) ? 0 : 1e10) +
+    a.extent;
+  const fixed = kernel.grid.find((a) => a.role === "grid" && meeting.has(a.id) && a.block !== 1 && a.extent > 1);
+  const usable = kernel.grid.filter((a) => free(a) && factors.some((f) => oneSided(f, a)));
+  const rows = fixed ?? [...usable].sort((a, b) => weight(b) - weight(a))[0];
+  if (!rows) return [];
+  const fixedBlock = fixed ? blockOf(fixed) : undefined;
+  // The side of a product across from the rows, where it is made of grid axes alone: its longest axis.
+  const across = usable.filter(
+    (a) =>
+      a !== rows &&
+      factors.every((f) => {
+        if (!oneSided(f, rows) || !oneSided(f, a) || has(f.a, rows) === has(f.a, a)) return false;
+        const side = has(f.a, rows) ? f.b : f.a;
+        return side.axes.every((x) => x.role === "grid" || x.id === f.k.id || blockOf(x) === 1);
+      }),
+  );
+  const last = (a: Axis): number => (isLast(kernel, a) ? 1e10 : 0) + a.extent;
+  const columns = [...across].sort((a, b) => last(b) - last(a))[0];
+  const found: Omit<Shape, "foldBlock">[] = [];
+  const most = roundUp(rows.extent, 16);
+  if (columns)
+    for (const [m, n, wm, wn] of [
+      [128, 128, 2, 2],
+      [128, 64, 4, 1],
+      [64, 64, 2, 2],
+      [32, 64, 2, 2],
+      [16, 64, 1, 4],
+      [32, 32, 2, 1],
+      [16, 16, 1, 1],
+    ] as const) {
+      if (m > most || n > roundUp(columns.extent, 16)) continue;
+      if (fixedBlock !== undefined && roundUp(fixedBlock, 16 * wm) !== m) continue;
+      found.push({
+        rows,
+        columns,
+        rowBlock: fixedBlock ?? m,
+        columnBlock: n,
+        rowWarps: wm,
+        columnWarps: wn,
+      });
+    }
+  else
+    for (const [m, w] of [
+      [128, 4],
+      [64, 4],
+      [32, 2],
+      [16, 1],
+    ] as const) {
+      if (m > most && m > 16) continue;
+      if (fixedBlock !== undefined && roundUp(fixedBlock, 16 * w) !== m) continue;
+      found.push({
+        rows,
+        columns: undefined,
+        rowBlock: fixedBlock ?? m,
+        columnBlock: 1,
+        rowWarps: w,
+        columnWarps: 1,
+      });
+    }
+  return found;
+}
+
+export const isLast = (kernel: Kernel, a: Axis): boolean =>
+  kernel.stores.some((s) => {
+    const def = s.index.at(-1)?.def;
+    return def?.kind === "pos" && def.axis.id === a.id;
+  });
+export const blockOf = (a: Axis): number =>
+  a.role === "inner" ? a.extent : Math.min(a.extent, a.block === "auto" ? 64 : a.block);
+export function partsOf(kernel: Kernel, shape: Shape): ReadonlyMap<number, Part> {
+  const axes = new Map<number, Axis>(kernel.grid.map((a) => [a.id, a]));
+  for (const f of foldsOf(kernel.body)) if (f.over.kind === "blocks") axes.set(f.over.axis.id, f.over.axis);
+  for (const v of valuesOf(kernel)) {
+    for (const a of v.axes) axes.set(a.id, a);
+    if ("axis" in v.def) axes.set(v.def.axis.id, v.def.axis);
+  }
+  const meeting = meetingAxes(kernel);
+  const anySize = freeFolds(kernel);
+  const parts = new Map<number, Part>();
+  for (const axis of axes.values()) {
+    const block =
+      axis.id === shape.rows.id
+        ? Math.min(shape.rowBlock, axis.extent)
+        : axis.id === shape.columns?.id
+          ? Math.min(shape.columnBlock, axis.extent)
+          : axis.role === "grid" && !meeting.has(axis.id)
+            ? 1
+            : anySize.has(axis.id)
+              ? Math.min(shape.foldBlock, axis.extent)
+              : blockOf(axis);
+    const step =
+      axis.id === shape.rows.id ? 16 * shape.rowWarps : axis.id === shape.columns?.id ? 16 * shape.columnWarps : 16;
+    const cover = block === 1 && axis.id !== shape.rows.id ? 1 : roundUp(block, step);
+    if (axis.role === "inner" && cover > 512)
+      give(`axis ${axis.name} has ${axis.extent} elements, too many to hold at once`);
+    parts.set(axis.id, { axis, block, cover, ragged: axis.extent % cover !== 0 });
+  }
+  return parts;
+}
