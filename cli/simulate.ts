@@ -1,5 +1,5 @@
 /** A schedule on a machine: whether it fits there, and what comes of it. */
-import { largestTable } from "../compiler/schedule/durations.ts";
+import { largestTable, type Measured } from "../compiler/schedule/durations.ts";
 import type { Machine } from "../compiler/schedule/machine.ts";
 import { devicesOf } from "../compiler/schedule/places.ts";
 import type { Schedule } from "../compiler/schedule/schedule.ts";
@@ -28,7 +28,13 @@ const MOST_COSTS = 2 ** 24;
  * are watched. Errors: more devices than there are, or a link that
  * the machine file does not have (exit 2); a mesh that is too large (exit 3).
  */
-export function simulateOn(s: Schedule, machine: Machine, nodes?: number, limit = machine.memory.bytes): Simulated {
+export function simulateOn(
+  s: Schedule,
+  machine: Machine,
+  nodes?: number,
+  limit = machine.memory.bytes,
+  measured?: Measured,
+): Simulated {
   const devices = devicesOf(s.mesh);
   const per = machine.devicesPerNode;
   const needed = Math.ceil(devices / per);
@@ -48,7 +54,8 @@ export function simulateOn(s: Schedule, machine: Machine, nodes?: number, limit 
       "masks on a mesh of this size are not supported: what kernels cost hangs on too many pairs of place and step",
       "use a smaller mesh; times for each step hardly change from some hundred devices on",
     );
-  const simulation = simulate(s, machine, { watch: devices > 1 ? [0, devices - 1] : [0] });
+  const watch = devices > 1 ? [0, devices - 1] : [0];
+  const simulation = simulate(s, machine, { watch, ...(measured && { measured }) });
   const spare = limit - s.memory.bytes;
   return {
     machine,

@@ -27,6 +27,7 @@ type Options = ProgramFlags &
     readonly report?: string;
     readonly repeat?: number;
     readonly schedule?: string;
+    readonly measure?: string;
     readonly link?: LinkFlag;
     /** False with `--no-tuned`. */
     readonly tuned?: boolean;
@@ -57,6 +58,7 @@ export const runCommand: Declare = (program, io, done) => {
     .option("--trace <file>", "write what ran when as a Chrome trace (opens in Perfetto)")
     .option("--report <file>", "the same and the compiled program as one HTML page that opens offline")
     .option("--repeat <n>", "run n times after a warm-up and print the median", count(1))
+    .option("--measure <file>", "add what each kernel took to this file, for simulate --measured")
     .option("--schedule <file>", "run this schedule (JSON) in the place of the compiler's; checked first")
     .option(
       "--link <model>",
@@ -90,6 +92,8 @@ async function run(file: string, options: Options, io: Io): Promise<ExitCode> {
 }
 
 async function runHere(file: string, options: Options, io: Io, cluster?: Cluster): Promise<ExitCode> {
+  if (options.measure !== undefined && options.backend === "reference")
+    throw usage("--measure is for devices: the reference interpreter has no kernels", "leave one of them out");
   if (options.schedule !== undefined && options.backend === "reference")
     throw usage("--schedule is for devices, and the reference interpreter has no schedule", "leave one of them out");
   if (options.link !== undefined && options.backend === "reference")
@@ -147,6 +151,11 @@ async function runHere(file: string, options: Options, io: Io, cluster?: Cluster
 
     if (options.trace) await writeTrace(options.trace, trace);
     if (options.report) await report(options.report, file, program, ran, trace);
+    if (options.measure && isOnDevices(ran)) {
+      const { writeMeasured } = await import("../measured.ts");
+      const count = writeMeasured(options.measure, ran.compiled, trace, ran.where);
+      io.err(`${plural(count, "kernel")} measured: ${options.measure}\n`);
+    }
     if (options.json) {
       const verify = options.verify ? { verify: verdicts } : {};
       const { where, times } = ran;
@@ -218,7 +227,7 @@ async function onDevices(
     const compiled = await scheduled(made.compiled, options.schedule);
     const joint = cluster && { ...cluster, ...(await import("../cluster.ts")) };
     await joint?.agree(joint.roster, "program", joint.planned(compiled));
-    const traced = options.trace !== undefined || options.report !== undefined;
+    const traced = [options.trace, options.report, options.measure].some((path) => path !== undefined);
     const ran = await execute.onDevices(session, compiled, arrays, line, {
       ...(options.repeat === undefined ? {} : { repeat: options.repeat }),
       ...(traced ? { trace: (event: TraceEvent) => trace.push(event) } : {}),

@@ -2,8 +2,9 @@ import type { Declare } from "../command.ts";
 import { count } from "../flags.ts";
 import { colors } from "../io.ts";
 import { choiceFlags, memoryFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
+import { plural } from "../text.ts";
 
-type Options = ProgramFlags & { readonly machine: string; readonly nodes?: number };
+type Options = ProgramFlags & { readonly machine: string; readonly nodes?: number; readonly measured?: string };
 
 const EXAMPLES = `
 Machines are files: a name is looked up in the folder machines/ of the package, a path is a file of your own. An unknown
@@ -22,6 +23,10 @@ export const simulateCommand: Declare = (program, io, done) => {
     .argument("<file>", "a Gyre program")
     .requiredOption("--machine <name>", "a machine by name, as in h100-nvlink8, or a machine file by path")
     .option("--nodes <n>", "how many nodes the machine has; as many as the mesh fills, where it is left out", count(1));
+  command.option(
+    "--measured <file>",
+    "take the times of kernels from this file, which run --measure wrote, where it has them",
+  );
   planFlags(memoryFlag(choiceFlags(programFlags(command))))
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => {
@@ -35,12 +40,22 @@ export const simulateCommand: Declare = (program, io, done) => {
       if (!machine) return done(refused(diagnostics, options, io));
       const compiled = await compileFile(file, options, io, {}, { target: "gpu" });
       if (typeof compiled === "number") return done(compiled);
-      const result = simulateOn(compiled.schedule, machine, options.nodes, options.memory);
+      const measured = options.measured
+        ? (await import("../measured.ts")).readMeasured(options.measured, compiled)
+        : undefined;
+      const result = simulateOn(compiled.schedule, machine, options.nodes, options.memory, measured);
+      const known = measured ? { measured: measured.size } : {};
       if (options.json) {
         const { spans: _, ...numbers } = result.simulation;
         const { nodes, memory } = result;
-        io.out(`${JSON.stringify({ machine: machine.name, nodes, ...numbers, memory }, null, 2)}\n`);
-      } else io.out(`${describeSimulation(compiled.schedule, result, colors(io.outColor), io.columns)}\n`);
+        io.out(`${JSON.stringify({ machine: machine.name, nodes, ...known, ...numbers, memory }, null, 2)}\n`);
+      } else {
+        if (measured)
+          io.out(
+            `${measured.size} of ${plural(compiled.schedule.kernels.length, "kernel")} as measured, the others by the machine's rates\n`,
+          );
+        io.out(`${describeSimulation(compiled.schedule, result, colors(io.outColor), io.columns)}\n`);
+      }
       if (options.memory === undefined) return;
       const [{ overLimit }, { tell }] = await Promise.all([import("../memory.ts"), import("../diagnostics.ts")]);
       const over = overLimit(file, options, compiled.schedule, machine);

@@ -32,10 +32,17 @@ export function largestTable(s: Schedule): number {
   }, 1);
 }
 
-/** Of every kernel of a schedule. */
-export function launchCosts(s: Schedule, machine: Machine): readonly LaunchCost[] {
+/**
+ * Launches that were measured, by kernel: the mean seconds of one, and the mean share of its operations that masks left. At
+ * other places and steps a launch takes as much longer as more of it runs.
+ */
+export type Measured = ReadonlyMap<number, { readonly seconds: number; readonly share: number }>;
+
+/** Of every kernel of a schedule. `measured` stands in the place of the machine's rates. */
+export function launchCosts(s: Schedule, machine: Machine, measured: Measured = new Map()): readonly LaunchCost[] {
   const counts = loopCounts(s.steps);
-  return s.kernels.map((kernel) => {
+  return s.kernels.map((kernel, k) => {
+    const known = measured.get(k);
     const work = kernel.work ?? { always: { products: {}, other: kernel.cost?.flops ?? 0 }, masked: [] };
     const scalars = usedScalars(work).map((index) => ({ index, size: sizeOf(s, kernel, index, counts) }));
     const shares = work.masked.map((m) => shareTable(m, kernel, scalars));
@@ -52,12 +59,41 @@ export function launchCosts(s: Schedule, machine: Machine): readonly LaunchCost[
         other += share * parts[i]!.other;
         count += share * parts[i]!.count;
       }
-      seconds[cell] = launchSeconds(machine, Math.max(products, other), bytes);
+      seconds[cell] = known
+        ? known.seconds *
+          relative(
+            shareAt(work, (i) => shares[i]![cell]!),
+            known.share,
+          )
+        : launchSeconds(machine, Math.max(products, other), bytes);
       flops[cell] = count;
     }
     return { scalars, seconds, flops };
   });
 }
+
+/** Of every kernel, the mean share of its operations that masks leave, over all places and steps. */
+export function meanShares(s: Schedule): readonly number[] {
+  const counts = loopCounts(s.steps);
+  return s.kernels.map((kernel) => {
+    const { work } = kernel;
+    if (!work || work.masked.length === 0) return 1;
+    const scalars = usedScalars(work).map((index) => ({ index, size: sizeOf(s, kernel, index, counts) }));
+    const shares = work.masked.map((m) => shareTable(m, kernel, scalars));
+    const cells = scalars.reduce((n, x) => n * x.size, 1);
+    return sum(Array.from({ length: cells }, (_, cell) => shareAt(work, (i) => shares[i]![cell]!))) / cells;
+  });
+}
+/** The share of the operations that run, where `share(i)` of the masked part i does. */
+function shareAt(work: Work, share: (part: number) => number): number {
+  const count = ({ products, other }: Ops): number => other + sum(Object.values(products));
+  const always = count(work.always);
+  const parts = work.masked.map(({ ops }) => count(ops));
+  const all = always + sum(parts);
+  return all === 0 ? 1 : (always + sum(parts.map((n, i) => n * share(i)))) / all;
+}
+/** Where nothing ran when it was measured, nothing is known but that time. */
+const relative = (share: number, measured: number): number => (measured > 0 ? share / measured : 1);
 
 const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0);
 

@@ -7,7 +7,7 @@
  * 1024 whose devices do alike takes as long as one device.
  */
 import { type Machine, peakOf } from "../base/machine.ts";
-import { launchCosts } from "./durations.ts";
+import { launchCosts, type Measured } from "./durations.ts";
 import { launchesAt, workKeys } from "./placed.ts";
 import { allApart, allPeers, type Classes, classesOf, devicesOf, peersKey, peersOf } from "./places.ts";
 import { type Distance, type Played, play, type Stage, type Ways } from "./play.ts";
@@ -17,6 +17,8 @@ import { totalOps } from "./work.ts";
 export type SimulateOptions = {
   /** false: every device by itself, which takes longer and gives the same. */
   readonly symmetric?: boolean;
+  /** Kernels whose times are known. */
+  readonly measured?: Measured;
   /** Positions whose spans are recorded. */
   readonly watch?: readonly number[];
 };
@@ -73,7 +75,7 @@ export function lacking(s: Schedule, machine: Machine): string | undefined {
 
 /** Plays `s` on `machine`, which has every link that is needed (`lacking`). */
 export function simulate(s: Schedule, machine: Machine, options: SimulateOptions = {}): Simulation {
-  const costs = launchCosts(s, machine);
+  const costs = launchCosts(s, machine, options.measured);
   const devices = devicesOf(s.mesh);
   const distance = distanceOn(machine);
   const keys = options.symmetric === false ? [] : workKeys(s, costs);
