@@ -12,7 +12,7 @@ const styleAsText = {
 };
 
 /**
- * Two ways in: the `gyre` command and the package's API. Chunks lie flat in dist/, so that `../stdlib/` is the standard
+ * Three ways in: the `gyre` command, the package's API, and its API for pages. Chunks lie flat in dist/, so that `../stdlib/` is the standard
  * library both from here and from the sources. Pure-JavaScript packages are bundled, which makes the command start
  * three times as fast; those with binaries stay outside and are imported when a device is opened.
  */
@@ -24,6 +24,7 @@ export default defineConfig([
     ...shared(),
   },
   { entry: { index: "index.ts" }, dts: true, clean: false, ...shared() },
+  { entry: { browser: "browser.ts" }, dts: true, clean: false, ...shared(), platform: "browser", target: "es2023" },
   {
     // The page that `gyre inspect --html` writes: one script for the browser, its style in it.
     entry: { inspector: "inspector/page/main.ts" },

@@ -21,7 +21,7 @@ type File = {
 const files: ReadonlyMap<string, File> = new Map(
   ["compiler", "runtime", "planner", "cli", "stdlib", "inspector"]
     .flatMap(listed)
-    .concat("index.ts")
+    .concat("index.ts", "browser.ts")
     .map((path) => [path, read(path)]),
 );
 const under = (folder: string): readonly File[] => [...files.values()].filter((f) => f.path.startsWith(`${folder}/`));

@@ -2,51 +2,19 @@
 import { availableParallelism, cpus } from "node:os";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
-import { type Backend, type FoundDevice, TIMEOUT_MS } from "../backend.ts";
-import type { DeviceLimits } from "../device.ts";
-import { cpuDevices } from "./device.ts";
-import { hasRelaxedSimd, hasSimd } from "./engine.ts";
+import type { Backend } from "../backend.ts";
+import { hasRelaxedSimd } from "./engine.ts";
+import { cpuOf } from "./host.ts";
 import type { Spawn } from "./pool.ts";
-
-/** 4 GiB, all that a WebAssembly memory can have. */
-const PAGES = 65536;
-/** Memories of that size that a process reserves addresses for; mesh positions beyond share them. */
-const ARENAS = 16;
-
-const limits: DeviceLimits = {
-  maxBufferBytes: 2 ** 32 - 2 ** 26,
-  maxBindingBytes: 2 ** 32 - 2 ** 26,
-  maxStorageBuffers: 64,
-  maxWorkgroupInvocations: 1,
-  maxWorkgroupsPerDimension: 2 ** 31 - 1,
-  maxWorkgroupSize: [1, 1, 1],
-  workgroupMemoryBytes: 0,
-};
 
 export const cpu: Backend = {
   name: "cpu",
   noun: "CPU",
   find: async () => {
     prepareEngine();
-    if (!hasSimd()) return { devices: [], why: ["this engine has no WebAssembly SIMD"] };
-    const name = `${cpus()[0]?.model.trim() ?? process.arch}, ${availableParallelism()} threads`;
-    const features = { subgroups: false, f16: true, timestamps: true, relaxedSimd: hasRelaxedSimd() } as const;
-    const device: FoundDevice = {
-      name,
-      software: true,
-      limits,
-      features,
-      open: async (names, { timeoutMs = TIMEOUT_MS }) =>
-        cpuDevices(names, {
-          spawn,
-          threads: availableParallelism(),
-          arenas: ARENAS,
-          pages: PAGES,
-          info: { backend: "cpu", adapter: name, software: true, limits, features },
-          timeoutMs,
-        }),
-    };
-    return { devices: [device], why: [] };
+    const threads = availableParallelism();
+    const name = `${cpus()[0]?.model.trim() ?? process.arch}, ${threads} threads`;
+    return cpuOf({ name, threads, spawn, arenas: 16, pages: 65536 });
   },
 };
 
