@@ -51,8 +51,8 @@ if (list) {
 }
 
 const limits: Limits = quick
-  ? { rounds: 3, budgetMs: 2_000, prepareMs: 60_000, runMs: 30_000, clock }
-  : { rounds: 9, budgetMs: 4_000, prepareMs: 90_000, runMs: 30_000, clock };
+  ? { rounds: 3, budgetMs: 2_000, prepareMs: 90_000, runMs: 60_000, patienceMs: 4_000, clock }
+  : { rounds: 9, budgetMs: 4_000, prepareMs: 120_000, runMs: 60_000, patienceMs: 15_000, clock };
 const progress = (line: string): void => {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${line}`);
   else if (line.endsWith("gets ready")) process.stderr.write(`${line}\n`);
@@ -63,7 +63,7 @@ for (const workload of chosenWorkloads) {
   if (results.has(workload.name)) continue;
   const slow = new Map(
     chosenContenders.flatMap((c) => {
-      const why = tooSlow(c, workload, results);
+      const why = tooSlow(c, workload, results, limits.patienceMs);
       return why === undefined ? [] : [[c.name, { is: "too slow", why } as const]];
     }),
   );

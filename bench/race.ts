@@ -37,6 +37,8 @@ export type Limits = {
   /** How long getting ready, and one run, may take. */
   readonly prepareMs: number;
   readonly runMs: number;
+  /** Who would take longer for a run, by what it took before, is not tried. */
+  readonly patienceMs: number;
   readonly clock: Clock;
 };
 

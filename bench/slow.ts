@@ -4,10 +4,13 @@ import type { Results } from "./report.ts";
 import { workloads } from "./workloads/table.ts";
 import type { Workload } from "./workloads/workload.ts";
 
-const PATIENCE_MS = 15_000;
-
 /** Why not, or `undefined` where it is to be tried. */
-export function tooSlow({ name }: Contender, { problem, flops }: Workload, results: Results): string | undefined {
+export function tooSlow(
+  { name }: Contender,
+  { problem, flops }: Workload,
+  results: Results,
+  patienceMs: number,
+): string | undefined {
   const before = workloads.flatMap((w) => {
     const outcome = w.problem.kind === problem.kind && results.get(w.name)?.get(name);
     return outcome ? [{ outcome, flops: w.flops }] : [];
@@ -17,5 +20,5 @@ export function tooSlow({ name }: Contender, { problem, flops }: Workload, resul
   const rates = before.flatMap(({ outcome, flops }) => (outcome.is === "measured" ? [flops / outcome.ms] : []));
   if (rates.length === 0) return undefined;
   const predicted = flops / Math.max(...rates);
-  return predicted > PATIENCE_MS ? `not tried: about ${(predicted / 1000).toFixed(0)} s` : undefined;
+  return predicted > patienceMs ? `not tried: about ${(predicted / 1000).toFixed(0)} s` : undefined;
 }

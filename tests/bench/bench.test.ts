@@ -84,7 +84,7 @@ describe("flags", () => {
 
 test("who would take too long is not tried", () => {
   const results = new Map([["attention-full-s1024", new Map([["tensorflow-webgpu", measured(9000)]])]]);
-  const after = (name: string) => tooSlow(contender("tensorflow-webgpu"), workload(name), results);
+  const after = (name: string) => tooSlow(contender("tensorflow-webgpu"), workload(name), results, 15_000);
   expect(after("attention-full-s512")).toBeUndefined();
   expect(after("attention-full-s2048")).toBe("not tried: about 36 s");
   expect(after("matmul-1024")).toBeUndefined();
