@@ -15,7 +15,7 @@ ${versions === "" ? "No peers were installed." : `Peers: ${versions}.`}`,
 
   cells: `Milliseconds, in parentheses GFLOP/s of useful operations (pairs that a mask hides are not counted), and how many times Gyre's
 time that is. The error is ‖x - exact‖ / ‖exact‖ over eight rows, against float64, the largest of the line. A contender
-whose result is wrong is listed as wrong, not as slow; \`–\` is what it does not offer.`,
+whose result is wrong is listed as wrong, not as slow; \`–\` is what it does not offer, and what is empty was not measured.`,
 
   costs:
     "Of Gyre alone. Launches, transfers and steps are those of a loop on two devices, the runtime's share included.",

@@ -76,8 +76,10 @@ function cell(workload: Workload, contender: Contender, ours: Contender, results
     case "too slow":
     case "failed":
       return outcome.why;
-    default:
+    case "not offered":
       return "–";
+    default:
+      return "";
   }
 }
 
