@@ -11,7 +11,15 @@ export const notes = {
 machine has its own), the same for all. Medians; ratios are taken within one run, in which contenders run in turns.${clock === "processor" ? BUSY : ""}
 ${versions === "" ? "No peers were installed." : `Peers: ${versions}.`}`,
 
-  bounds: "",
+  bounds: `What bounds those that are not reached:
+
+- **WGSL.** The hand-written kernels are the best that were found for the bundled adapter, where one load costs as much as
+  twenty multiply-adds: Gyre's are held against them. Long kernels pay in the driver's compiler, which keeps nothing: those
+  of the gradients (140 kB and 160 kB of text) take it 5 and 8 s of processor time, that of causal attention 3 s.
+  On a busy machine they may not be ready in time.
+- **The processor.** WebAssembly has vectors of 128 bits, half or less of what onnxruntime-node and numpy compute with, and
+  products and sums in two instructions where those have one.
+- Two threads, and rings beside JAX's, are timed by the wall, which says nothing on a machine that does other things.`,
 
   cells: `Milliseconds, in parentheses GFLOP/s of useful operations (pairs that a mask hides are not counted), and how many times Gyre's
 time that is. The error is ‖x - exact‖ / ‖exact‖ over eight rows, against float64, the largest of the line. A contender

@@ -25,9 +25,7 @@ export function page(results: Results, rows: readonly Row[], errors: string | un
   const alone = rows.map(({ what, value, wanted = "" }) => [what, value, wanted]);
   const parts = [
     `# Measured\n\n${notes.about(machine(), versions(contenders), clock)}`,
-    ...(wanted === ""
-      ? []
-      : [`## Ratios that are wanted\n\n${wanted}${notes.bounds === "" ? "" : `\n\n${notes.bounds}`}`]),
+    ...(wanted === "" ? [] : [`## Ratios that are wanted\n\n${wanted}\n\n${notes.bounds}`]),
     ...(results.size === 0 ? [] : [`## Workloads\n\n${notes.cells}\n\n${workloadTables(results)}`]),
     ...(rows.length === 0
       ? []
