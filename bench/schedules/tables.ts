@@ -2,7 +2,8 @@
 import { fileURLToPath } from "node:url";
 import { machineOf } from "../../cli/machines.ts";
 import { readSource } from "../../cli/sources.ts";
-import { type CompileOptions, compile } from "../../compiler/compile.ts";
+import { type CompileOptions, compile, scheduleProgram } from "../../compiler/compile.ts";
+import { elaborateEntry } from "../../compiler/core/elaborate.ts";
 import type { Machine } from "../../compiler/schedule/machine.ts";
 import type { Schedule } from "../../compiler/schedule/schedule.ts";
 import { simulate } from "../../compiler/schedule/simulate.ts";
@@ -155,7 +156,10 @@ export const hiding = [
 
 const every = ["ways round", "collect ahead", "ring products", "add on arrival"] as const;
 /** What is done more, one after the other. */
-export const stages: readonly { readonly name: string; readonly options: CompileOptions }[] = [
+export const stages: readonly {
+  readonly name: string;
+  readonly options: Pick<CompileOptions, "overlap" | "without">;
+}[] = [
   { name: "one after another", options: { overlap: false, without: every } },
   { name: "order", options: { without: every } },
   ...every.map((name, i) => ({ name: `+ ${name}`, options: { without: every.slice(i + 1) } })),
@@ -163,15 +167,12 @@ export const stages: readonly { readonly name: string; readonly options: Compile
 
 /** Seconds of a program at each stage, and in how many of them compute stands still for transfers, on average. */
 export function hiddenBy({ path, on, options }: (typeof hiding)[number]) {
+  const { program, diagnostics } = elaborateEntry(path, readSource, options);
+  if (!program) throw new Error(diagnostics.map((d) => d.message).join("; "));
   return stages.map((stage) => {
-    const { compiled, diagnostics } = compile(path, readSource, {
-      ...options,
-      target: "gpu",
-      machine: machine(on),
-      ...stage.options,
-    });
-    if (!compiled) throw new Error(diagnostics.map((d) => d.message).join("; "));
-    const { seconds, exposed } = simulate(compiled.schedule, machine(on));
+    const { schedule } = scheduleProgram(program, { machine: machine(on), ...stage.options });
+    if (!schedule) throw new Error(`${path} has no schedule`);
+    const { seconds, exposed } = simulate(schedule, machine(on));
     return { seconds, exposed: exposed.mean };
   });
 }
