@@ -10,6 +10,9 @@ import { elementsOf, placeAt } from "./shared.ts";
 import type { Staged } from "./staged.ts";
 import { evaluate, offset } from "./value.ts";
 
+/** Rounds of filling a shared array that are unrolled. */
+const MOST_UNROLLED = 16;
+
 /** Declares the shared array of a staged value: all of its stages. */
 export function openTile(ctx: Context, s: Staged): void {
   const name = sharedArray(ctx, `${s.tile.name}_tile`, s.tile.dtype, elementsOf(s.tile) * s.tile.stages);
@@ -141,5 +144,7 @@ function each(
       inner(op("div", [place, lit(columns)], "i32"), op("mod", [place, lit(columns)], "i32"));
     }
   });
-  push(ctx, { kind: "for", name, from: lit(0), below: lit(rounds), step: 1, unroll: true, body });
+  // Unrolled, all loads are under way at once; of many, registers would hold too few, and they spill.
+  const unroll = rounds <= MOST_UNROLLED ? ({ unroll: true } as const) : {};
+  push(ctx, { kind: "for", name, from: lit(0), below: lit(rounds), step: 1, ...unroll, body });
 }
