@@ -1,5 +1,6 @@
 /** A command that several processes run together: how they begin, what only one of them says, and how all end. */
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Compiled } from "../compiler/compile.ts";
 import { GyreRuntimeError } from "../runtime/errors.ts";
 import type { TraceEvent } from "../runtime/trace.ts";
@@ -19,7 +20,10 @@ export type ClusterFlags = {
   readonly peerTimeout: number;
 };
 
-/** How long an interrupted process waits to hear that another one is gone, which is why its launcher ends it. */
+/**
+ * How long an interrupted process waits to hear that another one is gone, which is why its launcher ends it; and how long
+ * those that say nothing stay behind the one that does.
+ */
 const GRACE_MS = 300;
 
 /**
@@ -53,9 +57,11 @@ export async function together(
     return await Promise.race([all(), broken, interrupted.happens]);
   } catch (error) {
     const mine = await fail();
-    if (error instanceof GyreRuntimeError && (error.kind === "told" || error.kind === "peer")) throw error;
-    if (!mine) throw new GyreRuntimeError("told", told(error).message, "another rank tells it");
-    throw ofRank(error, launch.rank);
+    const isTold = error instanceof GyreRuntimeError && error.kind === "told";
+    if (mine && !isTold) throw ofRank(error, launch.rank);
+    // Launchers take the exit code of the first that ends: it is the one that says why.
+    await sleep(GRACE_MS);
+    throw isTold ? error : new GyreRuntimeError("told", told(error).message, "another rank tells it");
   } finally {
     interrupted.forget();
   }

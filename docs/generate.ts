@@ -20,6 +20,7 @@ const makers: Readonly<Record<string, () => string | Promise<string>>> = {
   "README.md": () => withOutputs(read("README.md")),
   "docs/guide/schedules.md": () => withOutputs(read("docs/guide/schedules.md")),
   "docs/guide/planning.md": () => withOutputs(read("docs/guide/planning.md")),
+  "docs/guide/cluster.md": async () => withTables(read("docs/guide/cluster.md")),
   "docs/guide/simulation.md": async () => withTables(await withOutputs(read("docs/guide/simulation.md"))),
 };
 

@@ -1,4 +1,4 @@
-/** The tables of docs/guide/simulation.md, ours beside the papers'. `npm run docs` writes them, and a test sees that they are true. */
+/** The tables of docs/guide/simulation.md, ours beside the papers', and of docs/guide/cluster.md. `npm run docs` writes them, and a test sees that they are true. */
 import {
   blocksOnDevice,
   contextInPaper,
@@ -10,9 +10,10 @@ import {
   secondsByLayout,
   smallestBlock,
   stages,
+  weakScaling,
 } from "./tables.ts";
 
-const tables: Readonly<Record<string, () => string>> = { overlap, memory, context, balance, hidden };
+const tables: Readonly<Record<string, () => string>> = { overlap, memory, context, balance, hidden, weak };
 
 /** The page with what stands between `<!-- table NAME -->` and `<!-- end -->` made anew. */
 export const withTables = (page: string): string =>
@@ -79,5 +80,24 @@ function hidden(): string {
   return table(
     ["exposed of all, in ms", ...stages.map((s) => s.name)],
     hiding.map((row) => [row.title, ...hiddenBy(row).map((t) => `${ms(t.exposed)} of ${ms(t.seconds)}`)]),
+  );
+}
+
+function weak(): string {
+  const tokens = 65_536;
+  return table(
+    ["devices", "tokens", "seconds", "milliseconds / devices", "exposed", "of peak"],
+    [8, 64, 256, 1024].map((n) => {
+      const { seconds, exposed, utilisation } = weakScaling(n, tokens);
+      const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+      return [
+        n,
+        n * tokens,
+        seconds.toFixed(2),
+        ((1000 * seconds) / n).toFixed(1),
+        percent(exposed.most / seconds),
+        percent(utilisation),
+      ];
+    }),
   );
 }

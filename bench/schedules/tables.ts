@@ -176,3 +176,9 @@ export function hiddenBy({ path, on, options }: (typeof hiding)[number]) {
     return { seconds, exposed: exposed.mean };
   });
 }
+
+// --- Weak scaling: docs/guide/cluster.md ---------------------------------------------------------------------------------
+
+/** Causal ring attention, zigzag, bf16, with as many tokens on each device, however many there are: simulated. */
+export const weakScaling = (devices: number, tokens: number) =>
+  simulate(ring("zigzag", devices, tokens, { H: 32, D: 128, C: 1024 }), machine("h100-nvlink8"));

@@ -229,6 +229,9 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
 
 // ---- the library -----------------------------------------------------------------------------------------------------
 
+/** koffi unloads a library when its handle is collected. */
+const held: Library[] = [];
+
 function loadLibrary(koffi: Koffi, launch: Launch, told: string | undefined): { library: Library; path: string } {
   const candidates = told === undefined ? launch.mpi.flatMap((family) => families[family].files) : [told];
   const reasons: string[] = [];
@@ -236,6 +239,7 @@ function loadLibrary(koffi: Koffi, launch: Launch, told: string | undefined): { 
     try {
       // Its plug-ins look for its symbols among the global ones.
       const library = koffi.load(path, { global: true });
+      held.push(library);
       if (hasSymbol(library, "MPI_Init_thread")) return { library, path };
       reasons.push(`${path} is no MPI library`);
     } catch (error) {

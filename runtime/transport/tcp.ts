@@ -84,9 +84,14 @@ export async function tcpTransport(roster: Roster, limitMs = LIMIT_MS): Promise<
     });
   };
   const lost = (other: number, cause?: unknown) =>
-    new GyreRuntimeError("peer", `rank ${rank} lost its connection with rank ${other}`, "see what rank says", {
-      cause,
-    });
+    new GyreRuntimeError(
+      "peer",
+      `rank ${rank} lost its connection with rank ${other}`,
+      "see whether that host and the network still answer",
+      {
+        cause,
+      },
+    );
 
   const outgoing = new Map<number, Promise<Socket>>();
   const socketTo = (to: number): Promise<Socket> => {

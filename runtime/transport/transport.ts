@@ -1,7 +1,6 @@
 /**
  * Messages between the processes of a run (its *ranks*), from and into host memory. Implementations: `memory.ts` (ranks of
- * one process), `tcp.ts` (sockets), `mpi.ts` (Open MPI, MPICH and their relatives). NCCL moves device memory and has the
- * same operations (`nccl.ts`).
+ * one process), `tcp.ts` (sockets), `mpi.ts` (Open MPI, MPICH and their relatives).
  *
  * Everything is asynchronous and has a deadline: after `limitMs` without progress a promise rejects with a
  * GyreRuntimeError (`timeout`) that names the operation and the rank. Collectives are called by all ranks in the same order.
