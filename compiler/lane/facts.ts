@@ -73,23 +73,31 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
     for (const i of s.index) use(i);
   }
 
+  /** In how many folds a value has to be computed, for what it is and not for what it is computed from. */
+  const ownDepth = ({ def }: Value): number => {
+    switch (def.kind) {
+      case "carry":
+      case "step":
+        return foldDepth.get(def.fold) ?? 0;
+      case "result":
+        return (foldDepth.get(def.fold) ?? 1) - 1;
+      case "pos":
+      case "edge":
+        return axisDepth.get(def.axis.id) ?? 0;
+      case "reduce":
+      case "scan":
+        // Of a constant too: the last block has fewer elements.
+        return mapping.axes.get(def.axis.id)?.ragged ? (axisDepth.get(def.axis.id) ?? 0) : 0;
+      default:
+        return 0;
+    }
+  };
   const depth = new Map<number, number>();
-  for (const v of values) {
-    const own =
-      v.def.kind === "carry"
-        ? (foldDepth.get(v.def.fold) ?? 0)
-        : v.def.kind === "result"
-          ? (foldDepth.get(v.def.fold) ?? 1) - 1
-          : v.def.kind === "pos" || v.def.kind === "edge"
-            ? (axisDepth.get(v.def.axis.id) ?? 0)
-            : v.def.kind === "step"
-              ? (foldDepth.get(v.def.fold) ?? 0)
-              : 0;
+  for (const v of values)
     depth.set(
       v.id,
-      operandsOf(v.def).reduce((d, a) => Math.max(d, depth.get(a.id) ?? 0), own),
+      operandsOf(v.def).reduce((d, a) => Math.max(d, depth.get(a.id) ?? 0), ownDepth(v)),
     );
-  }
 
   const addressed = new Map<number, Set<number>>();
   for (const v of values)

@@ -100,15 +100,17 @@ trial("counting in a kernel, two results of different dtypes", {
   }),
 });
 
-const blind = { keys: 64, width: 8, mask: (q: number, k: number) => q % 3 !== 0 && k - q >= 40 };
+const blind = { width: 8, mask: (q: number, k: number) => q % 3 !== 0 && k - q >= 40 };
+// With 24 rows no query sees a key, and the compiler knows it: sums of constants over blocks of which the last is partial.
 for (const entry of ["around", "alone"])
-  trial(`queries that see nothing give 0: ${entry}`, {
-    program: "programs/blind-rows",
-    entry,
-    dims: { B: 1, S: 64, H: 2, D: 8 },
-    inputs: { q: undefined, k: undefined, v: undefined },
-    expect: ({ q, k, v }) => ({ "": array([1, 64, 2, 8], attention(q, k, v, blind)) }),
-  });
+  for (const rows of [64, 24])
+    trial(`queries that see nothing give 0: ${entry}, ${rows} rows`, {
+      program: "programs/blind-rows",
+      entry,
+      dims: { B: 1, S: rows, H: 2, D: 8 },
+      inputs: { q: undefined, k: undefined, v: undefined },
+      expect: ({ q, k, v }) => ({ "": array([1, rows, 2, 8], attention(q, k, v, { ...blind, keys: rows })) }),
+    });
 
 for (const rows of [1, 50])
   trial(`an online softmax over ${rows} rows, in blocks left to the compiler`, {
