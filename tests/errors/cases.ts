@@ -22,6 +22,27 @@ const ring = "mesh ring(sp: 4)\n";
 const entry = (body: string, result = "f32[N] @ P(sp)"): string =>
   `${ring}export shard_map main<N, M>(x: f32[N] @ P(sp), w: f32[M] @ P(_)) -> ${result} on ring {\n  ${body}\n}\n`;
 
+/** `near` is called in the place of `far`, with other parameters. */
+const exchanged = (code: string, axes: readonly string[], params: string): Case => ({
+  code,
+  source: `import { far } from "./ways.gyre"\n${entry("far(x, sp, scale = 2.0)")}`,
+  files: {
+    "ways.gyre": `export fn far<N>(x: f32[N], sp: axis, scale: f32 = 1.0) = x * scale\nexport fn near<N>(${params}) = x\n`,
+  },
+  compile: {
+    dims: { N: 8, M: 1 },
+    choices: {
+      exchangeable: [
+        [
+          { module: "ways.gyre", name: "far", axes: ["sp"] },
+          { module: "ways.gyre", name: "near", axes },
+        ],
+      ],
+      exchanges: { far: "near" },
+    },
+  },
+});
+
 export const cases: readonly Case[] = [
   // --- names and imports
   check("GY2001", "fn f(query: f32) = qurey + 1"),
@@ -167,6 +188,8 @@ export const cases: readonly Case[] = [
   compile("GY6008", { dims: { N: 8, M: 1, K: 2 } }, entry("x")),
   compile("GY6009", { dims: { N: 8, M: 1 }, meshSizes: { tp: 2 } }, entry("x")),
   compile("GY6010", { dims: { N: 0, M: 1 } }, entry("x")),
+  exchanged("GY6012", ["a"], "x: f32[N], a: axis"),
+  exchanged("GY6013", ["a", "b"], "x: f32[N], a: axis, b: axis, scale: f32"),
   check("GY6011", "fn f(x: f32[4]) = zeros(f32[2 - 3])"),
 
   // --- derivatives
