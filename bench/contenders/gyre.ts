@@ -26,8 +26,10 @@ export const onBackend =
     )) as typeof import("../../index.ts");
     const { file, entry, dims, axis, positions = 1 } = programFor(problem);
     const session = await open({ backend, devices: positions });
-    const target = backend === "cpu" ? "cpu" : session.devices[0]!.info.software ? "software" : "gpu";
-    const options = { entry, dims, meshSizes: { [axis]: positions }, target } as const;
+    const { software, features } = session.devices[0]!.info;
+    const target = backend === "cpu" ? "cpu" : software ? "software" : "gpu";
+    const relaxedSimd = features.relaxedSimd === true;
+    const options = { entry, dims, meshSizes: { [axis]: positions }, target, relaxedSimd } as const;
     const { compiled, diagnostics } = compile(here(`../programs/${file}.gyre`), readSource, options);
     if (!compiled) throw new Error(diagnostics[0]?.message);
     const program = await session.load(compiled);
