@@ -27,11 +27,12 @@ type Row = {
   readonly dims: Readonly<Record<string, number>>;
   readonly sp: number;
 };
+/** With two processors, two devices run beside each other; four take turns, and wait for each other. */
 const rows: readonly Row[] = [
-  { what: "ring attention", entry: "full", dims: { B: 1, S: 1024, H: 4, D: 64 }, sp: 2 },
-  { what: "ring attention", entry: "full", dims: { B: 1, S: 2048, H: 4, D: 64 }, sp: 4 },
-  { what: "causal, zigzag", entry: "zigzag", dims: { B: 1, S: 2048, H: 4, D: 64 }, sp: 4 },
-  { what: "forward and backward", entry: "gradients", dims: { B: 1, S: 1024, H: 4, D: 64 }, sp: 4 },
+  { what: "ring attention", entry: "full", dims: { B: 1, S: 4096, H: 4, D: 64 }, sp: 2 },
+  { what: "causal, zigzag", entry: "zigzag", dims: { B: 1, S: 4096, H: 4, D: 64 }, sp: 2 },
+  { what: "forward and backward", entry: "gradients", dims: { B: 1, S: 2048, H: 4, D: 64 }, sp: 2 },
+  { what: "ring attention", entry: "full", dims: { B: 1, S: 4096, H: 4, D: 64 }, sp: 4 },
 ];
 
 /** Bytes that one device sends in a run, to others. */
