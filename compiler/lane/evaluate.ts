@@ -415,9 +415,8 @@ export function roundOnto(
   join: Join,
   dots: boolean,
 ): Expr {
-  if (ctx.mapping.simd && !acrossSimd(ctx, axis, native))
-    return partsOf(ctx, axis, arg, c, native, none, dots).reduce(join, onto);
   const parts = partsOf(ctx, axis, arg, c, native, none, dots);
+  if (ctx.mapping.simd && !acrossSimd(ctx, axis, native)) return parts.reduce(join, onto);
   const part = parts.reduce((a, b) => (a.width > onto.width ? op("add", [a, b], a.type) : join(a, b)));
   return join(onto, part.width > onto.width ? joinFour(ctx, part, "sum") : part);
 }

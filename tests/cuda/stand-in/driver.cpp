@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -390,13 +391,13 @@ int cuModuleLoadData(Module** module, const void* image) {
   ALIVE(cuModuleLoadData);
   if (memcmp(image, ELFMAG, SELFMAG) != 0) return INVALID_IMAGE;
   if (static_cast<const Elf64_Ehdr*>(image)->e_type != ET_DYN) return NO_BINARY_FOR_GPU;
-  char path[] = "/tmp/gyre-module-XXXXXX";
-  const int file = mkstemp(path);
+  std::string path = (std::filesystem::temp_directory_path() / "gyre-module-XXXXXX").string();
+  const int file = mkstemp(path.data());
   const size_t bytes = elfBytes(image);
   const bool written = file >= 0 && write(file, image, bytes) == ssize_t(bytes);
   if (file >= 0) close(file);
-  void* handle = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : nullptr;
-  unlink(path);
+  void* handle = written ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
+  unlink(path.c_str());
   if (!handle) {
     fprintf(stderr, "stand-in: %s\n", dlerror());
     return INVALID_IMAGE;
@@ -419,7 +420,7 @@ int cuModuleLoadData(Module** module, const void* image) {
           }
         return 1;
       },
-      path);
+      path.data());
   modules.insert(*module = m);
   return SUCCESS;
 }

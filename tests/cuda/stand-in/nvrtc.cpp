@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -71,8 +72,8 @@ int nvrtcDestroyProgram(Program** program) {
   return 0;
 }
 int nvrtcCompileProgram(Program* p, int, const char**) {
-  char folder[] = "/tmp/gyre-nvrtc-XXXXXX";
-  if (!mkdtemp(folder)) return 1;
+  std::string folder = (std::filesystem::temp_directory_path() / "gyre-nvrtc-XXXXXX").string();
+  if (!mkdtemp(folder.data())) return 1;
   const std::string at = folder, source = at + "/kernels.cpp", out = at + "/kernels.so", said = at + "/said";
   std::ofstream(source) << "#include \"device.h\"\n#line 1 \"kernels.cu\"\n" << translated(p->text);
   const int code = run({"g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-fno-exceptions", "-fno-rtti", "-fno-gnu-unique",
@@ -83,7 +84,7 @@ int nvrtcCompileProgram(Program* p, int, const char**) {
   p->log = contents(said);
   if (code == 0) p->cubin = contents(out);
   for (const std::string& f : {source, out, said}) unlink(f.c_str());
-  rmdir(folder);
+  rmdir(folder.c_str());
   return code == 0 ? 0 : 6;
 }
 int nvrtcGetProgramLogSize(Program* p, size_t* size) {
