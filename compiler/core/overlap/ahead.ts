@@ -12,12 +12,13 @@
  */
 import { dimNumber } from "../../base/dim.ts";
 import type { Machine } from "../../base/machine.ts";
-import { type Builder, builder, emit, fresh, type Ids, i32 } from "../build.ts";
+import { type Builder, builder, emit, fresh, i32 } from "../build.ts";
 import { copyBlock } from "../copy.ts";
 import { type Choice, nameOf } from "../cost.ts";
-import type { Atom, Block, Eqn, FoldEqn, Mesh, OpEqn, Program, Var } from "../ir.ts";
+import type { Atom, Block, Eqn, FoldEqn, OpEqn, Program, Var } from "../ir.ts";
 import { mapEqn, nextId, outsOf } from "../walk.ts";
 import { gainsOf, isMovable, type Movable } from "./beside.ts";
+import type { State } from "./state.ts";
 
 /** The program with such collectives marked `ahead`, gathers moved to the step before, and what was chosen. */
 export function collectAhead(p: Program, machine: Machine): { program: Program; choices: readonly Choice[] } {
@@ -25,12 +26,6 @@ export function collectAhead(p: Program, machine: Machine): { program: Program; 
   return { program: { ...p, body: rewrite(s, p.body, 1).block }, choices: s.choices };
 }
 
-type State = {
-  readonly machine: Machine;
-  readonly mesh: Mesh;
-  readonly ids: Ids;
-  readonly choices: Choice[];
-};
 /** A gather that a step does for the next one, and what makes its operand. */
 type Moved = { readonly gather: OpEqn<"all_gather">; readonly cone: readonly OpEqn[] };
 

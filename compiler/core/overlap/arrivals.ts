@@ -12,23 +12,17 @@
  */
 import { dimNumber, dimsEqual } from "../../base/dim.ts";
 import { launchSeconds, type Machine } from "../../base/machine.ts";
-import { type Builder, builder, emit, fresh, type Ids, lit } from "../build.ts";
+import { type Builder, builder, emit, fresh, lit } from "../build.ts";
 import { bytesOf, type Choice, secondsOf, transferSeconds } from "../cost.ts";
-import type { Atom, Block, Eqn, FoldEqn, Mesh, OpEqn, Program, TilesEqn, Var } from "../ir.ts";
+import type { Atom, Block, Eqn, FoldEqn, OpEqn, Program, TilesEqn, Var } from "../ir.ts";
 import { freeVars, mapEqn, nextId, outsOf } from "../walk.ts";
+import type { State } from "./state.ts";
 
 /** The program with such sums taken apart where that pays on `machine`, and what was chosen. */
 export function addOnArrival(p: Program, machine: Machine): { program: Program; choices: readonly Choice[] } {
   const s: State = { machine, mesh: p.mesh, ids: { next: nextId(p) }, choices: [] };
   return { program: { ...p, body: rewrite(s, p.body, 1) }, choices: s.choices };
 }
-
-type State = {
-  readonly machine: Machine;
-  readonly mesh: Mesh;
-  readonly ids: Ids;
-  readonly choices: Choice[];
-};
 
 function rewrite(s: State, b: Block, times: number): Block {
   const eqns = b.eqns.map((e) => {

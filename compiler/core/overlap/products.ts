@@ -12,13 +12,14 @@
  */
 import { dimNumber } from "../../base/dim.ts";
 import type { Machine } from "../../base/machine.ts";
-import { type Builder, builder, emit, fold, type Ids, lit } from "../build.ts";
+import { type Builder, builder, emit, fold, lit } from "../build.ts";
 import { bytesOf, type Choice, isSmallSum, nameOf, secondsOf, transferSeconds } from "../cost.ts";
-import type { Atom, Block, Eqn, FoldEqn, Mesh, OpEqn, Program, Var } from "../ir.ts";
+import type { Atom, Block, Eqn, FoldEqn, OpEqn, Program, Var } from "../ir.ts";
 import { ringSize } from "../mesh-layout.ts";
 import { freeVars, mapEqn, nextId, outsOf } from "../walk.ts";
 import { gainsOf, isMovable } from "./beside.ts";
 import { cutOf, emitPart, labelAt, rowsOfResult, slice, startOf } from "./parts.ts";
+import type { State } from "./state.ts";
 import { bestWay } from "./ways.ts";
 
 /** The program with such loops where they pay on `machine`, and what was chosen. */
@@ -27,12 +28,6 @@ export function ringProducts(p: Program, machine: Machine): { program: Program; 
   return { program: { ...p, body: rewrite(s, p.body, 1) }, choices: s.choices };
 }
 
-type State = {
-  readonly machine: Machine;
-  readonly mesh: Mesh;
-  readonly ids: Ids;
-  readonly choices: Choice[];
-};
 /** What stands in the place of some equations: it is emitted where `at` stood, and binds `outs` anew. */
 type Plan = {
   readonly about: string;
