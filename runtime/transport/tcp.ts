@@ -78,11 +78,12 @@ export async function tcpTransport(roster: Roster, limitMs = LIMIT_MS): Promise<
       }
     });
     socket.on("error", () => {});
-    // That a process is gone, the roster says better; this is for the case that only the socket broke.
     socket.on("close", () => {
-      if (from >= 0) setTimeout(() => box.fail(from, lost(from)), 1000).unref();
+      if (from >= 0) later(() => box.fail(from, lost(from)));
     });
   };
+  /** That a process is gone, the roster says better; this is for the case that only the socket broke. */
+  const later = (say: () => void): void => void setTimeout(say, 1000).unref();
   const lost = (other: number, cause?: unknown) =>
     new GyreRuntimeError(
       "peer",
@@ -102,7 +103,7 @@ export async function tcpTransport(roster: Roster, limitMs = LIMIT_MS): Promise<
     const made = new Promise<Socket>((resolve, reject) => {
       const socket = connect(theirs, host);
       socket.setNoDelay(true);
-      socket.on("error", (error) => reject(lost(to, error)));
+      socket.on("error", (error) => later(() => reject(lost(to, error))));
       socket.once("connect", () => {
         const greeting = Buffer.alloc(GREETING);
         key.copy(greeting);
@@ -129,7 +130,7 @@ export async function tcpTransport(roster: Roster, limitMs = LIMIT_MS): Promise<
         socket.write(header);
         socket.write(bytes, (error) => {
           moved = performance.now();
-          if (error) setTimeout(() => reject(lost(to, error)), 1000);
+          if (error) later(() => reject(lost(to, error)));
           else resolve();
         });
       });

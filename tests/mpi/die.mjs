@@ -1,7 +1,7 @@
 /**
  * Preloaded into processes that tests end or stop: the one of rank DIE_RANK sends itself DIE_SIGNAL at DIE_AT: `start`, before
- * anything; `output`, when its part of a result is written; else when it tells the others that it does something that
- * matches. At `full` there is no signal: before it writes, the system lets it write no more than 1 KiB into a file.
+ * anything; `compiling`, when it compiles its first kernel; `output`, when its part of a result is written; else when it
+ * tells the others that it does something that matches. At `full` there is no signal: before it writes, the system lets it write no more than 1 KiB into a file.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -20,7 +20,8 @@ if ((OMPI_COMM_WORLD_RANK ?? PMI_RANK ?? RANK) === DIE_RANK) {
       return openSync(path, flags, ...rest);
     };
     syncBuiltinESMExports();
-  } else if (DIE_AT === "output") {
+  } else if (DIE_AT === "compiling") WebAssembly.compile = end;
+  else if (DIE_AT === "output") {
     fs.fsyncSync = end;
     syncBuiltinESMExports();
   } else {
