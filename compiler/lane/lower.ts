@@ -23,6 +23,7 @@ import { runLoop, storeValue } from "./fill.ts";
 import { lowerBody } from "./folds.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneStmt } from "./ir.ts";
 import type { AxisMap, Mapping } from "./map.ts";
+import { unevenAxes } from "./order.ts";
 import { childScope, find, namer } from "./scope.ts";
 
 export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
@@ -84,8 +85,7 @@ export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
 /** Names the workgroup's block along each grid axis, and the thread's own first element in it. */
 function placeThread(ctx: Context): void {
   const grid = ctx.kernel.grid.map((a) => mapOf(ctx, a));
-  const counts = grid.map((m) => Math.ceil(m.axis.extent / m.block));
-  const tiles = digits(ctx, ref("group"), counts, (k) => `${grid[k]!.axis.name}_tile`);
+  const tiles = tilesOf(ctx, grid);
   const lanes = digits(
     ctx,
     ref("lane"),
@@ -98,6 +98,23 @@ function placeThread(ctx: Context): void {
     const w = m.vector ? 4 : 1;
     if (m.lanes * m.unroll === m.block)
       ctx.bases.set(m.axis.id, m.lanes === 1 ? start : name(ctx, m.axis.name, add(start, mul(lanes[k]!, lit(w))), w));
+  });
+}
+/**
+ * The number of the workgroup's block along each grid axis, the last fastest. On a GPU, and behind a driver that is a CPU,
+ * those along which work is uneven go slowest, the longest first; a processor's threads take workgroups as they can, and
+ * like neighbours better.
+ */
+function tilesOf(ctx: Context, grid: readonly AxisMap[]): readonly Expr[] {
+  const uneven = ctx.mapping.simd ? new Map() : unevenAxes(ctx.kernel, (a) => mapOf(ctx, a).block);
+  const order = [...grid.keys()].sort(
+    (a, b) => Number(uneven.has(grid[b]!.axis.id)) - Number(uneven.has(grid[a]!.axis.id)) || a - b,
+  );
+  const counts = order.map((k) => Math.ceil(grid[k]!.axis.extent / grid[k]!.block));
+  const numbers = digits(ctx, ref("group"), counts, (n) => `${grid[order[n]!]!.axis.name}_tile`);
+  return grid.map(({ axis }, k) => {
+    const n = order.indexOf(k);
+    return uneven.get(axis.id) === "last" ? op("sub", [lit(counts[n]! - 1), numbers[n]!], "i32") : numbers[n]!;
   });
 }
 /** The digits of a number in mixed radix, last fastest. */

@@ -1,11 +1,14 @@
 /** Mappings are data that is checked: candidates are legal, all that is legal means the same, and what is not is refused. */
 import { expect, test } from "vitest";
+import { readSource } from "../../cli/sources.ts";
+import { compile } from "../../compiler/compile.ts";
 import { allowedOf, choiceOf, mappingOf } from "../../compiler/lane/allowed.ts";
 import { candidatesOf } from "../../compiler/lane/candidates.ts";
 import { checkMapping } from "../../compiler/lane/checkMapping.ts";
 import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
 import { type AxisChoice, type Mapping, softwareTarget } from "../../compiler/lane/map.ts";
+import { unevenAxes } from "../../compiler/lane/order.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import { printKernel } from "../../compiler/tile/print.ts";
@@ -71,6 +74,25 @@ test("what is wrong with a mapping is said", () => {
   expect(checkMapping(allowed, { ...right, threads: right.threads + 1 }).join()).toMatch(/lanes/);
   expect(checkMapping(allowed, { ...right, axes: new Map() }).join()).toMatch(/has no mapping/);
   expect(checkMapping(allowed, right, 0).join()).toMatch(/more than 0/);
+});
+
+test("where a mask leaves some workgroups more to do than others, the longest begin first", () => {
+  const program = `import { attention, causal } from "gyre/attention"
+mesh one(x: 1)
+export shard_map f<S>(q: f32[1, S, 2, 8] @ P(_, _, _, _)) -> f32[1, S, 2, 8] @ P(_, _, _, _) on one {
+  attention(q, q, q, mask = MASK)
+}`;
+  const order = (mask: string) => {
+    const read = (path: string) => (path === "p.gyre" ? program.replace("MASK", mask) : readSource(path));
+    const [kernel] = compile("p.gyre", read, { dims: { S: 256 } }).compiled!.tile.kernels;
+    return [...unevenAxes(kernel!, (a) => (a.block === "auto" ? 32 : a.block))].map(([id, longest]) => [
+      kernel!.grid.find((a) => a.id === id)!.name,
+      longest,
+    ]);
+  };
+  expect(order("causal()")).toEqual([["i", "last"]]);
+  expect(order("|q, k| q <= k")).toEqual([["i", "first"]]);
+  expect(order("|q, k| true")).toEqual([]);
 });
 
 test("a mapping survives JSON", () => {

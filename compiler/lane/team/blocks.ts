@@ -9,9 +9,7 @@ import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Fold, Value } from "../../tile/ir.ts";
 import { add, lit, min, mul, op } from "../expr.ts";
 import type { Expr } from "../ir.ts";
-import { foldsOf } from "../map.ts";
 import { bind, type Context, nowhere, partOf } from "./context.ts";
-import type { Plan } from "./plan.ts";
 import { evaluate } from "./value.ts";
 
 export type Blocks = {
@@ -83,67 +81,3 @@ function slopeOf(v: Value, axis: Axis, block: number): number | undefined {
   }
   return parts.every((p) => p === 0) ? 0 : undefined;
 }
-
-/**
- * Whether the last block of rows has more to do than the first. Then the last go first, so that no long one is left when
- * all others are done. Scalars count as 0: any order is right.
- */
-export function lastFirst(plan: Plan): boolean {
-  const part = plan.parts.get(plan.rows.id)!;
-  const lastStart = Math.floor((plan.rows.extent - 1) / part.block) * part.block;
-  const busy = (start: number): number =>
-    foldsOf(plan.kernel.body).reduce((n, f) => {
-      const run = f.bounds?.run;
-      if (!run || f.over.kind !== "blocks") return n;
-      const { axis } = f.over;
-      const step = plan.parts.get(axis.id)!.block;
-      let count = 0;
-      for (let j = 0; j < axis.extent; j += step)
-        count +=
-          known(
-            run,
-            plan,
-            new Map([
-              [axis.id, j],
-              [plan.rows.id, start],
-            ]),
-          ) === 0
-            ? 0
-            : 1;
-      return n + count;
-    }, 0);
-  return busy(lastStart) > busy(0);
-}
-/** A scalar's number, with all blocks not given at their first; NaN where memory says it. */
-function known(v: Value, plan: Plan, starts: ReadonlyMap<number, number>): number {
-  const d = v.def;
-  if (d.kind === "const") return d.value;
-  if (d.kind === "edge") {
-    const start = starts.get(d.axis.id) ?? 0;
-    return d.end === "first" ? start : Math.min(start + plan.parts.get(d.axis.id)!.block, d.axis.extent) - 1;
-  }
-  if (d.kind === "cast") return known(d.arg, plan, starts);
-  if (d.kind !== "map") return d.kind === "scalar" ? 0 : Number.NaN;
-  const f = meanings[d.op];
-  return f ? f(...d.args.map((a) => known(a, plan, starts))) : Number.NaN;
-}
-const meanings: Readonly<Record<string, (...x: number[]) => number>> = {
-  add: (x, y) => x! + y!,
-  sub: (x, y) => x! - y!,
-  mul: (x, y) => x! * y!,
-  div: (x, y) => Math.floor(x! / y!),
-  mod: (x, y) => x! - y! * Math.floor(x! / y!),
-  min: (x, y) => Math.min(x!, y!),
-  max: (x, y) => Math.max(x!, y!),
-  neg: (x) => -x!,
-  le: (x, y) => +(x! <= y!),
-  lt: (x, y) => +(x! < y!),
-  ge: (x, y) => +(x! >= y!),
-  gt: (x, y) => +(x! > y!),
-  eq: (x, y) => +(x! === y!),
-  ne: (x, y) => +(x! !== y!),
-  and: (x, y) => x! & y!,
-  or: (x, y) => x! | y!,
-  not: (x) => 1 - x!,
-  select: (c, x, y) => (c ? x! : y!),
-};

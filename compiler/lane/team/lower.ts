@@ -4,8 +4,8 @@ import { unionOf } from "../../tile/build.ts";
 import type { Store } from "../../tile/ir.ts";
 import { lit, mul, op, ref } from "../expr.ts";
 import type { Expr, LaneProgram } from "../ir.ts";
+import { unevenAxes } from "../order.ts";
 import { namer } from "../scope.ts";
-import { lastFirst } from "./blocks.ts";
 import { type At, allExist, type Context, nest, partOf, push, within } from "./context.ts";
 import { layoutOf, wide } from "./dealt.ts";
 import { lowerBody } from "./fold.ts";
@@ -71,6 +71,7 @@ function placeTeam(ctx: Context): void {
   const { grid } = ctx.kernel;
   let below = 1;
   const { groups } = ctx.plan;
+  const uneven = unevenAxes(ctx.kernel, (a) => partOf(ctx, a).block);
   for (const axis of [...grid].reverse()) {
     const { block } = partOf(ctx, axis);
     const count = Math.ceil(axis.extent / block);
@@ -80,7 +81,7 @@ function placeTeam(ctx: Context): void {
     }
     const shifted = below === 1 ? ref("group") : op("div", [ref("group"), lit(below)], "i32");
     const place: Expr = below * count === groups ? shifted : op("mod", [shifted, lit(count)], "i32");
-    const turned = axis.id === ctx.plan.rows.id && lastFirst(ctx.plan);
+    const turned = uneven.get(axis.id) === "last";
     const tile = turned ? op("sub", [lit(count - 1), place], "i32") : place;
     const name = ctx.fresh(block === 1 ? axis.name : `${axis.name}_first`);
     push(ctx, { kind: "let", name, value: mul(tile, lit(block)) });
