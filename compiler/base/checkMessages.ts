@@ -25,13 +25,7 @@ const conversions = (wants: string): string | undefined =>
 
 export const checkMessages = {
   // --- GY20xx: names and imports -----------------------------------------------------------------------------------
-  GY2001: say(
-    (a: { name: string; mesh?: string } & Near) => `nothing is called ${q(a.name)} here`,
-    (a) =>
-      a.mesh === undefined
-        ? didYouMean(a)
-        : `${q(a.name)} is an axis of the mesh ${q(a.mesh)}; a function takes it as a parameter, \`${a.name}: axis\``,
-  ),
+  GY2001: say((a: { name: string } & Near) => `nothing is called ${q(a.name)} here`, didYouMean),
   GY2002: say((a: { name: string; path: string } & Near) => `"${a.path}" has nothing called ${q(a.name)}`, didYouMean),
   GY2003: say(
     (a: { name: string; path: string }) => `${q(a.name)} is not exported by "${a.path}"`,
@@ -141,7 +135,7 @@ export const checkMessages = {
   GY3021: say(
     (a: { name: string; of?: string }) =>
       `${q(a.name)} ${a.of ? `of ${q(a.of)} ` : ""}cannot be found from the arguments`,
-    "let an argument's type mention it, or make it an `int` or `dtype` parameter",
+    "give it where the function is called, as in `f<4>(x)`, or let an argument's type mention it",
   ),
   GY3022: say(
     (a: { type: string; gives: number; wants: number }) =>
@@ -149,8 +143,8 @@ export const checkMessages = {
     "trailing arguments may be left out of a function, not added",
   ),
   GY3023: say(
-    (a: { name: string; wants: number; found: number }) =>
-      `the type ${q(a.name)} takes ${plural(a.wants, "argument")}, found ${a.found}`,
+    (a: { what?: string; name: string; wants: number; found: number }) =>
+      `the ${a.what ?? "type"} ${q(a.name)} takes ${plural(a.wants, "argument")} in \`< >\`, found ${a.found}`,
   ),
   GY3024: say((a: { name: string; of: string } & Near) => `${q(a.of)} has no parameter ${q(a.name)}`, didYouMean),
   GY3025: say(

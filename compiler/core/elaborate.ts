@@ -59,7 +59,8 @@ function guarded<T>(s: Session, span: Span, run: () => T): T | undefined {
 }
 
 function checkModule(s: Session, module: Module): void {
-  const c = makeContext({ knot: s.knot, diagnostics: s.diagnostics, axes: [] });
+  const axes = [...(module.scope.meshAxes ?? [])].map((name) => ({ name }));
+  const c = makeContext({ knot: s.knot, diagnostics: s.diagnostics, axes });
   for (const item of module.ast.items)
     guarded(s, item.span, () => {
       if (item.kind !== "shard_map") checkItem({ ...c, eqns: [] }, item, module.scope);

@@ -15,6 +15,8 @@ export type TokenFacts = { readonly fresh: boolean };
 
 const isFresh = (token: IToken): boolean => (token.payload as TokenFacts | undefined)?.fresh === true;
 
+const touches = (a: IToken, b: IToken): boolean => a.endOffset! + 1 === b.startOffset;
+
 /** Tokens that may stand between the `<` and `>` of type arguments in an expression. */
 const inTypeArgs = [t.Name, t.Int, t.Comma, t.DimOp, t.LParen, t.RParen];
 /** What may follow the `>` of such arguments; no comparison goes on so. */
@@ -50,12 +52,16 @@ export class GyreParser extends CstParser {
     return tokenMatcher(second, t.Name) && (third === t.Colon || third === t.Comma);
   }
 
-  /** `Params<L, 2*E>` where only a type can be meant. */
+  /** `Params<L, 2*E>` where only a type can be meant, and `f<N>(x)`, a call: without spaces about `<` and before `(`. */
   private typeArgsAhead(): boolean {
     if (this.LA(1).tokenType !== t.Less) return false;
     for (let k = 2; ; k++) {
       const token = this.LA(k);
-      if (token.tokenType === t.Greater) return afterTypeArgs.includes(this.LA(k + 1).tokenType);
+      if (token.tokenType === t.Greater) {
+        const next = this.LA(k + 1);
+        if (next.tokenType !== t.LParen) return afterTypeArgs.includes(next.tokenType);
+        return touches(this.LA(0), this.LA(1)) && touches(this.LA(1), this.LA(2)) && touches(token, next);
+      }
       if (!inTypeArgs.some((type) => tokenMatcher(token, type))) return false;
     }
   }

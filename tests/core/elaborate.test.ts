@@ -158,6 +158,48 @@ describe("Core of small programs", () => {
       } -> (f32[32] @ P(sp))"
     `);
   });
+  test("a function sees the axes of its module's meshes", () => {
+    const total = "fn total<N>(v: f32[N]) -> f32 = psum(sum(v), sp) / axis_size(sp)";
+    expect(core(onRing("x + total(x)", total), N(8))).toMatchInlineSnapshot(`
+      "main on ring(sp: 4)
+      (x: f32[2] varying {sp} = f32[8] @ P(sp)) {
+        a: f32 varying {sp} = reduce [kind=sum dims=(0) drop] x
+        b: f32 = psum [axes=sp] a
+        c: f32 = div b 4
+        d: f32[2] varying {sp} = add x c
+        (d)
+      } -> (f32[8] @ P(sp))"
+    `);
+    const other = "mesh pair(tp: 2)\nfn index() -> i32 = axis_index(tp)";
+    expect(core(onRing("x * cast(index(), f32)", other), N(8))).toBe("GY4002: there is no mesh axis `tp`");
+  });
+  test("dims and dtypes may be given with the function", () => {
+    const eye = "fn eye<M, T: float>() -> T[M, M] = cast(one_hot(iota(M), M), T)";
+    const twice = `${eye}\nfn twice(f: (f32[2]) -> f32[2], v: f32[2]) = f(f(v))\nfn double<K>(v: f32[K]) = 2 * v`;
+    expect(
+      core(onRing("sum(twice(double<2>, sum(eye<2 * axis_size(sp), f32>()) + x[0..2])) + x", twice), N(8)),
+    ).toMatchInlineSnapshot(`
+      "main on ring(sp: 4)
+      (x: f32[2] varying {sp} = f32[8] @ P(sp)) {
+        a: i32[8] = iota [size=8]
+        b: i32[8] = iota [size=8]
+        c: i32[8, 1] = a[:, None]
+        d: bool[8, 8] = eq c b
+        e: f32[8, 8] = cast [dtype=f32] d
+        f: f32 = reduce [kind=sum dims=(0, 1) drop] e
+        g: f32[2] varying {sp} = x[0..+2]
+        h: f32[2] varying {sp} = add f g
+        i: f32[2] varying {sp} = mul 2 h
+        j: f32[2] varying {sp} = mul 2 i
+        k: f32 varying {sp} = reduce [kind=sum dims=(0) drop] j
+        l: f32[2] varying {sp} = add k x
+        (l)
+      } -> (f32[8] @ P(sp))"
+    `);
+    expect(core(onRing("sum(eye<N>()) + x", eye), N(8))).toMatch(/^GY3023/);
+    expect(core(onRing("sum(eye<N, i32>()) + x", eye), N(8))).toMatch(/^GY3028/);
+    expect(core(onRing("sum(eye()) + x", eye), N(8))).toMatch(/^GY3021/);
+  });
   test("trailing arguments may be left out of a function value", () => {
     const apply = "fn apply<N>(f: (f32, i32, i32) -> f32, v: f32[N]) = f(v, iota(N), 0)";
     expect(core(onRing("apply(|v| v + 1, x)", apply), N(8))).toMatchInlineSnapshot(`

@@ -46,7 +46,6 @@ const exchanged = (code: string, axes: readonly string[], params: string): Case 
 export const cases: readonly Case[] = [
   // --- names and imports
   check("GY2001", "fn f(query: f32) = qurey + 1"),
-  check("GY2001", "mesh ring(sp: 4)\nfn f<N>(x: f32[N]) = psum(x, sp)"),
   check("GY2002", 'import { causl } from "./masks.gyre"', { "masks.gyre": "export fn causal(x: f32) = x" }),
   check("GY2003", 'import { helper } from "./other.gyre"', { "other.gyre": "fn helper(x: f32) = x" }),
   check("GY2004", 'import { a } from "./missing.gyre"'),
@@ -96,6 +95,7 @@ export const cases: readonly Case[] = [
   check("GY3020", "fn f<N>(x: f32[N]) = x[0, 1]"),
   check("GY3021", "fn g<N>(x: f32) = zeros(f32[N]) + x\nfn f(x: f32) = g(x)"),
   check("GY3022", "fn g(op: (i32, i32) -> bool) = op(1, 2)\nfn f(x: f32) = where(g(|a, b, c| a > b), x, 0)"),
+  check("GY3023", "fn g<M, N>() = zeros(f32[M, N])\nfn f() = g<2>()"),
   check("GY3023", "type Pair<N> = (f32[N], f32[N])\nfn f<N>(x: Pair<N, N>) = x"),
   check("GY3024", "fn g(x: f32, scale: f32 = 1.0) = x * scale\nfn f(x: f32) = g(x, scael = 2.0)"),
   check("GY3025", "fn f(x: f32) {\n  let g = |a, b| a - b\n  g(x, b = x)\n}"),
@@ -124,6 +124,10 @@ export const cases: readonly Case[] = [
 
   // --- meshes, specs, collectives, varying axes
   check("GY4001", `${ring}shard_map main<N>(x: f32[N, 4] @ P(sp)) -> f32[N, 4] @ P(sp, _) on ring { x }`),
+  check(
+    "GY4002",
+    `${ring}mesh pair(tp: 2)\nfn f() = axis_index(tp)\nshard_map main(x: i32 @ P()) -> i32 @ P() on ring { x + f() }`,
+  ),
   check("GY4002", `${ring}shard_map main<N>(x: f32[N] @ P(tp)) -> f32[N] @ P(_) on ring { x }`),
   check("GY4003", `${ring}shard_map main<N>(x: f32[N, N] @ P(sp, sp)) -> f32[N, N] @ P(sp, _) on ring { x }`),
   check("GY4004", `${ring}shard_map main<N>(x: f32[N] @ P(zigzga(sp))) -> f32[N] @ P(sp) on ring { x }`),

@@ -59,6 +59,22 @@ trial("experts on devices, tokens by all_to_all", {
   },
 });
 
+trial("a Fourier transform in four steps over devices", {
+  program: "programs/fourier",
+  dims: { R: 8, C: 16 },
+  inputs: { "x.re": undefined, "x.im": undefined },
+  expect: (x) => {
+    const [re, im] = [x["x.re"], x["x.im"]];
+    const part = (of: (n: number, angle: number) => number) =>
+      array([16, 8], (k, j) => sum(128, (n) => of(n, (-2 * Math.PI * ((8 * k! + j!) * n)) / 128)));
+    const at = (f: typeof re, n: number) => f(Math.floor(n / 16), n % 16);
+    return {
+      re: part((n, angle) => at(re, n) * Math.cos(angle) - at(im, n) * Math.sin(angle)),
+      im: part((n, angle) => at(re, n) * Math.sin(angle) + at(im, n) * Math.cos(angle)),
+    };
+  },
+});
+
 trial("positions under each layout", {
   program: "programs/layouts",
   dims: { S: 32 },

@@ -1,7 +1,8 @@
 /** Mesh axes as values. */
 import { type Dim, dimProduct, dimVar } from "../../base/dim.ts";
+import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
-import type { Context } from "./context.ts";
+import { type Context, fail } from "./context.ts";
 import { lookup } from "./scope.ts";
 import { axisKey, type Scope, type Value } from "./value.ts";
 
@@ -23,4 +24,13 @@ export function axesOf(v: Value): Value | undefined {
 export function axesNamed(c: Context, env: Scope, a: Ast.Ident): readonly string[] {
   const b = lookup(env, a.name);
   return b?.kind === "value" && b.value.kind === "axis" ? b.value.axes : (c.chosen?.splits.get(a.name) ?? [a.name]);
+}
+
+/** An axis that a function names, in a program on a mesh that has it. */
+export function meshAxis(c: Context, name: string, span: Span): Value {
+  const axes = c.chosen?.splits.get(name) ?? [name];
+  const known = c.typing.axes.map((a) => a.name);
+  return axes.every((a) => known.includes(a))
+    ? { kind: "axis", axes }
+    : fail(c, "GY4002", span, { axis: name, axes: known });
 }

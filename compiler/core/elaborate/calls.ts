@@ -13,7 +13,7 @@ import { callCheckpoint, callGrad, callPullback } from "./derivatives.ts";
 import { type Bindings, fitValue, lastExpr, requiredParams, substituteType } from "./fit.ts";
 import { callWithRule, ruleOf } from "./rules.ts";
 import { bindPattern, define, frame, near } from "./scope.ts";
-import { hasHoles, scalar, typeNode } from "./types.ts";
+import { argumentOf, hasHoles, scalar, typeNode } from "./types.ts";
 import {
   type Argument,
   arrayOf,
@@ -191,6 +191,7 @@ function callDecl(c: Context, f: DeclFn, args: readonly Argument[], span: Span):
   if (!inner) return errorValue;
   const elementwise = appliesElementwise(decl, given);
   const scope = frame(env, elementwise);
+  for (const [name, value] of f.given ?? []) define(scope, name, value);
   const params = bindParams(c, inner, decl, given, scope, span, elementwise);
   if (!params) return errorValue;
   const body = (at: Context): Value => {
@@ -202,6 +203,25 @@ function callDecl(c: Context, f: DeclFn, args: readonly Argument[], span: Span):
   };
   const rule = c.differentiated > 0 ? ruleOf(decl, env) : undefined;
   return rule ? callWithRule(inner, c, { decl, rule, env, scope, elementwise, body, span }) : body(inner);
+}
+
+/** A function with the dims and dtypes of `f<N, f32>`, in the order in which it declares them. */
+export function withGiven(c: Context, env: Scope, f: FnValue, t: Ast.NamedType): Value {
+  const name = t.name.name;
+  const generics = f.fn === "decl" ? (f.standsFor?.decl ?? f.decl).generics : [];
+  if (f.fn !== "decl" || generics.length !== t.args.length)
+    return fail(c, "GY3023", t.span, { what: "function", name, wants: generics.length, found: t.args.length });
+  const given = new Map<string, Value>();
+  for (const [i, g] of generics.entries()) {
+    const value = argumentOf(c, env, g, t.args[i]!);
+    const dtype = g.bound && value?.kind === "type" && value.type.kind === "array" ? value.type.dtype : undefined;
+    const wants = g.bound?.name as keyof typeof classes;
+    if (dtype && wants in classes && !inClass(dtype, wants))
+      return fail(c, "GY3028", t.args[i]!.span, { name: g.name.name, dtype, wants, of: name });
+    if (!value || value.kind === "error") return errorValue;
+    given.set(g.name.name, value);
+  }
+  return { ...f, given };
 }
 
 /** Which argument goes to which parameter. */
@@ -313,6 +333,7 @@ function bindParams(
   // Types of parameters are read with the names of dims open, so that messages show them as they are written.
   const patterns = frame(scope);
   for (const g of decl.generics) {
+    if (scope.names.has(g.name.name)) continue;
     const key = `?${g.name.name}:${c.shared.nextId++}`;
     if (!g.bound) {
       holes.set(g.name.name, key);
@@ -381,7 +402,8 @@ const defaultOf = (c: Context, scope: Scope, p: Ast.Param): Argument => ({
 
 /** Fixes dtype parameters: from `dtype` arguments by name, else from the arrays whose type mentions them. */
 function bindDTypes(c: Context, decl: Ast.FnDecl, given: ReadonlyMap<Ast.Param, Argument>, scope: Scope): void {
-  const open = new Map(decl.generics.flatMap((g) => (g.bound ? [[g.name.name, g] as const] : [])));
+  const unbound = (g: Ast.Generic) => g.bound && scope.names.get(g.name.name)?.kind === "unbound";
+  const open = new Map(decl.generics.flatMap((g) => (unbound(g) ? [[g.name.name, g] as const] : [])));
   if (open.size === 0) return;
   const settle = (name: string, dtype: DType, span: Span) => {
     const g = open.get(name);

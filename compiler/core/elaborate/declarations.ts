@@ -55,7 +55,12 @@ function checkFn(knot: Knot, diagnostics: Diagnostic[], decl: Ast.FnDecl, env: S
     knot,
     diagnostics,
     alone: true,
-    axes: decl.params.flatMap((p) => (isNamed(p.type, "axis") ? [{ name: p.name.name }] : [])),
+    axes: [
+      ...new Set([
+        ...decl.params.flatMap((p) => (isNamed(p.type, "axis") ? [p.name.name] : [])),
+        ...(env.meshAxes ?? []),
+      ]),
+    ].map((name) => ({ name })),
   });
   // A parameter without a type takes anything, of any rank: such a function is checked where it is called.
   const open = decl.params.some((p) => !p.type);

@@ -1,9 +1,10 @@
 /** Expressions: what each form of the Ast stands for. */
 import type * as Ast from "../../syntax/ast.ts";
 import { binaryOp, operand, unary } from "./arithmetic.ts";
+import { meshAxis } from "./axes.ts";
 import { ifExpr } from "./branches.ts";
 import { builtinNames, otherNames } from "./builtins.ts";
-import { call } from "./calls.ts";
+import { call, withGiven } from "./calls.ts";
 import { exchanged } from "./choices.ts";
 import { asValue, type Context, emit, fail, named } from "./context.ts";
 import { fitValue } from "./fit.ts";
@@ -58,7 +59,7 @@ export function expr(c: Context, env: Scope, e: Ast.Expr): Value {
     case "tiles":
       return tilesExpr(c, env, e);
     case "typeExpr":
-      return { kind: "type", type: typeNode(c, env, e.type) };
+      return givenFunction(c, env, e.type) ?? { kind: "type", type: typeNode(c, env, e.type) };
     case "error":
       return errorValue;
   }
@@ -79,6 +80,8 @@ function nameExpr(c: Context, env: Scope, e: Ast.Name): Value {
       return exchanged(c.chosen, env, b.value);
     case "constDecl":
       return constValue(c, b.decl, b.env, e);
+    case "meshAxis":
+      return meshAxis(c, e.name, e.span);
     case "unbound":
       return fail(c, "GY3021", e.span, { name: b.what });
     case "error":
@@ -86,6 +89,14 @@ function nameExpr(c: Context, env: Scope, e: Ast.Name): Value {
     default:
       return fail(c, "GY2008", e.span, { name: e.name, is: whatIs(b), wants: "a value" });
   }
+}
+/** `f<N, f32>` where `f` is a function: the same function, some of whose dims and dtypes are given. */
+function givenFunction(c: Context, env: Scope, t: Ast.Type): Value | undefined {
+  if (t.kind !== "namedType" || t.args.length === 0) return undefined;
+  const { name, span } = t.name;
+  const named = lookup(env, name)?.kind === "value" || builtinNames.has(name);
+  const f = named ? nameExpr(c, env, { kind: "name", name, span }) : undefined;
+  return f?.kind === "fn" ? withGiven(c, env, f, t) : undefined;
 }
 /** A constant's value; it must be a static number or boolean, and must not lead back to itself. */
 export function constValue(

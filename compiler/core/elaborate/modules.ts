@@ -51,7 +51,8 @@ export function loadModule(m: Modules, path: string): Module | undefined {
   const rules = ast.items.filter((i): i is Ast.DerivativeDecl => i.kind === "derivative");
   // Of two rules the first one holds; the other is reported when it is checked.
   const derivatives = new Map([...rules].reverse().map((r) => [r.name.name, r]));
-  const scope: Scope = { ...frame(undefined), derivatives };
+  const meshAxes = new Set<string>();
+  const scope: Scope = { ...frame(undefined), derivatives, meshAxes };
   const exported = new Set<string>();
   const imported: Module[] = [];
   const places = new Map<string, Span>();
@@ -65,6 +66,7 @@ export function loadModule(m: Modules, path: string): Module | undefined {
     }
     places.set(name.name, name.span);
     scope.names.set(name.name, binding);
+    if (binding.kind === "meshDecl") for (const axis of binding.decl.axes) meshAxes.add(axis.name.name);
     if (isExported) exported.add(name.name);
   };
   for (const item of ast.items) {

@@ -17,13 +17,15 @@ export function lookup(s: Scope, name: string): Binding | undefined {
   for (let at: Scope | undefined = s; at; at = at.parent) {
     const hit = at.names.get(name);
     if (hit) return hit;
+    if (at.meshAxes?.has(name)) return { kind: "meshAxis", name };
   }
   return undefined;
 }
 /** Every name that can be seen from here. */
 export function visible(s: Scope): readonly string[] {
   const names = new Set<string>();
-  for (let at: Scope | undefined = s; at; at = at.parent) for (const n of at.names.keys()) names.add(n);
+  for (let at: Scope | undefined = s; at; at = at.parent)
+    for (const n of [...at.names.keys(), ...(at.meshAxes ?? [])]) names.add(n);
   return [...names];
 }
 /** Whether an `if` on an array may choose elementwise here. */
@@ -60,12 +62,7 @@ export const near = (name: string, candidates: readonly string[]): { readonly ne
   return hit === undefined ? {} : { near: hit };
 };
 export function unknownName(c: Context, s: Scope, name: string, span: Span, others: readonly string[]): Value {
-  const names = visible(s);
-  const mesh = names.find((n) => {
-    const binding = lookup(s, n);
-    return binding?.kind === "meshDecl" && binding.decl.axes.some((a) => a.name.name === name);
-  });
-  return fail(c, "GY2001", span, { name, ...(mesh === undefined ? near(name, [...names, ...others]) : { mesh }) });
+  return fail(c, "GY2001", span, { name, ...near(name, [...visible(s), ...others]) });
 }
 export const noField = (c: Context, name: string, fields: readonly string[], span: Span): Value =>
   fail(c, "GY2009", span, { name, fields, ...near(name, fields) });

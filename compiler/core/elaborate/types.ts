@@ -85,6 +85,8 @@ export function whatIs(b: Binding): string {
       return "a constant";
     case "meshDecl":
       return "a mesh";
+    case "meshAxis":
+      return "a mesh axis";
     case "shardMap":
       return "a `shard_map`, an entry point that runs on a whole mesh";
     default:
@@ -171,14 +173,15 @@ function alias(
   const inner = frame(home);
   for (const [i, g] of decl.generics.entries()) {
     const arg = args[i]!;
-    const value = aliasArg(c, env, g, arg);
+    const value = argumentOf(c, env, g, arg);
     if (!value) return errorType;
     inner.names.set(g.name.name, { kind: "value", value });
   }
   return typeNode({ ...c, calls: [...c.calls, { decl: decl as never, name: "", span }] }, inner, decl.type, spec);
 }
 
-function aliasArg(c: Context, env: Scope, g: Ast.Generic, arg: Ast.Expr): Value | undefined {
+/** What `‹arg›` of `Name<‹arg›>` is for the parameter `g`: a dim, a dtype, or axes. */
+export function argumentOf(c: Context, env: Scope, g: Ast.Generic, arg: Ast.Expr): Value | undefined {
   if (!g.bound) return { kind: "int", dim: dimOf(c, env, arg) };
   const value = c.knot.expr(c, env, arg);
   if (g.bound.name !== "axis" || value.kind === "error") return value;

@@ -44,6 +44,7 @@ export type FnValue =
       readonly decl: Ast.FnDecl;
       readonly env: Scope;
       readonly standsFor?: StandsFor;
+      readonly given?: Given;
     }
   | { readonly kind: "fn"; readonly fn: "builtin"; readonly name: string }
   /** A function that came through a parameter of a function type: called with as many arguments as the type says. */
@@ -56,6 +57,8 @@ export type FnValue =
   | { readonly kind: "fn"; readonly fn: "checkpoint"; readonly of: FnValue; readonly policy: Policy }
   /** A function that a derivative rule calls: what it gives there may be differentiated once more. */
   | { readonly kind: "fn"; readonly fn: "deeper"; readonly of: FnValue };
+/** Dims and dtypes that are given where a function is named, `f<N>`: by the name of the parameter. */
+export type Given = ReadonlyMap<string, Value>;
 /** A function in the place of another, whose parameters its arguments are for. */
 export type StandsFor = {
   readonly decl: Ast.FnDecl;
@@ -102,12 +105,15 @@ export type Scope = {
   readonly elementwise?: boolean;
   /** Of a module's frame: the derivative rules of its functions, by name. */
   readonly derivatives?: ReadonlyMap<string, Ast.DerivativeDecl>;
+  /** Of a module's frame: the axes of its meshes, which its functions see by name. */
+  readonly meshAxes?: ReadonlySet<string>;
 };
 export type Binding =
   | { readonly kind: "value"; readonly value: Value }
   | { readonly kind: "typeDecl"; readonly decl: Ast.TypeDecl; readonly env: Scope }
   | { readonly kind: "constDecl"; readonly decl: Ast.ConstDecl; readonly env: Scope }
   | { readonly kind: "meshDecl"; readonly decl: Ast.MeshDecl; readonly env: Scope }
+  | { readonly kind: "meshAxis"; readonly name: string }
   | { readonly kind: "shardMap"; readonly decl: Ast.ShardMapDecl; readonly env: Scope }
   /** A dtype parameter that no argument has fixed yet. */
   | { readonly kind: "unbound"; readonly what: string }

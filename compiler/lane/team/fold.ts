@@ -50,7 +50,7 @@ export function lowerBody(ctx: Context, body: readonly Stmt[], fold?: Fold): voi
       const product = plan.products.get(v.id);
       const into = fold ? inPlace(ctx, fold, v, place) : undefined;
       if (product) {
-        const user = addedTo(v, body);
+        const user = addedTo(v, body, plan.products);
         if (!user || !plan.kept.has(user.id)) {
           const held = zeros(ctx, v);
           multiply(ctx, product, held);
@@ -78,7 +78,7 @@ function addends(ctx: Context, v: Value, body: readonly Stmt[]) {
     [x, y],
   ] as const) {
     const product = ctx.plan.products.get(part.id);
-    if (product && addedTo(part, body)?.id === v.id) return { product, other };
+    if (product && addedTo(part, body, ctx.plan.products)?.id === v.id) return { product, other };
   }
   return undefined;
 }

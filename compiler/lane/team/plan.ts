@@ -163,7 +163,7 @@ function heldTogether(kernel: Kernel, d: Dealt, products: ReadonlyMap<number, Pr
     let here = 0;
     let inside = 0;
     for (const s of stmts) {
-      if (s.kind === "let") here += products.has(s.value.id) && !addedTo(s.value, stmts) ? size(s.value) : 0;
+      if (s.kind === "let") here += products.has(s.value.id) && !addedTo(s.value, stmts, products) ? size(s.value) : 0;
       else inside = Math.max(inside, s.carry.reduce((n, c) => n + size(c), 0) + body(s.body));
     }
     return Math.max(here, 0) + inside;

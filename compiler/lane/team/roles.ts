@@ -7,12 +7,14 @@ import { sizeOf } from "./layout.ts";
 import { hasLoad, isLoaded, names, type Product } from "./operands.ts";
 import { give } from "./rule.ts";
 
-/** A product that is only added to something has no registers of its own. */
-export function addedTo(v: Value, stmts: readonly Stmt[]): Value | undefined {
+/** A product that is only added to something has no registers of its own; of two that are added, the second. */
+export function addedTo(v: Value, stmts: readonly Stmt[], products: ReadonlyMap<number, Product>): Value | undefined {
   const users = stmts.flatMap((s) => (s.kind === "let" && operandsOf(s.value.def).includes(v) ? [s.value] : []));
   const user = users[0];
   if (users.length !== 1 || user?.def.kind !== "map" || user.def.op !== "add" || user.dtype !== "f32") return undefined;
-  return user.def.args[0] !== user.def.args[1] && user.axes.length >= v.axes.length ? user : undefined;
+  const [x, y] = user.def.args as [Value, Value];
+  if (x === y || user.axes.length < v.axes.length) return undefined;
+  return v === x && products.has(y.id) && addedTo(y, stmts, products) ? undefined : user;
 }
 
 /** Uses of values, in statements, stores and what folds go on with. What products look through is no use. */
