@@ -53,8 +53,12 @@ import { packInputs } from "./tile/pack.ts";
 export type CompileOptions = EntryOptions & {
   /** What kernels are made for, a row of targets.ts; `software` (a CPU behind WebGPU) where it is left out. */
   readonly target?: TargetName;
-  /** Whether threads may hand values to each other in subgroups of at least four (default: yes on `software`, unused on `gpu`). */
+  /** Whether threads may hand values to each other in subgroups of at least four (default: yes on `software`, no on `gpu`). */
   readonly subgroups?: boolean;
+  /** Whether the device has f16 of its own, WebGPU's `shader-f16` (default: no; two share a word then). */
+  readonly f16?: boolean;
+  /** Bytes of memory that a workgroup has; what every adapter has where it is left out. Used by the target `gpu`. */
+  readonly workgroupMemory?: number;
   /** Whether the engine has WebAssembly's relaxed SIMD, with its multiply-add (default: no; used by the target `cpu`). */
   readonly relaxedSimd?: boolean;
   /** Inputs whose memory the program may overwrite. */
@@ -144,9 +148,10 @@ export function compileProgram(
   before: readonly Diagnostic[] = [],
 ): CompileResult {
   const name = options.target ?? "software";
-  const { mapping, team, dialect, emit, ...most }: Target = targets[name];
+  const { mapping, dialect, emit, ...most }: Target = targets[name];
+  const team = most.team && teamFor(most.team, options);
   const maxBuffers = options.maxBuffers ?? most.maxBuffers;
-  const engine = { relaxedSimd: options.relaxedSimd === true };
+  const features = { relaxedSimd: options.relaxedSimd === true, f16: options.f16 === true };
   const mapper = mapperFor(mapping, options.subgroups !== false);
   const made = toTile(written, { ...options, maxBuffers }, times);
   const diagnostics = [...before, ...made.diagnostics];
@@ -160,7 +165,7 @@ export function compileProgram(
     () => tile.kernels.map((k, i) => lowered(k, mappings[i]!, team)),
     (all) => all.flatMap(checkLane),
   );
-  const texts = runPass(times, "emit", () => lanes.map((lane) => emit(lane, engine)));
+  const texts = runPass(times, "emit", () => lanes.map((lane) => emit(lane, features)));
   const planned = planner(
     tile,
     texts.map((t) => t.groups),
@@ -178,7 +183,7 @@ export function compileProgram(
     choice: choiceOf(mapping),
     make: () => {
       const lane = runPass([], "lower", () => lowered(k, mapping, team), checkLane);
-      const text = emit(lane, engine);
+      const text = emit(lane, features);
       return { kernel: spelled(text, lane), groups: text.groups };
     },
   });
@@ -344,6 +349,16 @@ function mapperFor(mapping: Target["mapping"], subgroups: boolean): Mapper {
     rank: (k) => rankMappings(k, target),
   };
 }
+
+/** What a target's teams can do on the device at hand; a GPU behind WebGPU says what it has. */
+const teamFor = (team: TeamTarget, { subgroups, workgroupMemory }: CompileOptions): TeamTarget =>
+  team.pattern === "matrices"
+    ? team
+    : {
+        ...team,
+        exchange: subgroups === true ? 4 : 1,
+        ...(workgroupMemory !== undefined && { sharedBytes: workgroupMemory }),
+      };
 
 /** For a team of threads where the target has them and all of the kernel has a rule; else for each thread alone. */
 function lowered(kernel: Kernel, mapping: Mapping, team: TeamTarget | undefined): LaneProgram {

@@ -2,11 +2,11 @@
 import { emitCuda } from "./emit/cuda.ts";
 import type { Dialect, KernelText } from "./emit/text.ts";
 import { emitWasm, type WasmFeatures } from "./emit/wasm.ts";
-import { emitWgsl } from "./emit/wgsl.ts";
+import { emitWgsl, type WgslFeatures } from "./emit/wgsl.ts";
 import { cpuTarget, type SimdTarget } from "./lane/chooseSimd.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { gpuTarget, type MapTarget, softwareTarget } from "./lane/map.ts";
-import { type TeamTarget, tensorTarget } from "./lane/team/plan.ts";
+import { blockTarget, type TeamTarget, tensorTarget } from "./lane/team/plan.ts";
 
 export type Target = {
   readonly mapping: MapTarget | SimdTarget;
@@ -15,13 +15,13 @@ export type Target = {
   readonly dialect: Dialect;
   /** The most buffers that a kernel may bind, where nothing else is known of the device. */
   readonly maxBuffers: number;
-  readonly emit: (program: LaneProgram, engine: WasmFeatures) => KernelText;
+  readonly emit: (program: LaneProgram, features: WasmFeatures & WgslFeatures) => KernelText;
 };
 
 /** `software`: a CPU behind a WebGPU driver; `gpu`: hardware behind one; `cpu`: this processor; `cuda`: an NVIDIA GPU. */
 export const targets = {
   software: { mapping: softwareTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
-  gpu: { mapping: gpuTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
+  gpu: { mapping: gpuTarget, team: blockTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
   cpu: { mapping: cpuTarget, dialect: "wasm", maxBuffers: 64, emit: emitWasm },
   cuda: { mapping: gpuTarget, team: tensorTarget, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
 } as const satisfies Readonly<Record<string, Target>>;

@@ -3,6 +3,7 @@
  * A dialect is a table of spellings and what the target lacks.
  */
 import { invariant, unreachable } from "../base/invariant.ts";
+import { add, lit, mul, op } from "../lane/expr.ts";
 import type { Expr, LaneOp, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
 
 type Stmt<K extends LaneStmt["kind"]> = Extract<LaneStmt, { kind: K }>;
@@ -29,6 +30,8 @@ export type Spelling = {
   readonly array: (p: Printer, s: Stmt<"array">) => string;
   /** What stands in the brackets of a `for`. */
   readonly loop: (p: Printer, s: Stmt<"for">) => string;
+  /** An element of an array; undefined where brackets do. */
+  readonly elem?: (p: Printer, e: Of<"elem">) => string | undefined;
   readonly load: (p: Printer, e: Of<"load">) => string;
   readonly store: (p: Printer, s: Stmt<"store">) => string;
   /** Between types, and from f32 to integers: saturating, NaN to 0. */
@@ -56,7 +59,11 @@ export function printer(spelling: Spelling, program: LaneProgram): Printer {
     spelling,
     program,
     expr: (e, rank = 0) => expr(p, e, rank),
-    block: (stmts, depth) => stmts.map((s) => statement(p, s, depth)).join("\n"),
+    block: (stmts, depth) =>
+      stmts
+        .map((s) => statement(p, s, depth))
+        .filter((line) => line.trim() !== "")
+        .join("\n"),
   };
   return p;
 }
@@ -84,7 +91,7 @@ function statement(p: Printer, s: LaneStmt, depth: number): string {
     }
     case "while":
       return s.body.length === 1 && s.body[0]!.kind === "set"
-        ? `${pad}while (${e(s.cond)}) ${p.block(s.body, 0)}`
+        ? `${pad}while (${e(s.cond)}) { ${p.block(s.body, 0)} }`
         : `${pad}while (${e(s.cond)}) {\n${p.block(s.body, depth + 1)}\n${pad}}`;
     case "if": {
       const otherwise = s.else.length > 0 ? ` else {\n${p.block(s.else, depth + 1)}\n${pad}}` : "";
@@ -112,15 +119,20 @@ function statement(p: Printer, s: LaneStmt, depth: number): string {
 
 /** An index divided by a power of two. */
 export const shift = (e: Expr, by: number): Expr =>
-  e.kind === "lit"
-    ? { ...e, value: e.value >> by }
-    : {
-        kind: "op",
-        op: "div",
-        args: [e, { kind: "lit", value: 1 << by, type: "i32", width: 1 }],
-        type: "i32",
-        width: 1,
-      };
+  e.kind === "lit" ? lit(e.value >> by) : (divided(e, 1 << by) ?? op("div", [e, lit(1 << by)], "i32"));
+/** An index by a number that divides all its terms; undefined where they do not show it. */
+function divided(e: Expr, by: number): Expr | undefined {
+  if (e.kind === "lit") return e.value % by === 0 ? lit(e.value / by) : undefined;
+  if (e.kind !== "op" || e.type !== "i32") return undefined;
+  const [a, b] = e.args;
+  if (e.op === "mul") {
+    const factor = divided(b!, by);
+    return factor && mul(a!, factor);
+  }
+  if (e.op !== "add") return undefined;
+  const [x, y] = [divided(a!, by), divided(b!, by)];
+  return x && y && add(x, y);
+}
 export const quarter = (e: Expr): Expr => shift(e, 2);
 
 const infix: Partial<Record<LaneOp, readonly [symbol: string, rank: number]>> = {
@@ -146,7 +158,7 @@ function expr(p: Printer, e: Expr, rank: number): string {
     case "ref":
       return e.name;
     case "elem":
-      return `${e.array}[${p.expr(e.width === 4 ? quarter(e.index) : e.index)}]`;
+      return d.elem?.(p, e) ?? `${e.array}[${p.expr(e.width === 4 ? quarter(e.index) : e.index)}]`;
     case "load":
       return d.load(p, e);
     case "component":

@@ -2,9 +2,9 @@
  * Lane -> WGSL. A table of spellings, and what WGSL lacks: floor division, 16-bit storage without an extension,
  * infinities (which may not be constant expressions), functions that overflow where the mathematical one does not.
  */
-import { invariant } from "../base/invariant.ts";
-import { laneType } from "../lane/expr.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneType, Width } from "../lane/ir.ts";
+import { sharedBytesIn } from "../lane/team/shared.ts";
+import { unrollLoops } from "../lane/unroll.ts";
 import {
   decimal,
   type Operands,
@@ -18,22 +18,40 @@ import {
 } from "./spelling.ts";
 import type { KernelText } from "./text.ts";
 import { type Helper, helpers } from "./wgslHelpers.ts";
+import {
+  declareSharedArray,
+  exchanged,
+  type IsPacked,
+  isTeam,
+  seats,
+  sharedArrays,
+  sharedElement,
+  teamStatement,
+} from "./wgslTeam.ts";
 
 /** The most workgroups along one dimension of a dispatch; WebGPU guarantees as many. */
 const groupsPerDimension = 65535;
 
-export function emitWgsl(program: LaneProgram): KernelText {
+/** What a device has beyond the standard: `f16` is the feature shader-f16. */
+export type WgslFeatures = { readonly f16?: boolean };
+
+export function emitWgsl(written: LaneProgram, { f16 = false }: WgslFeatures = {}): KernelText {
+  const program = isTeam(written) ? unrollLoops(written) : written;
   const used = new Set<Helper>();
   const arrays: string[] = [];
-  const body = printer(wgsl(used, arrays), program).block(program.body, 1);
+  const packed: IsPacked = (d) => d === "bf16" || (d === "f16" && !f16);
+  const body = printer(wgsl(program, packed, used, arrays), program).block(program.body, 1);
   const rows = Math.ceil(program.groups / groupsPerDimension);
   const columns = Math.ceil(program.groups / rows);
   const sized = rows > 1;
   const quads = body.includes("quadBroadcast(");
+  const seated = body.includes("quadSwap");
+  const native = f16 && program.buffers.some((b) => b.dtype === "f16");
   const needsInfinity = body.includes("infinity");
   const text = [
     ...header(program),
-    ...(quads ? ["enable subgroups;", "diagnostic(off, subgroup_uniformity);"] : []),
+    ...(native ? ["enable f16;"] : []),
+    ...(quads || seated ? ["enable subgroups;", "diagnostic(off, subgroup_uniformity);"] : []),
     ...(program.scalars.length > 0
       ? [
           "struct Params {",
@@ -43,9 +61,10 @@ export function emitWgsl(program: LaneProgram): KernelText {
         ]
       : []),
     ...program.buffers.map(
-      (b, k) => `@group(0) @binding(${k + 1}) var<storage, ${b.access}> ${b.name}: array<${elementType(b)}>;`,
+      (b, k) => `@group(0) @binding(${k + 1}) var<storage, ${b.access}> ${b.name}: array<${elementType(b, packed)}>;`,
     ),
     ...(needsInfinity ? ["var<private> infinity_bits: u32 = 0x7f800000u;"] : []),
+    ...(seated ? [seats.declaration] : []),
     ...arrays,
     "",
     ...[...used].sort().map((h) => helpers[h]),
@@ -53,7 +72,7 @@ export function emitWgsl(program: LaneProgram): KernelText {
     `fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32${quads ? ", @builtin(subgroup_invocation_id) subgroup_thread: u32" : ""}) {`,
     sized ? `  let group = i32(workgroup.x + workgroup.y * ${columns}u);` : "  let group = i32(workgroup.x);",
     ...(sized ? [`  if (group >= ${program.groups}) { return; }`] : []),
-    "  let lane = i32(thread);",
+    ...(seated ? seats.lines : ["  let lane = i32(thread);"]),
     ...(quads ? ["  let quad = i32(subgroup_thread & 3u);"] : []),
     ...(needsInfinity ? ["  let infinity = bitcast<f32>(infinity_bits);"] : []),
     ...program.scalars.map((s) => `  let ${s.name} = params.${s.name};`),
@@ -67,7 +86,7 @@ export function emitWgsl(program: LaneProgram): KernelText {
     entry: "main",
     groups: [columns, rows, 1],
     access: program.buffers.map((b) => b.access),
-    sharedBytes: 0,
+    sharedBytes: sharedBytesIn(program.body) + (seated ? 4 : 0),
   };
 }
 
@@ -78,16 +97,18 @@ function header(p: LaneProgram): readonly string[] {
   return [`// ${p.name}: ${p.groups} workgroups of ${p.threads}`, ...buffers, ...p.notes.map((n) => `// ${n}`)];
 }
 
-const sixteen = (b: LaneBuffer): boolean => b.dtype === "f16" || b.dtype === "bf16";
-const storedAs = (b: LaneBuffer): string => (b.dtype === "bool" || sixteen(b) ? "u32" : b.dtype);
-function elementType(b: LaneBuffer): string {
-  if (b.vector) return sixteen(b) ? "vec2<u32>" : `vec4<${storedAs(b)}>`;
-  return sixteen(b) && b.access === "read_write" ? "atomic<u32>" : storedAs(b);
+function elementType(b: LaneBuffer, packed: IsPacked): string {
+  const words = packed(b.dtype);
+  const stored = b.dtype === "bool" || words ? "u32" : b.dtype;
+  if (b.vector) return words ? "vec2<u32>" : `vec4<${stored}>`;
+  return words && b.access === "read_write" ? "atomic<u32>" : stored;
 }
 const typeName = (t: LaneType, w: Width): string => (w === 1 ? t : `vec${w}<${t}>`);
 
 /** `used` gathers the helpers that the text calls, `arrays` the declarations of arrays. */
-function wgsl(used: Set<Helper>, arrays: string[]): Spelling {
+function wgsl(program: LaneProgram, packed: IsPacked, used: Set<Helper>, arrays: string[]): Spelling {
+  const shared = sharedArrays(program);
+  const team = isTeam(program);
   const call: Call = (name, ...args) => {
     used.add(name);
     return `${name}(${args.join(", ")})`;
@@ -100,18 +121,22 @@ function wgsl(used: Set<Helper>, arrays: string[]): Spelling {
         ? `let ${s.name} = ${p.expr(s.value)};`
         : `var ${s.name}: ${typeName(s.type, s.width)} = ${p.expr(s.value)};`,
     array: (_, s) => {
+      if (team) return `var ${s.name}: array<${typeName(s.type, s.width)}, ${s.size / s.width}>;`;
       // In the private address space: drivers compile it several times faster than the same array in the function.
       arrays.push(`var<private> ${s.name}: array<${typeName(s.type, s.width)}, ${Math.max(1, s.size / s.width)}>;`);
       return `// ${s.name}: ${s.size} elements`;
     },
     loop: (p, s) => `var ${s.name} = ${p.expr(s.from)}; ${s.name} < ${p.expr(s.below)}; ${s.name} += ${s.step}`,
-    load: (p, e) => load(p, call, e),
-    store: (p, s) => store(p, call, s.buffer, s.index, s.value),
-    team: (_, s) => {
-      if (s.kind === "barrier") return "workgroupBarrier();";
-      invariant(s.kind === "shared", `WGSL has no ${s.kind}`);
-      arrays.push(`var<workgroup> ${s.name}: array<${typeName(laneType(s.dtype), 1)}, ${s.size}>;`);
-      return `// ${s.name}: ${s.size} elements of the workgroup`;
+    elem: (p, e) => {
+      const array = shared.get(e.array);
+      return array && sharedElement(p, call, array, e, packed);
+    },
+    load: (p, e) => load(p, call, packed, e),
+    store: (p, s) => store(p, call, packed, s.buffer, s.index, s.value),
+    team: (p, s) => {
+      if (s.kind !== "shared") return teamStatement(p, s, shared, packed);
+      arrays.push(declareSharedArray(s, packed));
+      return "";
     },
     cast: (p, e) => {
       if (e.arg.type === "f32" && (e.type === "i32" || e.type === "u32")) {
@@ -138,10 +163,10 @@ function wgsl(used: Set<Helper>, arrays: string[]): Spelling {
 }
 type Call = (name: Helper, ...args: readonly string[]) => string;
 
-function load({ expr: i, program }: Printer, call: Call, e: Extract<Expr, { kind: "load" }>): string {
+function load({ expr: i, program }: Printer, call: Call, packed: IsPacked, e: Extract<Expr, { kind: "load" }>): string {
   const b = program.buffers[e.buffer]!;
   const low = (n: number): string => (e.index.kind === "lit" ? String(e.index.value & n) : `(${i(e.index)}) & ${n}`);
-  if (sixteen(b)) {
+  if (packed(b.dtype)) {
     const format = b.dtype as "bf16" | "f16";
     if (b.vector && e.width === 4) return call(`${format}x4`, `${b.name}[${i(quarter(e.index))}]`);
     const word = b.vector
@@ -154,13 +179,21 @@ function load({ expr: i, program }: Printer, call: Call, e: Extract<Expr, { kind
     : e.width === 4
       ? `${b.name}[${i(quarter(e.index))}]`
       : `${b.name}[${i(quarter(e.index))}][${low(3)}]`;
+  if (b.dtype === "f16") return `${e.width === 4 ? "vec4<f32>" : "f32"}(${text})`;
   if (b.dtype !== "bool") return text;
   return e.width === 4 ? `(${text} != vec4<u32>(0u))` : `(${text} != 0u)`;
 }
 
-function store({ expr: i, program }: Printer, call: Call, buffer: number, index: Expr, value: Expr): string {
+function store(
+  { expr: i, program }: Printer,
+  call: Call,
+  packed: IsPacked,
+  buffer: number,
+  index: Expr,
+  value: Expr,
+): string {
   const b = program.buffers[buffer]!;
-  if (sixteen(b)) {
+  if (packed(b.dtype)) {
     const format = b.dtype as "bf16" | "f16";
     if (b.vector) return `${b.name}[${i(quarter(index))}] = ${call(`pack_${format}x4`, i(value))};`;
     const at = i(index);
@@ -175,7 +208,9 @@ function store({ expr: i, program }: Printer, call: Call, buffer: number, index:
       ? value.width === 4
         ? `select(vec4<u32>(0u), vec4<u32>(1u), ${i(value)})`
         : `select(0u, 1u, ${i(value)})`
-      : i(value);
+      : b.dtype === "f16"
+        ? `${value.width === 4 ? "vec4<f16>" : "f16"}(${i(value)})`
+        : i(value);
   return `${b.name}[${i(b.vector ? quarter(index) : index)}] = ${bits};`;
 }
 
@@ -187,6 +222,12 @@ function special(p: Printer, call: Call, o: Operands): string | undefined {
       const from = e.args[1];
       return `quadBroadcast(${p.expr(e.args[0]!)}, ${literal(from?.kind === "lit" ? from.value : 0, "u32")})`;
     }
+    case "shuffle_xor": {
+      const by = e.args[1]!;
+      return exchanged(p.expr(e.args[0]!), by.kind === "lit" ? by.value : 0);
+    }
+    case "xor":
+      return `(${arg(0, 9)} ^ ${arg(1, 9)})`;
     case "div":
       if (!integer) return undefined;
       if (type === "i32") return call(wide ? "floor_div4" : "floor_div", ...all());

@@ -50,7 +50,6 @@ export function check(p: LaneProgram): readonly string[] {
       }
       case "elem": {
         const held = use(n, e.array, true);
-        if (halves.has(e.array)) say(`${e.array} is read by matrices only`);
         if (held && (held.type !== e.type || held.width !== e.width))
           say(`${e.array} holds ${held.type} × ${held.width}, read as ${e.type} × ${e.width}`);
         index(n, e.index);
@@ -159,8 +158,9 @@ export function check(p: LaneProgram): readonly string[] {
         return;
       case "shared":
         if (n.outer !== top) say(`${s.name} is shared, and declared inside`);
+        if (s.size % s.width !== 0) say(`${s.name} has ${s.size} elements in groups of ${s.width}`);
         if (s.dtype === "f16" || s.dtype === "bf16") halves.add(s.name);
-        bind(n, s.name, { type: laneType(s.dtype), width: 1, what: "shared" });
+        bind(n, s.name, { type: laneType(s.dtype), width: s.width, what: "shared" });
         return;
       case "copy": {
         use(n, s.shared, true);

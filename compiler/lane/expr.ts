@@ -48,9 +48,10 @@ export function component(e: Expr, at: number): Expr {
   if (e.kind === "vec") return e.args[at]!;
   return { kind: "component", arg: e, at, type: e.type, width: 1 };
 }
-/** Four scalars side by side; whole again where they were one. */
+/** Four scalars side by side; whole again where they were one. One scalar is itself. */
 export function vec(args: readonly Expr[]): Expr {
   const first = args[0]!;
+  if (args.length === 1) return first;
   const whole = first.kind === "component" ? first.arg : undefined;
   if (
     whole?.kind === "ref" &&

@@ -107,7 +107,14 @@ export type LaneStmt =
   | { readonly kind: "continue" }
   | { readonly kind: "comment"; readonly text: string }
   /** An array of the workgroup, 128-byte aligned; undefined at first. Its elements are read and written as those of other arrays. */
-  | { readonly kind: "shared"; readonly name: string; readonly dtype: DType; readonly size: number }
+  | {
+      readonly kind: "shared";
+      readonly name: string;
+      readonly dtype: DType;
+      /** 4: its elements are read and written in groups of four only. */
+      readonly width: 1 | 4;
+      readonly size: number;
+    }
   | { readonly kind: "barrier" }
   /**
    * Starts a copy of `count` neighbouring elements (4, 8 or 16 bytes, aligned) into a shared array, zeros where not

@@ -21,7 +21,8 @@ import { add, and, component, lit, mul, op, ref, vec } from "./expr.ts";
 import { factsOf } from "./facts.ts";
 import { runLoop, storeValue } from "./fill.ts";
 import { lowerBody } from "./folds.ts";
-import type { Expr, LaneBuffer, LaneProgram, LaneStmt } from "./ir.ts";
+import { buffersInFours } from "./fours.ts";
+import type { Expr, LaneBuffer, LaneProgram } from "./ir.ts";
 import type { AxisMap, Mapping } from "./map.ts";
 import { unevenAxes } from "./order.ts";
 import { childScope, find, namer } from "./scope.ts";
@@ -194,35 +195,6 @@ function sideBySide(
   if (shape.at(-1)! % 4 !== 0) return null;
   const c: Coords = new Map();
   return alignedToFour(ctx, offsetOf(ctx, index, shape, c)) ? axis : null;
-}
-
-/** The buffers that are seen as groups of four: something reads them so, and nothing writes them otherwise. */
-function buffersInFours(body: readonly LaneStmt[]): ReadonlySet<number> {
-  const fours = new Set<number>();
-  const singles = new Set<number>();
-  const seeExpr = (e: Expr): void => {
-    if (e.kind === "load" && e.width === 4) fours.add(e.buffer);
-    if (e.kind === "op" || e.kind === "vec") e.args.forEach(seeExpr);
-    if (e.kind === "cast" || e.kind === "component") seeExpr(e.arg);
-    if (e.kind === "component" && typeof e.at !== "number") seeExpr(e.at);
-    if (e.kind === "load" || e.kind === "elem") seeExpr(e.index);
-  };
-  const see = (s: LaneStmt): void => {
-    if (s.kind === "let" || s.kind === "var" || s.kind === "set") seeExpr(s.value);
-    if (s.kind === "setElem" || s.kind === "store") {
-      seeExpr(s.index);
-      seeExpr(s.value);
-    }
-    if (s.kind === "store") (s.value.width === 4 ? fours : singles).add(s.buffer);
-    if (s.kind === "for") s.body.forEach(see);
-    if (s.kind === "if") {
-      seeExpr(s.cond);
-      s.then.forEach(see);
-      s.else.forEach(see);
-    }
-  };
-  body.forEach(see);
-  return new Set([...fours].filter((b) => !singles.has(b)));
 }
 
 function notesOf(kernel: Kernel, mapping: Mapping): readonly string[] {

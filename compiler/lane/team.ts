@@ -8,10 +8,14 @@ import type { Kernel } from "../tile/ir.ts";
 import type { LaneProgram } from "./ir.ts";
 import { lowerPlan } from "./team/lower.ts";
 import { planTeam, type TeamTarget } from "./team/plan.ts";
+import { sharedBytesIn } from "./team/shared.ts";
 import { splitLongSums } from "./team/split.ts";
 
 /** The kernel for teams, or why each thread has to work alone. */
 export function lowerTeam(kernel: Kernel, target: TeamTarget): LaneProgram | { readonly reason: string } {
-  const plan = planTeam(splitLongSums(kernel), target);
-  return "reason" in plan ? plan : lowerPlan(plan);
+  const plan = planTeam(splitLongSums(kernel, target.sums), target);
+  if ("reason" in plan) return plan;
+  const program = lowerPlan(plan);
+  const bytes = sharedBytesIn(program.body);
+  return bytes <= target.sharedBytes ? program : { reason: `what threads exchange takes ${bytes} bytes` };
 }

@@ -12,6 +12,7 @@ import {
   declareShared,
   readShared,
   startCopy,
+  together,
   type Workgroup,
   wait,
   workgroup,
@@ -129,7 +130,10 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
       if (m.shared.arrays.has(s.array))
         return (mask) => {
           const [at, xs] = [index(mask), value(mask)];
-          each(mask, (t) => writeShared(m.shared, s.array, at[t]![0]!, t, xs[t]![0]!));
+          each(mask, (t) => {
+            for (const [k, place] of together(m.shared, s.array, at[t]![0]!, s.value.width).entries())
+              writeShared(m.shared, s.array, place, t, xs[t]![k]!);
+          });
         };
       const array = arrayOf(m, s.array);
       return (mask) => {
@@ -214,7 +218,7 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
       };
     }
     case "shared":
-      declareShared(m.shared, s.name, s.size);
+      declareShared(m.shared, s.name, s.size, s.width);
       return () => {};
     case "barrier":
       return (mask) => {
@@ -358,7 +362,9 @@ function expr(m: Machine, e: Expr, names: Names): Read {
         const at = expr(m, e.index, names);
         return (mask) => {
           const places = at(mask);
-          return mask.map((on, t) => (on ? [readShared(m.shared, e.array, places[t]![0]!, t)] : []));
+          const read = (t: number): number[] =>
+            together(m.shared, e.array, places[t]![0]!, e.width).map((at) => readShared(m.shared, e.array, at, t));
+          return mask.map((on, t) => (on ? read(t) : []));
         };
       }
       const index = expr(m, e.index, names);

@@ -25,9 +25,11 @@ test.each([
   [32, 16, 1, 1],
   [16, 64, 1, 4],
 ])("every element of %i x %i once, dealt to %i x %i warps", (rows, columns, mWarps, nWarps) => {
-  const l = deal(side(m, rows, mWarps), side(n, columns, nWarps), [], mWarps * nWarps);
-  const seen = all(l).flatMap((registers) => registers.map((at) => at.get(m)! * columns + at.get(n)!));
-  expect([...seen].sort((a, b) => a - b)).toEqual(Array.from({ length: rows * columns }, (_, i) => i));
+  for (const pattern of ["matrices", "blocks"] as const) {
+    const l = deal(side(m, rows, mWarps), side(n, columns, nWarps), [], mWarps * nWarps, pattern);
+    const seen = all(l).flatMap((registers) => registers.map((at) => at.get(m)! * columns + at.get(n)!));
+    expect([...seen].sort((a, b) => a - b)).toEqual(Array.from({ length: rows * columns }, (_, i) => i));
+  }
 });
 
 test("what depends on rows alone lies with them, the same in the four threads of a row", () => {

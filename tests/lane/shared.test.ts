@@ -15,6 +15,8 @@ const tile = (rows: number, columns: number): SharedTile => ({
   rows: { axis: 0, count: rows },
   columns: { axis: 1, count: columns },
   swizzle: swizzleFor(columns / pieceOf("bf16")),
+  piece: pieceOf("bf16"),
+  width: 1,
   stages: 1,
 });
 const bytes = (t: SharedTile, row: number, column: number): number => placeOf(t, row, column) * bytesOf(t.dtype);

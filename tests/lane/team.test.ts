@@ -8,7 +8,7 @@ import { compile } from "../../compiler/compile.ts";
 import { elements, tabulate } from "../../compiler/core/ndarray.ts";
 import { check } from "../../compiler/lane/check.ts";
 import type { LaneProgram, LaneStmt } from "../../compiler/lane/ir.ts";
-import { type TeamTarget, tensorTarget } from "../../compiler/lane/team/plan.ts";
+import { blockTarget, type TeamTarget, tensorTarget } from "../../compiler/lane/team/plan.ts";
 import { lowerTeam } from "../../compiler/lane/team.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import type { Kernel } from "../../compiler/tile/ir.ts";
@@ -83,6 +83,18 @@ test.each([
   expect(teams.length).toBeGreaterThan(0);
   for (const p of teams) expect(JSON.stringify(p.body)).not.toContain('"kind":"mma"');
 });
+
+/** As a GPU behind WebGPU would: 16-bit numbers too are multiplied and added by the threads, by blocks of registers. */
+const blocks: TeamTarget = { ...blockTarget, blocks: [16] };
+test.each(cases.filter(([, dims]) => dims.M !== 24 && dims.E !== 80))(
+  "%s %o by blocks of registers",
+  (entry, dims, alone) => {
+    const made = kernelsOf(entry, dims).map((k) => [k.name, asTeam(k, blocks)] as const);
+    expect(made.flatMap(([name, p]) => (typeof p === "string" ? [name] : []))).toEqual(alone);
+    for (const [, p] of made)
+      if (typeof p !== "string") expect(JSON.stringify(p.body)).not.toMatch(/"kind":"(mma|matrices)"|shuffle_xor/);
+  },
+);
 
 test("several warps along rows and columns, and tiles of all sizes", () => {
   const [k] = kernelsOf("product", { M: 128, N: 128, K: 16 });

@@ -14,6 +14,8 @@ type Copy = { readonly cells: readonly Cell[]; readonly values: readonly number[
 
 export type Workgroup = {
   readonly arrays: Map<string, Cell[]>;
+  /** Elements that go together. */
+  readonly widths: Map<string, number>;
   /** The number of barriers so far. */
   epoch: number;
   /** Of each thread: copies not committed, and groups not waited for. */
@@ -22,12 +24,14 @@ export type Workgroup = {
 };
 export const workgroup = (threads: number): Workgroup => ({
   arrays: new Map(),
+  widths: new Map(),
   epoch: 0,
   open: Array.from({ length: threads }, () => []),
   groups: Array.from({ length: threads }, () => []),
 });
 
-export function declareShared(w: Workgroup, name: string, size: number): void {
+export function declareShared(w: Workgroup, name: string, size: number, width = 1): void {
+  w.widths.set(name, width);
   const cell = (): Cell => ({
     value: Number.NaN,
     writer: nobody,
@@ -40,10 +44,16 @@ export function declareShared(w: Workgroup, name: string, size: number): void {
 }
 /** Nothing is known at the start of a workgroup. */
 export function clearShared(w: Workgroup): void {
-  for (const [name, cells] of w.arrays) declareShared(w, name, cells.length);
+  for (const [name, cells] of w.arrays) declareShared(w, name, cells.length, w.widths.get(name));
   w.epoch = 0;
   w.open = w.open.map(() => []);
   w.groups = w.groups.map(() => []);
+}
+/** The elements from `at` on that are read or written at once. */
+export function together(w: Workgroup, name: string, at: number, width: number): readonly number[] {
+  const own = w.widths.get(name);
+  invariant(width === own && at % width === 0, `${name}[${at}] goes by ${own}, not by ${width}`);
+  return Array.from({ length: width }, (_, k) => at + k);
 }
 function cellAt(w: Workgroup, name: string, at: number): Cell {
   const cells = w.arrays.get(name)!;

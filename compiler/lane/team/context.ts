@@ -207,6 +207,12 @@ export function declare(ctx: Context, hint: string, type: LaneType, layout: Layo
   else push(ctx, { kind: "var", name, type, width: 1, value: lit(0, type) });
   return { name, type, layout };
 }
+/** Declares registers in groups of four. */
+export function declareFours(ctx: Context, hint: string, size: number): string {
+  const name = ctx.fresh(hint);
+  push(ctx, { kind: "array", name, type: "f32", width: 4, size });
+  return name;
+}
 export function hold(ctx: Context, v: Value, h: Held): void {
   ctx.held.set(v.id, [...(ctx.held.get(v.id) ?? []), h]);
 }

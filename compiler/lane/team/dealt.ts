@@ -1,6 +1,6 @@
 /** How much of each axis a team holds, and the layout of every value by its axes. */
 import type { Axis, Value } from "../../tile/ir.ts";
-import { deal, type Layout, type Side } from "./layout.ts";
+import { deal, type Layout, type Pattern, type Side } from "./layout.ts";
 
 /** How much of an axis a team holds. `cover`: `block` rounded up to what layouts deal out. */
 export type Part = {
@@ -23,7 +23,12 @@ export type Shape = {
 };
 export const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 /** What layouts are made from. */
-export type Dealt = { readonly parts: ReadonlyMap<number, Part>; readonly shape: Shape; readonly warps: number };
+export type Dealt = {
+  readonly parts: ReadonlyMap<number, Part>;
+  readonly shape: Shape;
+  readonly warps: number;
+  readonly pattern: Pattern;
+};
 
 /** The axes that a team holds more than one element of. */
 export const wide = (d: Dealt, axes: readonly Axis[]): readonly Axis[] =>
@@ -40,7 +45,7 @@ export function layoutOf(d: Dealt, axes: readonly Axis[]): Layout {
     a.id === rows.id ? 0 : a.id === columns?.id ? 1 : a.role === "grid" ? 2 : a.role === "fold" ? 3 : 4;
   const all = [...wide(d, axes)].sort((a, b) => rank(a) - rank(b) || a.id - b.id);
   const first = all[0];
-  if (!first) return deal(undefined, undefined, [], d.warps);
+  if (!first) return deal(undefined, undefined, [], d.warps, d.pattern);
   const asRows = first.id === rows.id || (all.length > 1 && first.id !== columns?.id);
   const m = asRows ? first : undefined;
   const [n, ...others] = asRows ? all.slice(1) : all;
@@ -50,6 +55,7 @@ export function layoutOf(d: Dealt, axes: readonly Axis[]): Layout {
     n && side(n, n.id === columns?.id ? columnWarps : 1),
     others.map((a) => side(a, 1)),
     d.warps,
+    d.pattern,
   );
 }
 

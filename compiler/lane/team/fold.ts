@@ -239,15 +239,16 @@ function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
     }
     return name;
   };
-  /** Starts copying the tiles of the block at `first` into the stage `slot`, if there is one. */
-  const fetch = (first: string, slot: Expr): void => {
+  /** Starts copying the tiles of the block at `first` into the stage `slot`, if there is one, which may be `certain`. */
+  const fetch = (first: string, slot: Expr, certain = false): void => {
     if (ahead.length === 0) return;
     const before = ctx.starts.get(axis.id);
     ctx.starts.set(axis.id, ref(first));
     const then = within(ctx, () => {
       for (const s of ahead) copyPieces(ctx, s, mul(slot, lit(elementsOf(s.tile))));
     });
-    push(ctx, { kind: "if", cond: less(ref(first), below), then, else: [] }, { kind: "commit" });
+    if (certain) push(ctx, ...then, { kind: "commit" });
+    else push(ctx, { kind: "if", cond: less(ref(first), below), then, else: [] }, { kind: "commit" });
     if (before) ctx.starts.set(axis.id, before);
   };
   const blocks: string[] = [search(`${axis.name}_first`, from)];
@@ -269,7 +270,7 @@ function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
     } else {
       if (ahead.length > 0) {
         push(ctx, { kind: "barrier" });
-        fetch(blocks[0]!, lit(0));
+        fetch(blocks[0]!, lit(0), true);
         push(ctx, { kind: "wait", left: 0 }, { kind: "barrier" });
       }
       next = search(`${axis.name}_next`, add(ref(blocks.at(-1)!), lit(block)));

@@ -23,6 +23,11 @@
  *
  * The left operand of such a product, a(m, k), wants its elements in the same pattern, two 8-wide pieces of k at a time:
  * so the accumulator of one product, packed into pairs, is the left operand of the next as it is.
+ *
+ * Where threads multiply and add themselves, the pattern is one of blocks: a thread has four neighbours of n, and of m as
+ * many as there are for it up to four, so that shared memory is read four elements at a time, and each is used for a block:
+ *
+ *   registers  n 1×4, m 1×4, n 16×…, m 32×…       threads  n 4×4, m 4×8, m …×warps, n …×warps
  */
 import { invariant } from "../../base/invariant.ts";
 
@@ -35,18 +40,49 @@ export type Layout = { readonly registers: readonly Digit[]; readonly threads: r
 /** An axis to be dealt out: its elements (a multiple of 16), and over how many warps. */
 export type Side = { readonly axis: number; readonly cover: number; readonly warps: number };
 
+/** Whether tensor cores multiply, or the threads themselves. */
+export type Pattern = "matrices" | "blocks";
+
 /** The layout of a tile of up to two axes that threads share, and others that each thread holds whole. */
-export function deal(m: Side | undefined, n: Side | undefined, others: readonly Side[], warps: number): Layout {
+export function deal(
+  m: Side | undefined,
+  n: Side | undefined,
+  others: readonly Side[],
+  warps: number,
+  pattern: Pattern = "matrices",
+): Layout {
   const mWarps = m?.warps ?? 1;
   const nWarps = n?.warps ?? 1;
   invariant(warps % (mWarps * nWarps) === 0, "warps are dealt out evenly");
   for (const s of [m, n]) invariant(!s || s.cover % (16 * s.warps) === 0, "an axis is dealt out in sixteens");
-  const tiles = n ? n.cover / 8 / nWarps : 0;
   const on = (s: Side | undefined, stride: number, count: number): Digit => ({
     axis: s ? s.axis : everywhere,
     stride: s ? stride : 0,
     count,
   });
+  if (pattern === "blocks") {
+    // Neighbours of a thread along each, and how often the pattern is repeated.
+    const nTiles = n ? n.cover / 16 / nWarps : 1;
+    const mSide = !m ? 1 : m.cover % (32 * mWarps) === 0 ? 4 : 2;
+    const mTiles = m ? m.cover / (8 * mSide * mWarps) : 1;
+    return tidy({
+      registers: [
+        on(n, 1, n ? 4 : 1),
+        on(m, 1, mSide),
+        on(n, 16, nTiles),
+        on(m, 8 * mSide * mWarps, mTiles),
+        ...others.map((o) => on(o, 1, o.cover)),
+      ],
+      threads: [
+        on(n, 4, 4),
+        on(m, mSide, 8),
+        on(m, 8 * mSide, mWarps),
+        on(n, 16 * nTiles, nWarps),
+        on(undefined, 0, warps / (mWarps * nWarps)),
+      ],
+    });
+  }
+  const tiles = n ? n.cover / 8 / nWarps : 0;
   return tidy({
     registers: [
       ...(n ? [on(n, 1, 2)] : []),

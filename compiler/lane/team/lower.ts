@@ -3,6 +3,7 @@
 import { unionOf } from "../../tile/build.ts";
 import type { Store } from "../../tile/ir.ts";
 import { lit, mul, op, ref } from "../expr.ts";
+import { buffersInFours } from "../fours.ts";
 import type { Expr, LaneProgram } from "../ir.ts";
 import { unevenAxes } from "../order.ts";
 import { namer } from "../scope.ts";
@@ -45,6 +46,8 @@ export function lowerPlan(plan: Plan): LaneProgram {
   // A thread may write over what another has read.
   if (kernel.buffers.some((b) => b.access === "update")) push(ctx, { kind: "barrier" });
   for (const s of kernel.stores) lowerStore(ctx, s);
+  const body = [...ctx.top, ...ctx.out];
+  const fours = plan.pattern === "blocks" ? buffersInFours(body) : new Set<number>();
   return {
     name: kernel.name,
     buffers: kernel.buffers.map((b, k) => ({
@@ -52,12 +55,12 @@ export function lowerPlan(plan: Plan): LaneProgram {
       dtype: b.dtype,
       shape: b.shape,
       access: b.access === "read" ? "read" : "read_write",
-      vector: false,
+      vector: fours.has(k),
     })),
     scalars,
     threads: plan.warps * 32,
     groups: plan.groups,
-    body: [...ctx.top, ...ctx.out],
+    body,
     notes: [...plan.notes, ...boundNotes(plan)],
   };
 }
@@ -95,37 +98,43 @@ function lowerStore(ctx: Context, s: Store): void {
   const axes = unionOf(...[...s.index, s.value].map((v) => v.axes));
   const layout = layoutOf(ctx.dealt, axes);
   for (const v of [...s.index, s.value]) prepare(ctx, v, layout);
-  const all = wide(ctx.dealt, axes);
-  const together = inPairs(ctx, s, layout);
+  const axesOf = wide(ctx.dealt, axes);
+  const together = sideBySide(ctx, s, layout);
   onlyFirst(ctx, layout, () =>
     nest(
       ctx,
       layout,
       (at) => {
-        const one = (bit: number): Expr => evaluate(ctx, s.value, together ? withBit(at, bit) : at);
-        const first = together ? withBit(at, 0) : at;
+        const all = Array.from({ length: together }, (_, k) => (together > 1 ? withDigit(at, k) : at));
+        const first = all[0]!;
         const write = (): void => {
-          const low = one(0);
-          const value: Expr = together ? { kind: "vec", args: [low, one(1)], type: low.type, width: 2 } : low;
+          const args = all.map((here) => evaluate(ctx, s.value, here));
+          const value: Expr = together === 1 ? args[0]! : { kind: "vec", args, type: args[0]!.type, width: together };
           push(ctx, { kind: "store", buffer: s.buffer, index: offsetIn(ctx, s.buffer, s.index, false, first), value });
         };
-        const guard = allExist(ctx, first, all);
+        const guard = allExist(ctx, first, axesOf);
         if (guard) push(ctx, { kind: "if", cond: guard, then: within(ctx, write), else: [] });
         else write();
       },
-      together ? 1 : 0,
+      together > 1 ? 1 : 0,
     ),
   );
 }
-const withBit = (at: At, bit: number): At => ({ ...at, digits: [lit(bit), ...at.digits.slice(1)], memo: new Map() });
-/** Whether a thread's two registers of the fastest digit go to neighbouring elements, the first at an even place. */
-function inPairs(ctx: Context, s: Store, layout: Layout): boolean {
+const withDigit = (at: At, digit: number): At => ({
+  ...at,
+  digits: [lit(digit), ...at.digits.slice(1)],
+  memo: new Map(),
+});
+/** How many of a thread's registers of the fastest digit go to neighbouring elements, the first at a multiple of as many. */
+function sideBySide(ctx: Context, s: Store, layout: Layout): 1 | 2 | 4 {
   const digit = layout.registers[0];
   const last = s.index.at(-1)?.def;
-  if (digit?.stride !== 1 || digit.count !== 2 || last?.kind !== "pos" || last.axis.id !== digit.axis) return false;
-  const part = partOf(ctx, last.axis);
+  if (digit?.stride !== 1 || last?.kind !== "pos" || last.axis.id !== digit.axis) return 1;
+  const { count } = digit;
+  // WGSL has no stores of two.
+  if ((count !== 4 && (count !== 2 || ctx.plan.pattern === "blocks")) || ctx.kernel.buffers[s.buffer]!.dtype === "bool")
+    return 1;
   const alone = s.index.slice(0, -1).every((i) => !i.axes.some((a) => a.id === digit.axis));
-  const even =
-    ctx.kernel.buffers[s.buffer]!.shape.at(-1)! % 2 === 0 && part.block % 2 === 0 && last.axis.extent % 2 === 0;
-  return alone && even && ctx.kernel.buffers[s.buffer]!.dtype !== "bool";
+  const sizes = [ctx.kernel.buffers[s.buffer]!.shape.at(-1)!, partOf(ctx, last.axis).block, last.axis.extent];
+  return alone && sizes.every((n) => n % count === 0) ? count : 1;
 }

@@ -45,13 +45,16 @@ export function productOf(d: Dealt, f: Factors): Product | undefined {
   // A vector on one side: as good as any other sum.
   if (x.length === 0 || y.length === 0) return undefined;
   const name = f.sum.name ?? "a product";
-  const tensor = f.dtype !== "f32";
+  const tensor = f.dtype !== "f32" && d.pattern === "matrices";
   if (x.some((a) => y.some((b) => a.id === b.id)))
     give(`${name} has factors that share ${x.find((a) => y.some((b) => a.id === b.id))!.name}, besides what is summed`);
   if (x.length !== 1 || y.length !== 1) give(`${name} is no product of two matrices: [${names(x)}] and [${names(y)}]`);
   if (d.parts.get(f.k.id)!.cover < 16) give(`${name} sums over single elements`);
   const result = layoutOf(d, [x[0]!, y[0]!]);
-  const swap = !result.threads.some((t) => t.axis === x[0]!.id && t.stride === 1);
+  const swap =
+    d.pattern === "blocks"
+      ? result.registers[0]?.axis === x[0]!.id
+      : !result.threads.some((t) => t.axis === x[0]!.id && t.stride === 1);
   const [a, b, m, n] = swap ? [f.b, f.a, y[0]!, x[0]!] : [f.a, f.b, x[0]!, y[0]!];
   if (d.shape.columns && f.k.id === d.shape.columns.id) give(`${name} sums over ${f.k.name}, which warps share`);
   const left: Operand = {

@@ -12,7 +12,7 @@
  */
 import type { Axis, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { type Dealt, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
-import { sizeOf } from "./layout.ts";
+import { type Pattern, sizeOf } from "./layout.ts";
 import { type Product, productOf } from "./operands.ts";
 import { allFactors, type Factors } from "./products.ts";
 import { addedTo, inLoop, rolesOf, usesOf } from "./roles.ts";
@@ -34,6 +34,12 @@ export type TeamTarget = {
   readonly blocks: readonly number[];
   /** The most blocks that are fetched ahead and in use together. */
   readonly stages: number;
+  /** Elements of a long sum of f32 products that are there at once. */
+  readonly sums: number;
+  /** Whether tensor cores multiply 16-bit numbers, or the threads themselves all there are. */
+  readonly pattern: Pattern;
+  /** Threads, by their number, that can hand values to each other without shared memory. */
+  readonly exchange: number;
 };
 
 /** NVIDIA GPUs with mma.m16n8k16, ldmatrix and cp.async (sm_80 and later). */
@@ -44,11 +50,29 @@ export const tensorTarget: TeamTarget = {
   groups: 100,
   blocks: [64, 32],
   stages: 3,
+  sums: 32,
+  pattern: "matrices",
+  exchange: 32,
+};
+
+/** GPUs behind WebGPU: the least of workgroup memory that there is, and a thread's registers as the smallest have them. */
+export const blockTarget: TeamTarget = {
+  sharedBytes: 16 * 1024,
+  sharedAim: 16 * 1024,
+  accumulators: 96,
+  groups: 64,
+  blocks: [64, 32, 16],
+  stages: 2,
+  sums: 16,
+  pattern: "blocks",
+  exchange: 1,
 };
 
 export type Plan = {
   readonly kernel: Kernel;
   readonly warps: number;
+  readonly pattern: Pattern;
+  readonly exchange: number;
   readonly groups: number;
   readonly parts: ReadonlyMap<number, Part>;
   readonly rows: Axis;
@@ -97,7 +121,8 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
   const groups = kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);
   const smaller = shape.rowBlock > 64 || shape.columnBlock > 64;
   if (smaller && groups < target.groups) return undefined;
-  const dealt: Dealt = { parts, shape, warps };
+  const { pattern, exchange } = target;
+  const dealt: Dealt = { parts, shape, warps, pattern };
   const products = new Map(
     factors.flatMap((f) => {
       const p = productOf(dealt, f);
@@ -126,6 +151,8 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
       return {
         kernel,
         warps,
+        pattern,
+        exchange,
         groups,
         parts,
         rows: shape.rows,
@@ -146,6 +173,7 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
 export const dealtOf = (p: Plan): Dealt => ({
   parts: p.parts,
   warps: p.warps,
+  pattern: p.pattern,
   shape: {
     rows: p.rows,
     columns: p.columns,
@@ -183,7 +211,7 @@ function notesOf(
     `teams of ${d.warps * 32} threads hold ${[...new Map([...products.values()].flatMap((p) => [p.m, p.n, p.k]).map((a) => [a.id, a])).values()].map(part).join(", ")}`,
     ...[...products.values()].map(
       (p) =>
-        `${p.sum.name ?? "product"} [${p.m.name}, ${p.n.name}] over ${p.k.name}: ${p.dtype === "f32" ? "multiplied and added in f32" : `tensor cores, ${p.dtype}`}; left from ${p.left.kind}, right from shared`,
+        `${p.sum.name ?? "product"} [${p.m.name}, ${p.n.name}] over ${p.k.name}: ${p.dtype === "f32" || d.pattern === "blocks" ? "multiplied and added in f32" : `tensor cores, ${p.dtype}`}; left from ${p.left.kind}, right from shared`,
     ),
     ...[...staged.values()].map(
       ({ tile, how }) =>

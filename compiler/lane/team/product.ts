@@ -26,6 +26,7 @@ import {
 } from "./context.ts";
 import { leftLayout } from "./dealt.ts";
 import { type Layout, project, sizeOf } from "./layout.ts";
+import { multiplyBlocks } from "./multiplyBlocks.ts";
 import type { Product } from "./operands.ts";
 import { prepare } from "./registers.ts";
 import { mod, pieceAt, placeAt, xor } from "./shared.ts";
@@ -34,7 +35,8 @@ import { evaluate } from "./value.ts";
 
 /** Adds a product to registers that hold what it is added to. */
 export function multiply(ctx: Context, p: Product, into: Held): void {
-  if (p.dtype === "f32") multiplyAdd(ctx, p, into);
+  if (ctx.plan.pattern === "blocks") multiplyBlocks(ctx, p, into);
+  else if (p.dtype === "f32") multiplyAdd(ctx, p, into);
   else multiplyMatrices(ctx, p, p.dtype, into);
 }
 

@@ -61,7 +61,7 @@ export function keep(ctx: Context, v: Value, into?: Held): Held {
   return held;
 }
 
-/** A reduction: over the thread's own elements, between the threads of a warp by shuffles, between warps through memory. */
+/** A reduction: over the thread's own elements, between threads that can exchange by shuffles, between others through memory. */
 export function reduce(ctx: Context, v: Value): void {
   invariant(v.def.kind === "reduce" && v.def.op !== "argmax", "argmax is not planned");
   const { axis, arg, op: kind } = v.def as { axis: Axis; arg: Value; op: ReduceKind };
@@ -79,18 +79,18 @@ export function reduce(ctx: Context, v: Value): void {
     writeHeld(ctx, held, at, join(readHeld(held, at), here ? op("select", [here, value, none], type) : value));
   });
   const bits = threadBits(layout, axis.id);
-  const shuffled = bits.filter((b) => b < 32);
+  const shuffled = bits.filter((b) => b < ctx.plan.exchange);
   if (shuffled.length > 0)
     nest(ctx, rest, (at) => {
       for (const b of shuffled)
         writeHeld(ctx, held, at, join(readHeld(held, at), op("shuffle_xor", [readHeld(held, at), lit(b)], type)));
     });
-  const warps = bits.filter((b) => b >= 32);
-  if (warps.length > 0) acrossWarps(ctx, held, warps, type, join);
+  const apart = bits.filter((b) => b >= ctx.plan.exchange);
+  if (apart.length > 0) throughMemory(ctx, held, apart, type, join);
   hold(ctx, v, held);
 }
-/** Joins what warps hold of the same elements: each writes its part, and all read all parts. */
-function acrossWarps(
+/** Joins what threads that cannot exchange hold of the same elements: each writes its part, and all read all parts. */
+function throughMemory(
   ctx: Context,
   held: Held,
   bits: readonly number[],
@@ -122,9 +122,9 @@ function indexOf(h: Held, at: At): Expr {
   return e.index;
 }
 
-export function sharedArray(ctx: Context, hint: string, dtype: DType, size: number): string {
+export function sharedArray(ctx: Context, hint: string, dtype: DType, size: number, width: 1 | 4 = 1): string {
   const name = ctx.fresh(hint);
-  ctx.top.push({ kind: "shared", name, dtype, size });
+  ctx.top.push({ kind: "shared", name, dtype, width, size });
   return name;
 }
 

@@ -7,7 +7,7 @@
  */
 import type { DType } from "../../core/ir.ts";
 import { add, lit, mul, op } from "../expr.ts";
-import type { Expr } from "../ir.ts";
+import type { Expr, LaneStmt } from "../ir.ts";
 
 export type Swizzle = { readonly every: number; readonly of: number };
 /** `columns` is the axis whose elements lie side by side. */
@@ -17,6 +17,10 @@ export type SharedTile = {
   readonly rows: { readonly axis: number; readonly count: number };
   readonly columns: { readonly axis: number; readonly count: number };
   readonly swizzle: Swizzle;
+  /** Elements of a piece. */
+  readonly piece: number;
+  /** 4: read and written four elements at a time, and no other way. */
+  readonly width: 1 | 4;
   /** How many blocks' tiles there are beside each other. */
   readonly stages: number;
 };
@@ -25,6 +29,10 @@ export const bytesOf = (d: DType): number => (d === "f16" || d === "bf16" ? 2 : 
 /** Elements in a piece of 16 bytes. */
 export const pieceOf = (d: DType): number => 16 / bytesOf(d);
 export const elementsOf = (t: SharedTile): number => t.rows.count * t.columns.count;
+
+/** Bytes of shared memory that statements declare. */
+export const sharedBytesIn = (body: readonly LaneStmt[]): number =>
+  body.reduce((n, s) => (s.kind === "shared" ? n + s.size * bytesOf(s.dtype) : n), 0);
 
 /**
  * How often a bank is asked again: the threads of a warp access `bytes` each at byte addresses `at`, in turns of as many
@@ -45,22 +53,28 @@ export function bankConflicts(at: readonly number[], bytes: number): number {
 
 const exchanges: readonly Swizzle[] = [
   { every: 1, of: 1 },
-  ...[8, 4, 2].flatMap((of) => [1, 2, 4].map((every) => ({ every, of }))),
+  ...[8, 4, 2].flatMap((of) => [1, 2, 4, 8].map((every) => ({ every, of }))),
 ];
-/** The exchange for rows of so many pieces: the first with which eight rows of a column of pieces meet no bank twice. */
-export function swizzleFor(pieces: number): Swizzle {
+/**
+ * The exchange for rows of so many pieces: the first with which eight rows of a column of pieces, `apart` from each other,
+ * meet no bank twice, or least often.
+ */
+export function swizzleFor(pieces: number, apart = 1): Swizzle {
   const conflicts = (s: Swizzle): number => {
-    const rows = Array.from({ length: 8 }, (_, r) => 16 * (r * pieces + (0 ^ (Math.floor(r / s.every) % s.of))));
+    const rows = Array.from({ length: 8 }, (_, r) => 16 * (apart * r * pieces + exchange(s, apart * r)));
     return bankConflicts(rows, 16);
   };
   const legal = exchanges.filter((s) => pieces % s.of === 0);
   return legal.reduce((best, s) => (conflicts(s) < conflicts(best) ? s : best));
 }
 
+const exchange = (s: Swizzle, row: number): number => Math.floor(row / s.every) % s.of;
+/** What the numbers of a row's pieces are exchanged by. */
+export const exchangeAt = (t: SharedTile, row: number): number => exchange(t.swizzle, row);
 /** Where an element is, as a number. */
 export function placeOf(t: SharedTile, row: number, column: number): number {
-  const piece = pieceOf(t.dtype);
-  const moved = Math.floor(column / piece) ^ (Math.floor(row / t.swizzle.every) % t.swizzle.of);
+  const { piece } = t;
+  const moved = Math.floor(column / piece) ^ exchangeAt(t, row);
   return row * t.columns.count + moved * piece + (column % piece);
 }
 
@@ -86,11 +100,11 @@ export const xor = (a: Expr, b: Expr): Expr =>
 /** Where piece `piece` of row `row` begins. */
 export function pieceAt(t: SharedTile, row: Expr, piece: Expr): Expr {
   const moved = xor(piece, mod(div(row, t.swizzle.every), t.swizzle.of));
-  return add(mul(row, lit(t.columns.count)), mul(moved, lit(pieceOf(t.dtype))));
+  return add(mul(row, lit(t.columns.count)), mul(moved, lit(t.piece)));
 }
 /** Where an element is. */
 export function placeAt(t: SharedTile, row: Expr, column: Expr): Expr {
   if (t.rows.count === 1) return column;
-  const piece = pieceOf(t.dtype);
-  return add(pieceAt(t, row, div(column, piece)), mod(column, piece));
+  if (t.swizzle.of === 1) return add(mul(row, lit(t.columns.count)), column);
+  return add(pieceAt(t, row, div(column, t.piece)), mod(column, t.piece));
 }

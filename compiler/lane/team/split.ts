@@ -11,12 +11,13 @@ import type { Axis, Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { valuesOf } from "../map.ts";
 import { allFactors, type Factors } from "./products.ts";
 
-/** Elements of a sum that are held at once: rows of 128 bytes. */
-const blockOf = (f: Factors): number => (f.dtype === "f32" ? 32 : 64);
+/** Elements of a sum that are held at once: rows of as many bytes whatever their type. */
+const blockOf = (f: Factors, sums: number): number => (f.dtype === "f32" ? sums : 2 * sums);
 
-export function splitLongSums(kernel: Kernel): Kernel {
+/** `sums`: elements of a sum of f32 products that are there at once. */
+export function splitLongSums(kernel: Kernel, sums: number): Kernel {
   const lets = kernel.body.flatMap((s) => (s.kind === "let" ? [s.value] : []));
-  const products = new Map(allFactors(kernel).map((f) => [f.sum.id, blockOf(f)]));
+  const products = new Map(allFactors(kernel).map((f) => [f.sum.id, blockOf(f, sums)]));
   const long = lets.filter(
     (v) =>
       v.def.kind === "reduce" &&

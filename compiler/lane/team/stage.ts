@@ -1,9 +1,21 @@
 /** Operands into shared memory: copied piece by piece as memory has them, computed element by element, or out of registers. */
 import { invariant } from "../../base/invariant.ts";
-import type { Value } from "../../tile/ir.ts";
-import { add, less, lit, mul, op, ref } from "../expr.ts";
+import type { Axis, Value } from "../../tile/ir.ts";
+import { add, less, lit, mul, op, ref, vec } from "../expr.ts";
 import type { Expr, LaneStmt } from "../ir.ts";
-import { allExist, type Context, layoutFor, local, nest, nowhere, partOf, push, within } from "./context.ts";
+import {
+  type At,
+  allExist,
+  type Context,
+  layoutFor,
+  local,
+  nest,
+  nowhere,
+  partOf,
+  push,
+  type Tile,
+  within,
+} from "./context.ts";
 import { wide } from "./dealt.ts";
 import { onlyFirst, prepare, sharedArray } from "./registers.ts";
 import { elementsOf, placeAt } from "./shared.ts";
@@ -15,10 +27,11 @@ const MOST_UNROLLED = 16;
 
 /** Declares the shared array of a staged value: all of its stages. */
 export function openTile(ctx: Context, s: Staged): void {
-  const name = sharedArray(ctx, `${s.tile.name}_tile`, s.tile.dtype, elementsOf(s.tile) * s.tile.stages);
+  const { dtype, width, stages } = s.tile;
+  const name = sharedArray(ctx, `${s.tile.name}_tile`, dtype, elementsOf(s.tile) * stages, width);
   ctx.tiles.set(s.value.id, { tile: { ...s.tile, name }, base: lit(0) });
 }
-export const tileOf = (ctx: Context, v: Value) => {
+export const tileOf = (ctx: Context, v: Value): Tile => {
   const t = ctx.tiles.get(v.id);
   invariant(t, `a factor of kernel ${ctx.kernel.name} is staged`);
   return t;
@@ -77,37 +90,51 @@ export function copyPieces(ctx: Context, s: Staged, base: Expr): void {
 }
 function fillElements(ctx: Context, s: Staged): void {
   const { tile } = tileOf(ctx, s.value);
-  each(ctx, tile.rows.count, tile.columns.count, tile.name, (row, column) => {
-    const at = nowhere(
-      new Map([
-        [tile.rows.axis, row],
-        [tile.columns.axis, column],
-      ]),
-    );
-    const valid = allExist(ctx, at, [partOf(ctx, tile.rows.axis).axis, partOf(ctx, tile.columns.axis).axis]);
-    const value = evaluate(ctx, s.value, at);
-    const kept = valid ? op("select", [valid, value, lit(0, "f32")], "f32") : value;
-    push(ctx, { kind: "setElem", array: tile.name, index: placeAt(tile, row, column), value: kept });
+  const { width } = tile;
+  const axes = [tile.rows.axis, tile.columns.axis].map((a) => partOf(ctx, a).axis);
+  each(ctx, tile.rows.count, tile.columns.count / width, tile.name, (row, group) => {
+    const first = mul(group, lit(width));
+    const values = Array.from({ length: width }, (_, k) => {
+      const at = nowhere(
+        new Map([
+          [tile.rows.axis, row],
+          [tile.columns.axis, add(first, lit(k))],
+        ]),
+      );
+      return existing(ctx, s.value, at, axes);
+    });
+    push(ctx, { kind: "setElem", array: tile.name, index: placeAt(tile, row, first), value: vec(values) });
   });
 }
 function spill(ctx: Context, s: Staged): void {
   const { tile } = tileOf(ctx, s.value);
   const layout = layoutFor(ctx, s.value);
   const [rows, columns] = [partOf(ctx, tile.rows.axis).axis, partOf(ctx, tile.columns.axis).axis];
+  const axes = [rows, columns].filter((a) => s.value.axes.some((x) => x.id === a.id));
+  const { width } = tile;
   prepare(ctx, s.value, layout);
   onlyFirst(ctx, layout, () =>
-    nest(ctx, layout, (at) => {
-      const valid = allExist(
-        ctx,
-        at,
-        [rows, columns].filter((a) => s.value.axes.some((x) => x.id === a.id)),
-      );
-      const value = evaluate(ctx, s.value, at);
-      const kept = valid ? op("select", [valid, value, lit(0, "f32")], "f32") : value;
-      const index = placeAt(tile, local(ctx, at, rows), local(ctx, at, columns));
-      push(ctx, { kind: "setElem", array: tile.name, index, value: kept });
-    }),
+    nest(
+      ctx,
+      layout,
+      (inner) => {
+        const all = Array.from({ length: width }, (_, k): At => {
+          if (width === 1) return inner;
+          return { ...inner, digits: [lit(k), ...inner.digits.slice(1)], memo: new Map() };
+        });
+        const index = placeAt(tile, local(ctx, all[0]!, rows), local(ctx, all[0]!, columns));
+        const value = vec(all.map((at) => existing(ctx, s.value, at, axes)));
+        push(ctx, { kind: "setElem", array: tile.name, index, value });
+      },
+      width === 4 ? 1 : 0,
+    ),
   );
+}
+/** An element; 0 where it does not exist. */
+function existing(ctx: Context, v: Value, at: At, axes: readonly Axis[]): Expr {
+  const valid = allExist(ctx, at, axes);
+  const value = evaluate(ctx, v, at);
+  return valid ? op("select", [valid, value, lit(0, "f32")], "f32") : value;
 }
 
 /** All of a grid of rows and columns, dealt to the threads one after another. */

@@ -2,10 +2,10 @@
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
 import { foldsOf, valuesOf } from "../map.ts";
-import { type Dealt, has, wide } from "./dealt.ts";
-import { everywhere } from "./layout.ts";
+import { type Dealt, has, layoutOf, wide } from "./dealt.ts";
+import { everywhere, type Layout } from "./layout.ts";
 import { isLoaded, type Product } from "./operands.ts";
-import { pieceOf, type SharedTile, swizzleFor } from "./shared.ts";
+import { pieceOf, type SharedTile, type Swizzle, swizzleFor } from "./shared.ts";
 
 /** `copy`: asynchronously, piece by piece, as memory has it. `fill`: element by element. `spill`: from registers. */
 export type Staged = {
@@ -34,20 +34,24 @@ export function stagedOf(
       const columns = lies ?? p.k;
       const rows = columns.id === side.id ? p.k : side;
       const count = (a: Axis): number => d.parts.get(a.id)!.cover;
+      const how = !isLoaded(v) ? "spill" : lies && inPieces(kernel, d, v, lies) ? "copy" : "fill";
+      // What threads compute for themselves they have in f32.
+      const dtype = d.pattern === "blocks" && how !== "copy" ? "f32" : p.dtype;
+      const piece = pieceOf(dtype);
       const tile: SharedTile = {
         name: v.name ?? "operand",
-        dtype: p.dtype,
+        dtype,
         rows: { axis: rows.id, count: count(rows) },
         columns: { axis: columns.id, count: count(columns) },
-        swizzle: swizzleFor(count(columns) / pieceOf(p.dtype)),
+        swizzle:
+          d.pattern === "blocks"
+            ? swizzleByK(d, products, v, columns, count(columns) / piece)
+            : swizzleFor(count(columns) / piece),
+        piece,
+        width: d.pattern === "blocks" && inFours(d, products, v, columns, how) ? 4 : 1,
         stages: 1,
       };
-      found.set(v.id, {
-        tile,
-        value: v,
-        how: !isLoaded(v) ? "spill" : lies && inPieces(kernel, d, v, lies) ? "copy" : "fill",
-        piece: pieceOf(p.dtype),
-      });
+      found.set(v.id, { tile, value: v, how, piece });
     }
   for (const v of stripsOf(kernel, d)) {
     const axis = wide(d, v.axes)[0]!;
@@ -57,6 +61,8 @@ export function stagedOf(
       rows: { axis: everywhere, count: 1 },
       columns: { axis: axis.id, count: d.parts.get(axis.id)!.cover },
       swizzle: { every: 1, of: 1 },
+      piece: pieceOf(v.dtype),
+      width: 1,
       stages: 1,
     };
     const lies = besides(v, [axis]);
@@ -64,6 +70,42 @@ export function stagedOf(
     found.set(v.id, { tile, value: v, how: "copy", piece: whole ? pieceOf(v.dtype) : 1 });
   }
   return found;
+}
+
+/** Elements side by side along an axis that a thread holds of a value. */
+const neighbours = (layout: Layout, axis: Axis): number =>
+  layout.registers.find((r) => r.axis === axis.id && r.stride === 1)?.count ?? 1;
+
+/** Threads read rows of a tile by k that are as far apart as each has neighbours; what they read by its side lies together. */
+function swizzleByK(
+  d: Dealt,
+  products: ReadonlyMap<number, Product>,
+  v: Value,
+  columns: Axis,
+  pieces: number,
+): Swizzle {
+  const [byK] = [...products.values()].flatMap((p) => {
+    const side = p.a.id === v.id ? p.m : p.b.id === v.id ? p.n : undefined;
+    return side && side.id !== columns.id ? [neighbours(layoutOf(d, [p.m, p.n]), side)] : [];
+  });
+  return byK === undefined ? { every: 1, of: 1 } : swizzleFor(pieces, byK);
+}
+
+/** Whether all that write a tile and all that read it have four neighbours along its columns. */
+function inFours(
+  d: Dealt,
+  products: ReadonlyMap<number, Product>,
+  v: Value,
+  columns: Axis,
+  how: Staged["how"],
+): boolean {
+  const [fastest] = layoutOf(d, v.axes).registers;
+  const written = how !== "spill" || (fastest?.axis === columns.id && fastest.stride === 1 && fastest.count === 4);
+  const read = [...products.values()].every((p) => {
+    const side = p.a.id === v.id ? p.m : p.b.id === v.id ? p.n : undefined;
+    return side?.id !== columns.id || neighbours(layoutOf(d, [p.m, p.n]), columns) === 4;
+  });
+  return written && read;
 }
 
 /**
