@@ -30,8 +30,9 @@ export const cpuTarget: SimdTarget = { simd: 4, sums: 8, block: 32, chunk: 64, p
 export function chooseSimd(kernel: Kernel, target: SimdTarget): Mapping {
   const allowed = allowedOf(kernel);
   const vector = vectorAxis(kernel, allowed, target);
+  const open = (a: Axis): boolean => a.block === "auto" || (a.role === "fold" && allowed.free.has(a.id));
   const blockOf = (a: Axis): number =>
-    a.role === "inner" ? a.extent : Math.min(a.extent, a.block === "auto" ? target.block : a.block);
+    a.role === "inner" ? a.extent : Math.min(a.extent, open(a) ? target.block : (a.block as number));
   const unroll = registersOf(allowed, vector, target, blockOf);
   const chunks = chunksOf(kernel, allowed, unroll, target);
 
@@ -141,8 +142,8 @@ function registersOf(
     return divisor(blockOf(a), want, a === vector);
   };
   const reused = (a: Axis): boolean => products.some((p) => reuses(p, a));
-  // Two vectors along the vector axis, and the other sums along the other axes.
-  if (vector) unroll.set(vector.id, registersFor(vector, reused(vector) ? 8 : 4));
+  // Four vectors along the vector axis, and the other sums along the other axes.
+  if (vector) unroll.set(vector.id, registersFor(vector, reused(vector) ? 16 : 4));
   for (const p of products) {
     const across = vector && p.axes.some((a) => a.id === vector.id) ? (unroll.get(vector.id) ?? 4) / 4 : 1;
     let left = target.sums / across;

@@ -146,7 +146,7 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
       natural.set(fold.results[k]!.id, all);
     });
 
-  const shared = sharedLoops(values, folds, placesOf(values, folds), uses, consumers, looped);
+  const shared = sharedLoops(values, folds, placesOf(values, folds), uses, consumers, mapping, looped);
   const cost = new Map<number, number>();
   const stored = new Set<number>();
   for (const v of values) {
@@ -177,7 +177,7 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
     if (scanned || (mapping.simd && size <= panelLimit && isPanel(v, used, looped))) stored.add(v.id);
     else if (addressed.has(v.id)) stored.add(v.id);
     else if (loops.length === 0) continue;
-    else if (deeper && total >= 1 && size <= storedLimit / 4) stored.add(v.id);
+    else if (deeper && total >= 1 && size <= (mapping.simd ? panelLimit : storedLimit) / 4) stored.add(v.id);
     else if (total >= 4 && ((uses.get(v.id) ?? 0) > 1 || (wider && d.kind !== "load")) && size <= storedLimit * 4)
       stored.add(v.id);
   }
@@ -252,6 +252,7 @@ function sharedLoops(
   places: ReadonlyMap<number, Place>,
   uses: ReadonlyMap<number, number>,
   consumers: ReadonlyMap<number, readonly Value[]>,
+  mapping: Mapping,
   looped: (axes: readonly Axis[]) => readonly Axis[],
 ) {
   const stages = new Map<number, ReadonlyMap<number, number>>();
@@ -275,6 +276,9 @@ function sharedLoops(
     loopOf.set(v.id, name);
     loops.set(name, [...(loops.get(name) ?? []), v]);
   }
+  // A processor's arrays are as near as its registers; on a GPU a sum is kept in those where it can be.
+  const alike = (a: readonly Axis[], b: readonly Axis[]): boolean =>
+    mapping.simd ? sameAxes(a, b, mapping) : a.length === b.length;
   const accumulated = new Map<number, Accumulated>();
   for (const { fold } of folds)
     fold.carry.forEach((carry, k) => {
@@ -283,7 +287,7 @@ function sharedLoops(
       if ((uses.get(next.id) ?? 0) !== 1 || !readsOnce(carry, next, uses, consumers)) return;
       for (const [sum, base] of [next.def.args, [...next.def.args].reverse()] as const) {
         if (!sum || !base || !isReduction(sum) || sum.def.op !== "sum" || looped([sum.def.axis]).length === 0) continue;
-        if ((uses.get(sum.id) ?? 0) !== 1 || sum.axes.length !== next.axes.length) continue;
+        if ((uses.get(sum.id) ?? 0) !== 1 || !alike(sum.axes, next.axes)) continue;
         if (stageOf(base, sum.def.axis) >= stageOf(sum, sum.def.axis)) continue;
         const loop = loopName(sum);
         accumulated.set(carry.id, { sum, base, loop });
