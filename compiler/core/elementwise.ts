@@ -3,6 +3,7 @@
  * (0 where a scalar stretches). The loops are written out because a call for each element would cost more than it does.
  */
 import { inClass } from "./dtype.ts";
+import { isHalf, rounded } from "./half.ts";
 import type { Binary, DType, Unary } from "./ir.ts";
 import {
   broadcastShapes,
@@ -226,12 +227,13 @@ export function select(c: NDArray, a: NDArray, b: NDArray): NDArray {
 
 /**
  * To an integer: the fraction is dropped, what lies outside the dtype saturates, NaN is 0; between integers it wraps.
- * To a bool: whether it is not 0. To any float: the number as it is, for here all floats are float64.
+ * To a bool: whether it is not 0. To f16 and bf16: rounded, as on every device. To f32: the number as it is, in float64.
  */
 export function cast(x: NDArray, dtype: DType): NDArray {
   if (x.dtype === dtype) return x;
   const { shape } = x;
   if (dtype === "bool") return { dtype, shape, data: x.data.map((v) => (v !== 0 ? 1 : 0)) };
+  if (isHalf(dtype)) return { dtype, shape, data: x.data.map((v) => rounded(v, dtype)) };
   if (!inClass(dtype, "int")) return { dtype, shape, data: x.data };
   if (inClass(x.dtype, "int") || x.dtype === "bool") {
     const data = x.data.slice();

@@ -1,6 +1,7 @@
 /**
  * Arrays of the reference interpreter: float64 numbers in row-major order, never written after they are made.
- * f32, f16 and bf16 values are held unrounded; i32 and u32 exactly; a bool is 0 or 1.
+ * Floats are float64; what is cast to f16 or bf16 is rounded, what is computed from them is not. i32 and u32 are exact; a bool
+ * is 0 or 1.
  */
 import { invariant } from "../base/invariant.ts";
 import type { DType } from "./ir.ts";

@@ -291,6 +291,9 @@ function special(p: Printer, call: Call, indices: ReadonlySet<string>, o: Operan
     }
     case "exp2":
       return own("exp2_approx");
+    case "round_bf16":
+    case "round_f16":
+      return own(e.op);
     case "xor":
       return `(${arg(0, 9)} ^ ${arg(1, 9)})`;
     case "shuffle_xor":

@@ -112,6 +112,14 @@ ${device} unsigned short f32_to_bf16(float x) {
   return y;
 }`,
   },
+  round_f16: {
+    text: `${device} float round_f16(float x) { return f16_to_f32(f32_to_f16(x)); }`,
+    needs: ["f16_bits"],
+  },
+  round_bf16: {
+    text: `${device} float round_bf16(float x) { return bf16_to_f32(f32_to_bf16(x)); }`,
+    needs: ["bf16_bits"],
+  },
   // The unit's own: 2 units in the last place; what is too small for a normal number is 0.
   exp2_approx: {
     ptx: true,

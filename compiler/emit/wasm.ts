@@ -596,6 +596,8 @@ const onlyWide: Partial<Record<LaneOp, (e: Emit, ...args: readonly Code[]) => Co
   tanh: (e, x) => call(e, "tanh", x!),
   sigmoid: (e, x) => fn.sigmoid(builder(e), x!),
   rsqrt: (e, x) => fn.rsqrt(builder(e), x!),
+  round_bf16: (e, x) => fn.fromBf16(builder(e), fn.toBf16(builder(e), builder(e).keep(x!))),
+  round_f16: (e, x) => call(e, "from_f16", call(e, "to_f16", x!)),
 };
 
 function wideOp(e: Emit, x: OpExpr): Code {

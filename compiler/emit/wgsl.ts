@@ -255,6 +255,9 @@ function special(p: Printer, call: Call, o: Operands): string | undefined {
       return type === "u32" ? `min(${arg(0)}, ${wide ? "vec4<u32>(1u)" : "1u"})` : `sign(${arg(0)})`;
     case "pow":
       return power(call, o);
+    case "round_bf16":
+    case "round_f16":
+      return call(`${e.op}${wide ? "x4" : ""}`, arg(0));
     case "random_uniform":
       call("threefry");
       return randomUniform(p, o, (a, b) => `vec2<u32>(${a}, ${b})`);

@@ -89,6 +89,34 @@ const threefry = `fn threefry(key: vec2<u32>, counter: vec2<u32>) -> vec2<u32> {
   return x;
 }`;
 
+// To nearest, ties to even: the last 13 bits go; below 2^-14 the unit is 2^-24; from 65520 on it is infinity, of which
+// pack2x16float promises nothing.
+const small = (floats: string): string => `round(bitcast<${floats}>(size) * 16777216.0)`;
+const roundF16 = (name: string, floats: string, words: string): string => `fn ${name}(x: ${floats}) -> ${floats} {
+  let bits = bitcast<${words}>(x);
+  let size = bits & ${words}(0x7fffffffu);
+  let normal = (size + ${words}(0xfffu) + ((size >> ${words}(13u)) & ${words}(1u))) & ${words}(0xffffe000u);
+  let small = bitcast<${words}>(${small(floats)} * 5.9604644775390625e-8);
+  let finite = select(normal, small, size < ${words}(0x38800000u));
+  let large = max(size, ${words}(0x7f800000u));
+  return bitcast<${floats}>(select(finite, large, size >= ${words}(0x477ff000u)) | (bits & ${words}(0x80000000u)));
+}`;
+const packF16 = (name: string, floats: string, words: string, result: string, packed: string): string =>
+  `fn ${name}(x: ${floats}) -> ${result || words} {
+  let bits = bitcast<${words}>(x);
+  let size = bits & ${words}(0x7fffffffu);
+  let normal = (size + ${words}(0xfffu) + ((size >> ${words}(13u)) & ${words}(1u)) - ${words}(0x38000000u)) >> ${words}(13u);
+  let finite = select(normal, ${words}(${small(floats)}), size < ${words}(0x38800000u));
+  let large = select(${words}(0x7c00u), ${words}(0x7e00u), size > ${words}(0x7f800000u));
+  let r = select(finite, large, size >= ${words}(0x477ff000u)) | ((bits >> ${words}(16u)) & ${words}(0x8000u));
+  return ${packed};
+}`;
+const roundBf16 = (name: string, floats: string, words: string): string => `fn ${name}(x: ${floats}) -> ${floats} {
+  let bits = bitcast<${words}>(x);
+  let rounded = (bits + ${words}(0x7fffu) + ((bits >> ${words}(16u)) & ${words}(1u))) & ${words}(0xffff0000u);
+  return bitcast<${floats}>(select(rounded, bits, (bits & ${words}(0x7fffffffu)) > ${words}(0x7f800000u)));
+}`;
+
 export const helpers = {
   threefry,
   sine: sine("sine", false, 0),
@@ -123,6 +151,10 @@ export const helpers = {
   f16x4: `fn f16x4(w: vec2<u32>) -> vec4<f32> {
   return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
 }`,
+  round_bf16: roundBf16("round_bf16", "f32", "u32"),
+  round_bf16x4: roundBf16("round_bf16x4", "vec4<f32>", "vec4<u32>"),
+  round_f16: roundF16("round_f16", "f32", "u32"),
+  round_f16x4: roundF16("round_f16x4", "vec4<f32>", "vec4<u32>"),
   // Round to nearest, ties to even; a NaN stays one.
   pack_bf16: `fn pack_bf16(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
@@ -135,11 +167,13 @@ export const helpers = {
   let r = select(rounded, (bits >> vec4<u32>(16u)) | vec4<u32>(0x40u), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
   return vec2<u32>(r.x | (r.y << 16u), r.z | (r.w << 16u));
 }`,
-  pack_f16: `fn pack_f16(x: f32) -> u32 {
-  return pack2x16float(vec2<f32>(x, 0.0)) & 0xffffu;
-}`,
-  pack_f16x4: `fn pack_f16x4(x: vec4<f32>) -> vec2<u32> {
-  return vec2<u32>(pack2x16float(x.xy), pack2x16float(x.zw));
-}`,
+  pack_f16: packF16("pack_f16", "f32", "u32", "", "r"),
+  pack_f16x4: packF16(
+    "pack_f16x4",
+    "vec4<f32>",
+    "vec4<u32>",
+    "vec2<u32>",
+    "vec2<u32>(r.x | (r.y << 16u), r.z | (r.w << 16u))",
+  ),
 } as const;
 export type Helper = keyof typeof helpers;

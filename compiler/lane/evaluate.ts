@@ -3,6 +3,7 @@
  * scope where it can be, so that it is computed once.
  */
 import { InvariantError, invariant } from "../base/invariant.ts";
+import { isHalf } from "../core/half.ts";
 import type { ReduceKind } from "../core/ir.ts";
 import { operandsOf } from "../tile/build.ts";
 import type { Axis, Value } from "../tile/ir.ts";
@@ -31,7 +32,7 @@ import {
   vectorAxis,
   within,
 } from "./context.ts";
-import { add, and, component, identity, joinOp, laneType, less, lit, min, mul, op, ref, vec } from "./expr.ts";
+import { add, and, cast, component, identity, joinOp, laneType, less, lit, min, mul, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import { childScope, find, homeOf, openLoop } from "./scope.ts";
 import { elementOf, rawLocal } from "./storage.ts";
@@ -74,12 +75,9 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
         ),
       );
     case "cast": {
-      const type = laneType(v.dtype);
-      if (laneType(d.arg.dtype) === type) return ctx.evaluate(d.arg, c, along);
-      return bind(ctx, v, c, along, () => {
-        const arg = ctx.evaluate(d.arg, c, along);
-        return { kind: "cast", arg, type, width: arg.width };
-      });
+      const same = laneType(d.arg.dtype) === laneType(v.dtype);
+      if (same && !isHalf(v.dtype)) return ctx.evaluate(d.arg, c, along);
+      return bind(ctx, v, c, along, () => cast(ctx.evaluate(d.arg, c, along), d.arg.dtype, v.dtype));
     }
     case "reduce":
       if (insideRounds(ctx, v, d.axis)) return fromStore(ctx, v, c, along);

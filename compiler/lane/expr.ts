@@ -1,4 +1,6 @@
 /** Small constructors of lane expressions, which fold what is known. */
+
+import { isHalf } from "../core/half.ts";
 import type { DType, ReduceKind } from "../core/ir.ts";
 import type { Expr, LaneOp, LaneType, Width } from "./ir.ts";
 
@@ -21,6 +23,23 @@ export const op = (name: LaneOp, args: readonly Expr[], type: LaneType, width?: 
 });
 export const isLit = (e: Expr, value?: number): boolean =>
   e.kind === "lit" && (value === undefined || e.value === value);
+
+/** A number of dtype `from` as one of `to`, both as they are computed with. */
+export function cast(x: Expr, from: DType, to: DType): Expr {
+  const type = laneType(to);
+  const arg: Expr = x.type === type ? x : { kind: "cast", arg: x, type, width: x.width };
+  const exact = from === to || from === "bool" || !isHalf(to);
+  return exact ? arg : op(`round_${to}`, [arg], "f32", x.width);
+}
+/** What rounds to the same when it is stored as `dtype`, which rounds. */
+export function unrounded(x: Expr, dtype: DType): Expr {
+  if (x.kind === "vec") return { ...x, args: x.args.map((a) => unrounded(a, dtype)) };
+  if (x.kind !== "op") return x;
+  // What does not exist is 0.
+  const [cond, kept, other] = x.args;
+  if (x.op === "select" && isLit(other!)) return { ...x, args: [cond!, unrounded(kept!, dtype), other!] };
+  return x.op === `round_${dtype}` ? x.args[0]! : x;
+}
 
 /** Integer arithmetic on addresses, with constants folded. */
 export function add(a: Expr, b: Expr): Expr {

@@ -12,6 +12,7 @@
  * The third line of statements is what the threads of a workgroup do together (team/). All threads come to them, and in
  * the same order; what one thread has written to a shared array another may read after a barrier.
  */
+import type { Half } from "../core/half.ts";
 import type { DType } from "../core/ir.ts";
 import type { MapOp, Scalar } from "../tile/ir.ts";
 
@@ -19,7 +20,6 @@ import type { MapOp, Scalar } from "../tile/ir.ts";
 export type LaneType = "f32" | "i32" | "u32" | "bool" | "pair";
 /** 2: a store of two neighbours. */
 export type Width = 1 | 2 | 4;
-export type Half = "f16" | "bf16";
 
 export type Expr =
   | { readonly kind: "lit"; readonly value: number; readonly type: LaneType; readonly width: 1 }
@@ -67,8 +67,16 @@ export type Expr =
 
 /** The elementwise ops, and what address arithmetic and reductions need besides. `dot`: 4-wide to scalar. */
 /** `quad_broadcast` (x, k): what the k-th of four neighbouring threads holds; `quad` is a thread's own place among them. */
+/** `round_f16`, `round_bf16`: the nearest f32 that is one, ties to even. */
 /** `shuffle_xor` (x, n): what the thread holds whose number in its 32 differs by the bits of n. `xor`: of i32. */
-export type LaneOp = Exclude<MapOp, "stop_gradient"> | "dot" | "quad_broadcast" | "shuffle_xor" | "xor";
+export type LaneOp =
+  | Exclude<MapOp, "stop_gradient">
+  | "dot"
+  | "quad_broadcast"
+  | "shuffle_xor"
+  | "xor"
+  | "round_f16"
+  | "round_bf16";
 
 export type LaneStmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }

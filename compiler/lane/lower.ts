@@ -17,7 +17,7 @@ import {
   within,
 } from "./context.ts";
 import { evaluate, inRange, settle } from "./evaluate.ts";
-import { add, and, component, lit, mul, op, ref, vec } from "./expr.ts";
+import { add, and, component, lit, mul, op, ref, unrounded, vec } from "./expr.ts";
 import { factsOf } from "./facts.ts";
 import { runLoop, storeValue } from "./fill.ts";
 import { lowerBody } from "./folds.ts";
@@ -152,7 +152,8 @@ function lowerStore(ctx: Context, s: Store): void {
     for (const c of registersOf(ctx, all, along)) {
       const guards = all.flatMap((a) => inRange(ctx, a, c.get(a.id) ?? 0) ?? []);
       const write = (): void => {
-        const value = along ? ctx.evaluate(s.value, c, along) : single(ctx, s.value, c);
+        const found = along ? ctx.evaluate(s.value, c, along) : single(ctx, s.value, c);
+        const value = unrounded(found, ctx.kernel.buffers[s.buffer]!.dtype);
         const index = writeAffine(ctx, offsetOf(ctx, s.index, shape, c));
         push(ctx, {
           kind: "store",

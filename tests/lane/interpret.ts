@@ -4,6 +4,8 @@
  * written twice, is an error.
  */
 import { invariant } from "../../compiler/base/invariant.ts";
+import { isHalf, rounded } from "../../compiler/core/half.ts";
+import type { DType } from "../../compiler/core/ir.ts";
 import type { NDArray } from "../../compiler/core/ndarray.ts";
 import type { Expr, LaneProgram, LaneStmt, LaneType } from "../../compiler/lane/ir.ts";
 import {
@@ -37,6 +39,7 @@ type Machine = {
   readonly written: readonly Set<number>[];
   readonly arrays: Map<string, number[][]>;
   readonly shared: Workgroup;
+  readonly sharedTypes: Map<string, DType>;
   /** Threads that left the round of the innermost loop. */
   leaving: boolean[];
   readonly order: readonly number[];
@@ -65,6 +68,7 @@ export function interpret(
     written: buffers.map(() => new Set()),
     arrays: new Map(),
     shared: workgroup(threads),
+    sharedTypes: new Map(),
     leaving: Array(threads).fill(false),
     order,
     seat,
@@ -86,6 +90,9 @@ export function interpret(
   }
   return [...m.buffers];
 }
+
+/** What memory of a dtype keeps of a number: 16-bit floats round. */
+export const stored = (x: number, dtype: DType): number => (isHalf(dtype) ? rounded(x, dtype) : x);
 
 function block(m: Machine, stmts: readonly LaneStmt[], outer: Names): Act {
   const names = new Map(outer);
@@ -130,9 +137,10 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
       if (m.shared.arrays.has(s.array))
         return (mask) => {
           const [at, xs] = [index(mask), value(mask)];
+          const dtype = m.sharedTypes.get(s.array)!;
           each(mask, (t) => {
             for (const [k, place] of together(m.shared, s.array, at[t]![0]!, s.value.width).entries())
-              writeShared(m.shared, s.array, place, t, xs[t]![k]!);
+              writeShared(m.shared, s.array, place, t, stored(xs[t]![k]!, dtype));
           });
         };
       const array = arrayOf(m, s.array);
@@ -156,7 +164,7 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
           xs[t]!.forEach((x, k) => {
             invariant(!m.written[s.buffer]!.has(first + k), `element ${first + k} is written twice`);
             m.written[s.buffer]!.add(first + k);
-            data[first + k] = x;
+            data[first + k] = stored(x, m.program.buffers[s.buffer]!.dtype);
           });
         });
       };
@@ -219,6 +227,7 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
     }
     case "shared":
       declareShared(m.shared, s.name, s.size, s.width);
+      m.sharedTypes.set(s.name, s.dtype);
       return () => {};
     case "barrier":
       return (mask) => {
@@ -353,7 +362,8 @@ function expr(m: Machine, e: Expr, names: Names): Read {
       const [low, high] = [expr(m, e.low, names), expr(m, e.high, names)];
       return (mask) => {
         const [x, y] = [low(mask), high(mask)];
-        return mask.map((on, t) => (on ? ([[x[t]![0]!, y[t]![0]!]] as unknown as number[]) : []));
+        const half = (v: number): number => rounded(v, e.dtype);
+        return mask.map((on, t) => (on ? ([[half(x[t]![0]!), half(y[t]![0]!)]] as unknown as number[]) : []));
       };
     }
     case "elem":
@@ -481,6 +491,8 @@ const table: Readonly<Record<string, (...x: number[]) => number>> = {
   or: (x, y) => x! | y!,
   not: (x) => 1 - x!,
   xor: (x, y) => x! ^ y!,
+  round_f16: (x) => rounded(x!, "f16"),
+  round_bf16: (x) => rounded(x!, "bf16"),
   neg: (x) => -x!,
   abs: (x) => Math.abs(x!),
   exp: (x) => Math.exp(x!),

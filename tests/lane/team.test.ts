@@ -14,7 +14,7 @@ import { evalKernel } from "../../compiler/tile/eval.ts";
 import type { Kernel } from "../../compiler/tile/ir.ts";
 import { printKernel } from "../../compiler/tile/print.ts";
 import { random } from "../core/programs.ts";
-import { interpret } from "./interpret.ts";
+import { interpret, stored } from "./interpret.ts";
 
 const path = new URL("team.gyre", import.meta.url).pathname;
 const read = (p: string): string =>
@@ -31,7 +31,9 @@ function kernelsOf(entry: string, dims: Dims, from = read): readonly Kernel[] {
 function buffersOf(k: Kernel) {
   const next = random(7);
   const one = (dtype: string) => (dtype === "i32" ? Math.floor((next() + 0.5) * 3) : next() * 2);
-  return k.buffers.map((b) => tabulate(b.dtype, b.shape, () => (b.access === "write" ? Number.NaN : one(b.dtype))));
+  return k.buffers.map((b) =>
+    tabulate(b.dtype, b.shape, () => (b.access === "write" ? Number.NaN : stored(one(b.dtype), b.dtype))),
+  );
 }
 /** The kernel's program for a team, if there is one; its results are those of the kernel. */
 function asTeam(k: Kernel, target: TeamTarget): LaneProgram | string {
@@ -43,7 +45,7 @@ function asTeam(k: Kernel, target: TeamTarget): LaneProgram | string {
   const expected = evalKernel(k, buffers, scalars);
   const after = interpret(program, buffers, scalars).filter((_, i) => k.buffers[i]!.access !== "read");
   after.forEach((x, i) => {
-    const wrong = [...x.data].findIndex((v, at) => !(Math.abs(v - expected[i]!.data[at]!) <= 1e-9));
+    const wrong = [...x.data].findIndex((v, at) => !(Math.abs(v - stored(expected[i]!.data[at]!, x.dtype)) <= 1e-9));
     expect(wrong, `element ${wrong} of result ${i} of ${elements(x.shape)}\n${program.notes.join("\n")}`).toBe(-1);
   });
   return program;

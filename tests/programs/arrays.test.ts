@@ -1,4 +1,5 @@
 /** Programs of array code outside `tiles`. */
+import { roundTo } from "../../runtime/dtype.ts";
 import { array, attention, largest, mod, once, range, scalar, sum, tabulate, trial } from "./harness.ts";
 
 trial("bf16 operands", {
@@ -34,7 +35,8 @@ trial("whole numbers and truth", {
   },
 });
 
-trial("casts to whole numbers", {
+const near = (x: number, dtype: "f16" | "bf16"): number => roundTo(Float64Array.of(x), dtype)[0]!;
+trial("casts to whole numbers and to 16 bits", {
   program: "programs/casts",
   dims: { N: 32 },
   // Sixteen powers of ten of either sign.
@@ -45,6 +47,8 @@ trial("casts to whole numbers", {
     nothing: array([32], () => 0),
     quotient: array([32], (i) => (mod(n(i!), 2) ? n(i!) : 0)),
     remainder: array([32], () => 0),
+    brain: array([32], (i) => near(x(i!), "bf16")),
+    half: array([32], (i) => 1 / near(x(i!), "f16")),
   }),
 });
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { rounded } from "../../compiler/core/half.ts";
 import {
   deviceBytes,
   fromBf16,
@@ -74,6 +75,15 @@ test("rounding is to the nearest", () => {
       const [below, here, above] = fromF16([bits - 1, bits, bits + 1]);
       if ((bits & 0x7fff) > 0) expect(Math.abs(here! - x)).toBeLessThanOrEqual(Math.abs(below! - x));
       expect(Math.abs(here! - x)).toBeLessThanOrEqual(Math.abs(above! - x));
+    }),
+  );
+});
+
+test("the compiler rounds as the runtime does", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.double(), fc.double({ min: -70000, max: 70000 }), fc.float()), (x) => {
+      expect(fromF16([toF16(x)])[0]).toBe(rounded(x, "f16"));
+      expect(fromBf16([toBf16(x)])[0]).toBe(rounded(x, "bf16"));
     }),
   );
 });

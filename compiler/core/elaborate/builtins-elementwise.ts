@@ -4,7 +4,7 @@ import { binary, elementwise, operand, toAtom, unary } from "./arithmetic.ts";
 import { choose } from "./branches.ts";
 import { arg, arrayArg, type Builtin, type Call, typeArg } from "./builtin.ts";
 import { asValue, emit, fail, poison } from "./context.ts";
-import { type Argument, describe, errorValue, type Value } from "./value.ts";
+import { type Argument, describe, errorValue, mapLeaves, type Value } from "./value.ts";
 
 const float = (value: number): Value => ({ kind: "float", value });
 /** Builds composites from values: each step is an op of its own. */
@@ -51,7 +51,13 @@ export const elementwiseBuiltins: Readonly<Record<string, Builtin>> = {
   abs: unaryRow("abs"),
   floor: unaryRow("floor"),
   sign: unaryRow("sign"),
-  stop_gradient: unaryRow("stop_gradient"),
+  // Of an array, or of all arrays in a tuple or record.
+  stop_gradient: {
+    params: ["x"],
+    required: 1,
+    open: true,
+    run: (k) => mapLeaves(arg(k, 0).value, (x) => step(k, arg(k, 0).span).un("stop_gradient", x)),
+  },
   // relu(x) = where(x <= 0, 0, x): NaN stays, and the derivative at 0 is 0
   relu: {
     params: ["x"],

@@ -82,7 +82,7 @@ export function foldExpr(c: Context, env: Scope, e: Ast.Fold): Value {
       continue;
     }
     c.diagnostics.push(...t.inner.diagnostics);
-    if (t.next && t.next.kind !== "error" && !next)
+    if (t.next && !next && !leaves(t.next).some((v) => v.kind === "error"))
       return fail(c, "GY5002", e.body.result.span, { before: describe(init), after: describe(t.next) });
     if (!next || next.some((v) => v.kind === "error")) return errorValue;
     const open = guesses.findIndex((g) => !g.type);

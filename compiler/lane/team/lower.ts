@@ -2,7 +2,7 @@
 
 import { unionOf } from "../../tile/build.ts";
 import type { Store } from "../../tile/ir.ts";
-import { lit, mul, op, ref } from "../expr.ts";
+import { lit, mul, op, ref, unrounded } from "../expr.ts";
 import { buffersInFours } from "../fours.ts";
 import type { Expr, LaneProgram } from "../ir.ts";
 import { unevenAxes } from "../order.ts";
@@ -108,7 +108,8 @@ function lowerStore(ctx: Context, s: Store): void {
         const all = Array.from({ length: together }, (_, k) => (together > 1 ? withDigit(at, k) : at));
         const first = all[0]!;
         const write = (): void => {
-          const args = all.map((here) => evaluate(ctx, s.value, here));
+          const { dtype } = ctx.kernel.buffers[s.buffer]!;
+          const args = all.map((here) => unrounded(evaluate(ctx, s.value, here), dtype));
           const value: Expr = together === 1 ? args[0]! : { kind: "vec", args, type: args[0]!.type, width: together };
           push(ctx, { kind: "store", buffer: s.buffer, index: offsetIn(ctx, s.buffer, s.index, false, first), value });
         };

@@ -2,9 +2,10 @@
  * Products on the tensor cores: k in steps of 16, the right factor read from shared memory 16 columns at a time, each
  * piece used for all rows that a warp holds; the left factor from registers, packed, or from shared memory too.
  */
+import type { Half } from "../../core/half.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
-import { add, lit, mul, op, ref } from "../expr.ts";
-import type { Expr, Half, LaneStmt } from "../ir.ts";
+import { add, lit, mul, op, ref, unrounded } from "../expr.ts";
+import type { Expr, LaneStmt } from "../ir.ts";
 import {
   type At,
   bind,
@@ -158,7 +159,7 @@ function pack(ctx: Context, p: Product, dtype: Half, v: Value): Held {
     (at) => {
       const half = (bit: number): Expr => {
         const here: At = { ...at, digits: [lit(bit), ...at.digits.slice(1)], memo: new Map() };
-        const value = evaluate(ctx, v, here);
+        const value = unrounded(evaluate(ctx, v, here), dtype);
         const there = exists(ctx, here, p.k);
         return there ? op("select", [there, value, lit(0, "f32")], "f32") : value;
       };

@@ -6,8 +6,8 @@
  *   p(m, n) = sum k a(m, k) · b(k, n)                              a, b: f32
  *   p(m, n) = sum k (cast f32 a)(m, k) · (cast f32 b)(k, n)        a, b: both f16, or both bf16
  */
+import type { Half } from "../../core/half.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
-import type { Half } from "../ir.ts";
 import { valuesOf } from "../map.ts";
 
 /** `a` and `b` are the factors, in `dtype`; a 16-bit factor's cast and the product under the sum are no values of their own. */

@@ -1,7 +1,7 @@
 /** Operands into shared memory: copied piece by piece as memory has them, computed element by element, or out of registers. */
 import { invariant } from "../../base/invariant.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
-import { add, less, lit, mul, op, ref, vec } from "../expr.ts";
+import { add, less, lit, mul, op, ref, unrounded, vec } from "../expr.ts";
 import type { Expr, LaneStmt } from "../ir.ts";
 import {
   type At,
@@ -103,7 +103,12 @@ function fillElements(ctx: Context, s: Staged): void {
       );
       return existing(ctx, s.value, at, axes);
     });
-    push(ctx, { kind: "setElem", array: tile.name, index: placeAt(tile, row, first), value: vec(values) });
+    push(ctx, {
+      kind: "setElem",
+      array: tile.name,
+      index: placeAt(tile, row, first),
+      value: unrounded(vec(values), tile.dtype),
+    });
   });
 }
 function spill(ctx: Context, s: Staged): void {

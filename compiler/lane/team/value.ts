@@ -2,7 +2,7 @@
 import { invariant } from "../../base/invariant.ts";
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
-import { add, laneType, lit, min, mul, op, ref } from "../expr.ts";
+import { add, cast, laneType, lit, min, mul, op, ref } from "../expr.ts";
 import type { Expr } from "../ir.ts";
 import { type At, bind, type Context, heldFor, hintOf, local, partOf, position, readHeld, startOf } from "./context.ts";
 import { wide } from "./dealt.ts";
@@ -43,11 +43,8 @@ export function evaluate(ctx: Context, v: Value, at: At): Expr {
         width: 1,
       });
     }
-    case "cast": {
-      const arg = evaluate(ctx, d.arg, at);
-      const type = laneType(v.dtype);
-      return arg.type === type ? arg : { kind: "cast", arg, type, width: 1 };
-    }
+    case "cast":
+      return remember(ctx, v, at, cast(evaluate(ctx, d.arg, at), d.arg.dtype, v.dtype));
     case "map":
       return remember(ctx, v, at, mapped(ctx, v, d.op, d.args, at));
     default:
