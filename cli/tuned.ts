@@ -76,6 +76,9 @@ function isTunedKernel(x: unknown): boolean {
   if (!isRecord(x) || typeof x.name !== "string" || typeof x.ms !== "number" || typeof x.before !== "number")
     return false;
   const { choice } = x;
+  const team = isRecord(choice) ? choice.team : undefined;
+  if (team !== undefined && team !== null && !(isRecord(team) && Object.values(team).every(Number.isSafeInteger)))
+    return false;
   return (
     isRecord(choice) && typeof choice.spread === "boolean" && Array.isArray(choice.axes) && choice.axes.every(isAxis)
   );

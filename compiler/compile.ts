@@ -32,7 +32,7 @@ import { lowerKernel } from "./lane/lower.ts";
 import type { Mapping, MappingChoice, MapTarget } from "./lane/map.ts";
 import { givenSimd, rankSimd } from "./lane/rankSimd.ts";
 import type { TeamTarget } from "./lane/team/plan.ts";
-import { lowerTeam } from "./lane/team.ts";
+import { lowerTeam, teamsFor } from "./lane/team.ts";
 import { type PassTimes, runPass } from "./pass.ts";
 import { checkSchedule } from "./schedule/check.ts";
 import { plan } from "./schedule/plan.ts";
@@ -205,15 +205,12 @@ export function compileProgram(
       replan: (donate) => runPass([], "plan", () => planned(donate), checkSchedule),
       mapped: given.flatMap((m, i) => (m ? [i] : [])),
       variants: () =>
-        tile.kernels.map((k) => ({
-          key: kernelKey(k),
-          name: k.name,
-          all: mapper
-            .rank(k)
-            // What a team does is not mapped: there is one way.
-            .slice(0, team && !("reason" in lowerTeam(k, team)) ? 1 : undefined)
-            .map((m) => variant(k, m)),
-        })),
+        tile.kernels.map((k) => {
+          const alone = mapper.rank(k);
+          const teams = team ? [...teamsFor(k, team)].map(({ choice }) => ({ ...alone[0]!, team: choice })) : [];
+          const all = teams.length > 0 ? [...teams, ...alone.map((m) => ({ ...m, team: null }))] : alone;
+          return { key: kernelKey(k), name: k.name, all: all.map((m) => variant(k, m)) };
+        }),
       times,
     },
     diagnostics,
@@ -362,7 +359,7 @@ const teamFor = (team: TeamTarget, { subgroups, workgroupMemory }: CompileOption
 
 /** For a team of threads where the target has them and all of the kernel has a rule; else for each thread alone. */
 function lowered(kernel: Kernel, mapping: Mapping, team: TeamTarget | undefined): LaneProgram {
-  const together = team && lowerTeam(kernel, team);
+  const together = team && mapping.team !== null ? lowerTeam(kernel, team, mapping.team) : undefined;
   if (together && !("reason" in together)) return together;
   const alone = lowerKernel(kernel, mapping);
   return together ? { ...alone, notes: [...alone.notes, `each thread alone: ${together.reason}`] } : alone;

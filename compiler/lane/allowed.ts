@@ -60,15 +60,23 @@ export function mappingOf(allowed: Allowed, choice: MappingChoice): Mapping {
     threads *= m.lanes;
   }
   const simd = typeof choice.simd === "number" ? (allowed.axes[choice.simd]?.id ?? null) : null;
-  return { axes, threads, groups, spread: choice.spread, ...(choice.simd !== undefined && { simd: { axis: simd } }) };
+  return {
+    axes,
+    threads,
+    groups,
+    spread: choice.spread,
+    ...(choice.simd !== undefined && { simd: { axis: simd } }),
+    ...(choice.team !== undefined && { team: choice.team }),
+  };
 }
 /** The choice that a mapping was made by. */
-export function choiceOf({ axes, spread, simd }: Mapping): MappingChoice {
+export function choiceOf({ axes, spread, simd, team }: Mapping): MappingChoice {
   const number = [...axes.keys()].indexOf(simd?.axis ?? -1);
   return {
     axes: [...axes.values()].map(({ axis, block, lanes, unroll }) => ({ axis: axis.name, block, lanes, unroll })),
     spread,
     ...(simd && { simd: number < 0 ? null : number }),
+    ...(team !== undefined && { team }),
   };
 }
 

@@ -37,6 +37,8 @@ export type Mapping = {
    * memory or not, and whatever it is aligned to. Sums go on from what there is, a multiply-add each.
    */
   readonly simd?: { readonly axis: number | null };
+  /** Where a target has teams: how one is to own a tile (as is best where it is left out), or null for threads that work alone. */
+  readonly team?: TeamChoice | null;
 };
 
 /** What is chosen for an axis; the rest of a mapping follows from it. */
@@ -46,11 +48,24 @@ export type AxisChoice = {
   readonly lanes: number;
   readonly unroll: number;
 };
+/**
+ * How a team of threads owns a tile together: elements of its rows and columns, warps along each, elements of a step of
+ * loops whose blocks are free, and blocks that are fetched ahead and in use.
+ */
+export type TeamChoice = {
+  readonly rowBlock: number;
+  readonly columnBlock: number;
+  readonly rowWarps: number;
+  readonly columnWarps: number;
+  readonly foldBlock: number;
+  readonly stages: number;
+};
 /** A mapping as plain data: one choice for each axis, in the order of `axesOf`. `simd`: the number there of the vector axis. */
 export type MappingChoice = {
   readonly axes: readonly AxisChoice[];
   readonly spread: boolean;
   readonly simd?: number | null;
+  readonly team?: TeamChoice | null;
 };
 
 /** What a mapping is chosen for. */

@@ -6,16 +6,44 @@
  */
 import type { Kernel } from "../tile/ir.ts";
 import type { LaneProgram } from "./ir.ts";
+import type { TeamChoice } from "./map.ts";
+import { estimate } from "./team/cost.ts";
 import { lowerPlan } from "./team/lower.ts";
-import { planTeam, type TeamTarget } from "./team/plan.ts";
+import { type Plan, type Plans, plansFor, type TeamTarget } from "./team/plan.ts";
 import { sharedBytesIn } from "./team/shared.ts";
 import { splitLongSums } from "./team/split.ts";
 
-/** The kernel for teams, or why each thread has to work alone. */
-export function lowerTeam(kernel: Kernel, target: TeamTarget): LaneProgram | { readonly reason: string } {
-  const plan = planTeam(splitLongSums(kernel, target.sums), target);
-  if ("reason" in plan) return plan;
-  const program = lowerPlan(plan);
-  const bytes = sharedBytesIn(program.body);
-  return bytes <= target.sharedBytes ? program : { reason: `what threads exchange takes ${bytes} bytes` };
+/** A kernel for a team, and the choice that made it. */
+export type TeamProgram = { readonly program: LaneProgram; readonly choice: TeamChoice };
+
+/** The kernel's programs for teams, best first, made as they are asked for. */
+export function* teamsFor(kernel: Kernel, target: TeamTarget, plans = plansOf(kernel, target)): Generator<TeamProgram> {
+  for (const plan of target.pattern === "blocks" ? ranked(plans.all) : plans.all) {
+    const program = lowerPlan(plan);
+    if (sharedBytesIn(program.body) <= target.sharedBytes) yield { program, choice: plan.choice };
+  }
 }
+const plansOf = (kernel: Kernel, target: TeamTarget): Plans => plansFor(splitLongSums(kernel, target.sums), target);
+/** What tensor cores multiply comes in order of the shapes; what threads multiply is weighed. */
+const ranked = (plans: Iterable<Plan>): readonly Plan[] =>
+  [...plans]
+    .map((plan) => ({ plan, cycles: estimate(plan).cycles }))
+    .sort((a, b) => a.cycles - b.cycles || a.plan.sharedBytes - b.plan.sharedBytes)
+    .map(({ plan }) => plan);
+
+/** The kernel for the team that is chosen, or the best where the choice is not legal; or why each thread has to work alone. */
+export function lowerTeam(
+  kernel: Kernel,
+  target: TeamTarget,
+  choice?: TeamChoice,
+): LaneProgram | { readonly reason: string } {
+  const plans = plansOf(kernel, target);
+  let best: LaneProgram | undefined;
+  for (const made of teamsFor(kernel, target, plans)) {
+    if (!choice || sameChoice(made.choice, choice)) return made.program;
+    best ??= made.program;
+  }
+  return best ?? { reason: plans.reason() };
+}
+const sameChoice = (a: TeamChoice, b: TeamChoice): boolean =>
+  (Object.keys(a) as (keyof TeamChoice)[]).every((k) => a[k] === b[k]);

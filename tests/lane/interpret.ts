@@ -9,6 +9,7 @@ import type { DType } from "../../compiler/core/ir.ts";
 import type { NDArray } from "../../compiler/core/ndarray.ts";
 import type { Expr, LaneProgram, LaneStmt, LaneType } from "../../compiler/lane/ir.ts";
 import {
+  ask,
   clearShared,
   commit,
   declareShared,
@@ -49,13 +50,16 @@ type Machine = {
 
 /**
  * Runs all workgroups; returns the contents of the buffers after, in their order. `order`: the threads in the order in which
- * the device puts them into subgroups, whose quads are fours of them; by their number when left out.
+ * the device puts them into subgroups, whose quads are fours of them; by their number when left out. `lanes`: the number
+ * that each thread goes by, likewise. `onEnd` is told what was asked of shared memory.
  */
 export function interpret(
   program: LaneProgram,
   buffers: readonly NDArray[],
   scalars: readonly number[],
   order: readonly number[] = Array.from({ length: program.threads }, (_, t) => t),
+  lanes: readonly number[] = order.map((_, t) => t),
+  onEnd: (shared: Workgroup) => void = () => {},
 ): NDArray[] {
   const threads = program.threads;
   const seat = order.map((_, t) => order.indexOf(t));
@@ -76,7 +80,7 @@ export function interpret(
   const each = (f: (t: number) => number): number[][] => Array.from({ length: threads }, (_, t) => [f(t)]);
   const group: Slot = { value: [] };
   const names = new Map<string, Slot>([
-    ["lane", { value: each((t) => t) }],
+    ["lane", { value: each((t) => lanes[t]!) }],
     ["quad", { value: each((t) => seat[t]! % 4) }],
     ["group", group],
     ...program.scalars.map((s, k): [string, Slot] => [s.name, { value: each(() => scalars[k]!) }]),
@@ -88,6 +92,7 @@ export function interpret(
     clearShared(m.shared);
     body(Array(threads).fill(true));
   }
+  onEnd(m.shared);
   return [...m.buffers];
 }
 
@@ -372,6 +377,11 @@ function expr(m: Machine, e: Expr, names: Names): Read {
         const at = expr(m, e.index, names);
         return (mask) => {
           const places = at(mask);
+          ask(
+            m.shared,
+            mask.map((on, t) => (on ? places[t]![0] : undefined)),
+            e.width,
+          );
           const read = (t: number): number[] =>
             together(m.shared, e.array, places[t]![0]!, e.width).map((at) => readShared(m.shared, e.array, at, t));
           return mask.map((on, t) => (on ? read(t) : []));
@@ -443,7 +453,7 @@ function operation(m: Machine, e: Extract<Expr, { kind: "op" }>, names: Names): 
       const [xs, by] = [args[0]!(mask), args[1]!(mask)];
       return mask.map((on, t) => {
         if (!on) return [];
-        const from = t ^ by[t]![0]!;
+        const from = m.order[m.seat[t]! ^ by[t]![0]!]!;
         invariant(mask[from] && by[t]![0]! < 32, "the threads that exchange values are there, in one warp");
         return xs[from]!;
       });

@@ -5,6 +5,7 @@
  * written is not read. Whether threads run in step does not matter, so neither do schedules.
  */
 import { invariant } from "../../compiler/base/invariant.ts";
+import { bankConflicts } from "../../compiler/lane/team/shared.ts";
 
 /** `all`: several threads have read. */
 const all = -1;
@@ -18,6 +19,9 @@ export type Workgroup = {
   readonly widths: Map<string, number>;
   /** The number of barriers so far. */
   epoch: number;
+  /** How often banks were asked again, and elements (or fours) read. */
+  conflicts: number;
+  reads: number;
   /** Of each thread: copies not committed, and groups not waited for. */
   open: Copy[][];
   groups: Copy[][][];
@@ -26,6 +30,8 @@ export const workgroup = (threads: number): Workgroup => ({
   arrays: new Map(),
   widths: new Map(),
   epoch: 0,
+  conflicts: 0,
+  reads: 0,
   open: Array.from({ length: threads }, () => []),
   groups: Array.from({ length: threads }, () => []),
 });
@@ -54,6 +60,14 @@ export function together(w: Workgroup, name: string, at: number, width: number):
   const own = w.widths.get(name);
   invariant(width === own && at % width === 0, `${name}[${at}] goes by ${own}, not by ${width}`);
   return Array.from({ length: width }, (_, k) => at + k);
+}
+/** Counts what the threads ask of the banks together: `at[t]`, by those that take part. */
+export function ask(w: Workgroup, at: readonly (number | undefined)[], width: number): void {
+  for (let first = 0; first < at.length; first += 32) {
+    const places = at.slice(first, first + 32).flatMap((x) => (x === undefined ? [] : [4 * x]));
+    if (places.length > 0) w.conflicts += bankConflicts(places, 4 * width);
+    w.reads += places.length;
+  }
 }
 function cellAt(w: Workgroup, name: string, at: number): Cell {
   const cells = w.arrays.get(name)!;

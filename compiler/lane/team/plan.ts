@@ -11,6 +11,7 @@
  * A value's layout is a function of its axes (layoutOf), so what has the same rows lies in the same threads.
  */
 import type { Axis, Kernel, Stmt, Value } from "../../tile/ir.ts";
+import type { TeamChoice } from "../map.ts";
 import { type Dealt, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
 import { type Pattern, sizeOf } from "./layout.ts";
 import { type Product, productOf } from "./operands.ts";
@@ -60,7 +61,7 @@ export const blockTarget: TeamTarget = {
   sharedBytes: 16 * 1024,
   sharedAim: 16 * 1024,
   accumulators: 96,
-  groups: 64,
+  groups: 1,
   blocks: [64, 32, 16],
   stages: 2,
   sums: 16,
@@ -88,39 +89,43 @@ export type Plan = {
   /** How often a value is used. */
   readonly uses: ReadonlyMap<number, number>;
   readonly sharedBytes: number;
+  /** Registers of a thread that hold products' results and carries. */
+  readonly accumulators: number;
+  /** What the plan was made from. */
+  readonly choice: TeamChoice;
   readonly notes: readonly string[];
 };
-/** Why there is no plan. */
-export type Unplanned = { readonly reason: string };
 
-/** Plans a kernel that has products; `reason` where some part of it has no rule. Deterministic. */
-export function planTeam(kernel: Kernel, target: TeamTarget): Plan | Unplanned {
+/** The plans of a kernel, made as they are asked for; `reason` says, after the last, why there were none. */
+export type Plans = { readonly all: Iterable<Plan>; readonly reason: () => string };
+
+/** The plans of a kernel that has products, in the order of the shapes. Deterministic. */
+export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
   const factors = allFactors(kernel);
-  if (factors.length === 0) return { reason: "no product of matrices" };
+  if (factors.length === 0) return { all: [], reason: () => "no product of matrices" };
   let reason = "";
   const loops = freeFolds(kernel).size > 0;
-  const shapes = shapesFor(kernel, factors).flatMap((s) =>
-    (loops ? target.blocks : target.blocks.slice(0, 1)).map((foldBlock) => ({ ...s, foldBlock })),
-  );
-  for (const shape of shapes) {
-    try {
-      const plan = attempt(kernel, factors, shape, target);
-      if (plan) return plan;
-    } catch (e) {
-      if (!(e instanceof NoRule)) throw e;
-      reason ||= e.message;
-    }
+  const blocks = loops ? target.blocks : target.blocks.slice(0, 1);
+  function* all(): Generator<Plan> {
+    for (const shape of shapesFor(kernel, factors, target.pattern))
+      for (const foldBlock of blocks)
+        try {
+          yield* attempt(kernel, factors, { ...shape, foldBlock }, target);
+        } catch (e) {
+          if (!(e instanceof NoRule)) throw e;
+          reason ||= e.message;
+        }
   }
-  return { reason: reason || "its tiles do not fit the registers and shared memory of a team" };
+  return { all: all(), reason: () => reason || "its tiles do not fit the registers and shared memory of a team" };
 }
 
-/** The plan of one shape; undefined where it does not fit. */
-function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, target: TeamTarget): Plan | undefined {
+/** The plans of one shape; none where it does not fit. Where threads multiply, one for each number of stages. */
+function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, target: TeamTarget): readonly Plan[] {
   const parts = partsOf(kernel, shape);
   const warps = shape.rowWarps * shape.columnWarps;
   const groups = kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);
   const smaller = shape.rowBlock > 64 || shape.columnBlock > 64;
-  if (smaller && groups < target.groups) return undefined;
+  if (smaller && groups < target.groups) return [];
   const { pattern, exchange } = target;
   const dealt: Dealt = { parts, shape, warps, pattern };
   const products = new Map(
@@ -129,11 +134,12 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
       return p ? [[f.sum.id, p] as const] : [];
     }),
   );
-  if (products.size === 0) return undefined;
+  if (products.size === 0) return [];
   const accumulators = heldTogether(kernel, dealt, products);
-  if (accumulators > target.accumulators) return undefined;
+  if (accumulators > target.accumulators) return [];
   const uses = usesOf(kernel, products);
   const staged = stagedOf(kernel, dealt, products);
+  const found: Plan[] = [];
   for (const aim of [target.sharedAim, target.sharedBytes]) {
     for (let stages = target.stages; stages >= 1; stages--) {
       const tiles = new Map(
@@ -146,9 +152,11 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
         (n, { tile }) => n + roundUp(elementsOf(tile) * tile.stages * bytesOf(tile.dtype), 128),
         0,
       );
-      if (sharedBytes > aim || (stages === 1 && aim < target.sharedBytes)) continue;
+      if (sharedBytes > aim || (pattern === "matrices" && stages === 1 && aim < target.sharedBytes)) continue;
+      if (found.some((p) => p.choice.stages === stages)) continue;
       const roles = rolesOf(kernel, dealt, products, uses);
-      return {
+      const { rowBlock, columnBlock, rowWarps, columnWarps, foldBlock } = shape;
+      found.push({
         kernel,
         warps,
         pattern,
@@ -163,11 +171,14 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
         ...roles,
         uses,
         sharedBytes,
+        accumulators,
+        choice: { rowBlock, columnBlock, rowWarps, columnWarps, foldBlock, stages },
         notes: notesOf(dealt, products, tiles, sharedBytes, accumulators),
-      };
+      });
+      if (pattern === "matrices") return found;
     }
   }
-  return undefined;
+  return found;
 }
 
 export const dealtOf = (p: Plan): Dealt => ({
