@@ -52,6 +52,8 @@ export type Direct = {
   readonly among: object;
   /** Where the work on the device is now. Each mark is given to one copy. */
   mark(): Mark;
+  /** Resolves when this device has come to a mark of its own, which can be given to a copy all the same. */
+  come(mark: Mark): Promise<void>;
   /** When both devices have come to their marks, copies; resolves when it is there for all later work. */
   copy(c: DirectCopy): Promise<void>;
 };

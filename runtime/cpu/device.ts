@@ -220,6 +220,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
           const count = queue.issued();
           return { event: (what: string) => settled(what, count) };
         },
+        come: ({ event }) => (event as Reached)("a transfer"),
         async copy({ from, after, to, receiverAfter, bytes }) {
           alive();
           const [a, b] = [span(from, 0, bytes, "a transfer"), span(to, 0, bytes, "a transfer")];

@@ -43,8 +43,8 @@ export function serve(start: Start, tell: (news: News) => void): (mail: Mail) =>
   const baseOf = (queue: number): number => at.header + queue * queueWords;
   const commandAt = (base: number, place: number): number => base + at.queueHeader + place * at.command;
 
-  /** Takes workgroups of an offered launch until none is left. */
-  const work = (base: number, command: number, entry: Entry): void => {
+  /** Takes workgroups of an offered launch until none is left, or until it is asked for elsewhere. */
+  const work = (base: number, command: number, entry: Entry, elsewhere?: () => boolean): void => {
     const { launch } = at;
     const groups = words[command + launch.groups]!;
     const chunk = words[command + launch.chunk]!;
@@ -54,6 +54,7 @@ export function serve(start: Start, tell: (news: News) => void): (mail: Mail) =>
       const first = Atomics.add(words, base + at.next, chunk);
       if (first >= groups) return;
       entry(first, Math.min(groups, first + chunk), scratch, args);
+      if (elsewhere?.()) return;
     }
   };
   const leave = (base: number): void => {
@@ -63,6 +64,17 @@ export function serve(start: Start, tell: (news: News) => void): (mail: Mail) =>
   const ring = (): void => {
     Atomics.add(words, at.bell, 1);
     if (Atomics.load(words, at.sleeping) > 0) Atomics.notify(words, at.bell);
+  };
+
+  const isEmpty = (base: number): boolean =>
+    Atomics.load(words, base + at.head) === Atomics.load(words, base + at.tail);
+  /** Whether a queue has work that no thread is at: devices go on side by side, so that goes before helping. */
+  const isNeeded = (): boolean => {
+    for (let queue = 0; queue < queues; queue++) {
+      const base = baseOf(queue);
+      if (!isEmpty(base) && Atomics.load(words, base + at.lock) === 0) return true;
+    }
+    return false;
   };
 
   /** Helps with a launch of another thread, if one is offered. */
@@ -75,7 +87,7 @@ export function serve(start: Start, tell: (news: News) => void): (mail: Mail) =>
       const left = Atomics.load(words, base + at.next) < words[command + at.launch.groups]!;
       const entry = left ? entryOf(words[command + at.launch.kernel]!, words[command + at.launch.arena]!) : undefined;
       try {
-        if (entry) work(base, command, entry);
+        if (entry) work(base, command, entry, isNeeded);
       } catch (error) {
         tell({ queue, error: String(error) });
       }
@@ -114,11 +126,10 @@ export function serve(start: Start, tell: (news: News) => void): (mail: Mail) =>
   /** Does what is in a queue, if no other thread is at it. Gives whether there was something. */
   const drain = (queue: number): boolean => {
     const base = baseOf(queue);
-    const empty = (): boolean => Atomics.load(words, base + at.head) === Atomics.load(words, base + at.tail);
-    if (empty() || Atomics.compareExchange(words, base + at.lock, 0, 1) !== 0) return false;
+    if (isEmpty(base) || Atomics.compareExchange(words, base + at.lock, 0, 1) !== 0) return false;
     let did = false;
     try {
-      while (!empty()) {
+      while (!isEmpty(base)) {
         const head = Atomics.load(words, base + at.head);
         const place = (head >>> 0) % at.ring;
         const command = commandAt(base, place);

@@ -292,6 +292,7 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
         alive();
         return noted(() => streams.mark(compute));
       },
+      come: (mark) => streams.wait(mark as Mark, "waiting for a transfer").catch((error) => Promise.reject(note(error))),
       copy: copyDirectly,
     },
     alloc,

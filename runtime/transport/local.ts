@@ -37,13 +37,9 @@ export const inProcess =
       const { arrive, target } = box;
       if (!arrive || !target) return;
       boxes.delete(keyOf(from, to, end));
-      const handOver = () => {
-        const copying = stopped() ? undefined : arrive(target, box.mark);
-        if (copying) copying.then(box.met, box.failed);
-        else box.met();
-      };
-      if (!link || from === to) handOver();
-      else link.carry(from, to, end.stream, end.bytes).then(handOver).catch(box.failed);
+      const copying = stopped() ? undefined : arrive(target, box.mark);
+      if (copying) copying.then(box.met, box.failed);
+      else box.met();
     };
 
     return {
@@ -56,19 +52,19 @@ export const inProcess =
           box.arrive = (target) => device.copy(buffer, 0, target, 0, bytes);
           return meet(box, from, to, end);
         }
-        const direct = link ? undefined : directTo(device, receiver);
+        const { stream } = end;
+        const direct = directTo(device, receiver);
         if (direct) {
           const after = direct.mark();
-          box.arrive = (to, receiverAfter) =>
-            direct.copy({
-              stream: end.stream,
-              from: buffer,
-              after,
-              receiver,
-              to,
-              receiverAfter: receiverAfter!,
-              bytes,
-            });
+          box.arrive = async (target, mark) => {
+            const receiverAfter = mark!;
+            if (link) {
+              await Promise.all([direct.come(after), receiver.direct!.come(receiverAfter)]);
+              await link.carry(from, to, stream, bytes);
+              if (stopped()) return;
+            }
+            await direct.copy({ stream, from: buffer, after, receiver, to: target, receiverAfter, bytes });
+          };
           meet(box, from, to, end);
           return box.there;
         }
@@ -76,7 +72,12 @@ export const inProcess =
           if (stopped()) return;
           // What is mapped is lent until this function returns.
           const lent = box.target && !link ? mapped : mapped.slice(0);
-          box.arrive = (target) => receiver.write(target, 0, lent);
+          box.arrive = (target) => {
+            if (!link) return receiver.write(target, 0, lent);
+            return link.carry(from, to, stream, bytes).then(() => {
+              if (!stopped()) receiver.write(target, 0, lent);
+            });
+          };
           meet(box, from, to, end);
         });
         if (link) await box.there;
@@ -84,7 +85,7 @@ export const inProcess =
       receive(end) {
         const box = boxOf(keyOf(end.peer, end.position, end));
         box.target = end.buffer;
-        if (!link && directTo(deviceAt(end.peer), deviceAt(end.position)))
+        if (directTo(deviceAt(end.peer), deviceAt(end.position)))
           box.mark = deviceAt(end.position).direct?.mark();
         meet(box, end.peer, end.position, end);
         return box.there;
