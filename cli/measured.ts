@@ -27,26 +27,35 @@ type Times = {
 /** Adds the times of a run to the file at `path`, which may be there already; gives the number of kernels. */
 export function writeMeasured(path: string, compiled: Compiled, events: readonly TraceEvent[], where: string): number {
   const before = existsSync(path) ? readTimes(path).kernels : {};
-  const kernelOf = kernelsByLabel(compiled.schedule);
+  const now = [...kernelTimes(compiled.schedule, events)].map(([k, times]) => {
+    const entry = { name: compiled.schedule.kernels[k]!.name, ...times, where };
+    return [kernelKey(compiled.tile.kernels[k]!), entry] as const;
+  });
+  writeAtomic(path, `${JSON.stringify({ kernels: { ...before, ...Object.fromEntries(now) } }, null, 2)}\n`);
+  return now.length;
+}
+
+/** What launches of each kernel took, by a run's trace. */
+export function kernelTimes(
+  schedule: Schedule,
+  events: readonly TraceEvent[],
+): ReadonlyMap<number, { readonly seconds: number; readonly launches: number; readonly share: number }> {
+  const kernelOf = kernelsByLabel(schedule);
   const spent = new Map<number, number[]>();
   for (const { stream, name, start, end } of events) {
     const kernel = stream === "compute" ? kernelOf.get(name) : undefined;
     if (kernel !== undefined) spent.set(kernel, [...(spent.get(kernel) ?? []), Math.max(0, end - start) * 1e-6]);
   }
-  const shares = meanShares(compiled.schedule);
-  const now = [...spent].map(([k, seconds]) => {
-    const masked = (compiled.schedule.kernels[k]!.work?.masked.length ?? 0) > 0;
-    const entry = {
-      name: compiled.schedule.kernels[k]!.name,
-      seconds: masked ? mean(seconds) : median(seconds),
-      launches: seconds.length,
-      share: shares[k]!,
-      where,
-    };
-    return [kernelKey(compiled.tile.kernels[k]!), entry] as const;
-  });
-  writeAtomic(path, `${JSON.stringify({ kernels: { ...before, ...Object.fromEntries(now) } }, null, 2)}\n`);
-  return now.length;
+  const shares = meanShares(schedule);
+  return new Map(
+    [...spent].map(([k, seconds]) => {
+      const masked = (schedule.kernels[k]!.work?.masked.length ?? 0) > 0;
+      return [
+        k,
+        { seconds: masked ? mean(seconds) : median(seconds), launches: seconds.length, share: shares[k]! },
+      ] as const;
+    }),
+  );
 }
 
 /** The times in the file at `path` of kernels that the program has. Stops (exit 1) where it is no such file. */

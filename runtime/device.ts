@@ -50,8 +50,8 @@ export type Device = {
 export type Direct = {
   /** Devices copy to those with the same. */
   readonly among: object;
-  /** Where the work on the device is now. Each mark is given to one copy. */
-  mark(): Mark;
+  /** Where the work on the device is now that has to do with a buffer: that writes it, if it is to be read. Each is given to one copy. */
+  mark(buffer: DeviceBuffer, to: Access): Mark;
   /** Resolves when this device has come to a mark of its own, which can be given to a copy all the same. */
   come(mark: Mark): Promise<void>;
   /** When both devices have come to their marks, copies; resolves when it is there for all later work. */

@@ -305,6 +305,7 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
           behind = 0;
           trace("host", step.label, start, detailOf(loops));
         } else {
+          if (schedule.inTurn && step.kind !== "launch" && step.kind !== "copy") await shared.orStop(device.idle());
           execute(step, loops);
           if (behind >= AHEAD) {
             behind = 0;

@@ -15,7 +15,7 @@ import { type Simple, simplify } from "./simplify.ts";
 export type PlanOptions = {
   /** Paths of inputs whose memory may be overwritten; an output may then take their place. */
   readonly donate?: readonly string[];
-  /** `false`: every transfer is waited for as soon as it was started. */
+  /** `false`: every transfer is waited for as soon as it was started, and starts when all before it is done. */
   readonly overlap?: boolean;
   /** What the schedule's decisions are weighed on; without one, it tells none. */
   readonly machine?: Machine;
@@ -50,9 +50,10 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
     limit === undefined || first.memory.bytes <= limit
       ? first
       : smaller(program, simple, ordered, placed, first, limit);
-  if (!machine) return schedule;
+  const turns: Partial<Schedule> = options.overlap === false ? { inTurn: true } : {};
+  if (!machine) return { ...schedule, ...turns };
   const made = [...alike(chosen), ...explain(schedule, moves, machine)].sort((a, b) => worth(b) - worth(a));
-  return { ...schedule, decisions: { on: machine.name, made } };
+  return { ...schedule, ...turns, decisions: { on: machine.name, made } };
 }
 /** The schedule with as few transfers late as it takes to stay under the limit, or as many as there are. */
 function smaller(

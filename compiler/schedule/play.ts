@@ -2,7 +2,8 @@
  * The streams of all devices, step by step. A vector holds a time in seconds for each device (or class of devices).
  *
  *   launch, copy   begins when the compute stream is free and everything waited for is there
- *   transfer       begins when the sender has what it sends, the receiver's buffer is free, and so are the ports of both
+ *   transfer       begins when the sender has what it sends, the receiver's buffer is free, and so are the ports of both;
+ *                  where everything goes in turn, no sooner than what both launched before is done
  *   wait           holds back whatever comes after it on its device
  */
 import type { Machine } from "./machine.ts";
@@ -124,7 +125,7 @@ export function play(stage: Stage): Played {
     const slot = slotOf[step.buffer]!;
     const since = step.kind === "send" ? ready[slot]! : used[slot]!;
     const can = vector();
-    for (let c = 0; c < size; c++) can[c] = Math.max(gate[c]!, since[c]!);
+    for (let c = 0; c < size; c++) can[c] = Math.max(gate[c]!, since[c]!, s.inTurn ? compute[c]! : 0);
     const known = flights.get(step.token);
     const flight: Flight = known && !known.done ? known : { step };
     flights.set(step.token, flight);

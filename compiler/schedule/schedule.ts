@@ -46,6 +46,8 @@ export type Schedule = {
   readonly inputs: readonly Input[];
   readonly outputs: readonly Output[];
   readonly steps: readonly Step[];
+  /** Transfers begin when all that was launched before them is done: what overlap is compared with. */
+  readonly inTurn?: true;
   readonly memory: Memory;
   /** What was chosen so that transfers run beside kernels, what hides most first; for people. */
   readonly decisions?: Decisions;

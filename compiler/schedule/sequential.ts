@@ -1,6 +1,6 @@
 /**
- * The order of the program, every transfer waited for as soon as it was started: nothing overlaps. It is what overlap.ts
- * is measured against.
+ * The order of the program, every transfer waited for as soon as it was started: with `inTurn`, nothing overlaps. It is what
+ * overlap.ts is measured against.
  */
 import type { Flow } from "./flow.ts";
 import { waitFor } from "./overlap.ts";

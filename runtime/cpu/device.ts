@@ -1,11 +1,19 @@
 /** Devices on this processor: mesh positions whose kernels are WebAssembly, run by a pool of threads over shared memory. */
-import type { Device, DeviceBuffer, DeviceInfo, HostBytes, Kernel, KernelSource, LaunchSink } from "../device.ts";
+import type { Access, Device, DeviceBuffer, DeviceInfo, HostBytes, Kernel, KernelSource, LaunchSink } from "../device.ts";
 import { fail, formatBytes, GyreRuntimeError, withLimit } from "../errors.ts";
 import { bug, limit, OUT_OF_MEMORY_HELP } from "../refusals.ts";
 import { control } from "./control.ts";
 import { createPool, type PoolOptions, type Spawn } from "./pool.ts";
 
-type CpuBuffer = DeviceBuffer & { readonly owner: object; readonly arena: number; readonly at: number; freed: boolean };
+type CpuBuffer = DeviceBuffer & {
+  readonly owner: object;
+  readonly arena: number;
+  readonly at: number;
+  freed: boolean;
+  /** How many commands there were with the last that writes it, and with the last that reads or writes it. */
+  written: number;
+  used: number;
+};
 type CpuKernel = Kernel & { readonly owner: object; readonly number: number };
 
 /** Resolves when a device has come to a mark. */
@@ -156,6 +164,11 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
         bug(`${what} of bytes ${offset} to ${offset + bytes} of '${b.label}', which has ${b.bytes}`);
       return b;
     };
+    /** The command that was just put in reads or writes it. */
+    const touched = (b: CpuBuffer, to: Access): void => {
+      b.used = queue.issued();
+      if (to === "read_write") b.written = b.used;
+    };
     const bytesOf = (b: CpuBuffer, offset: number, bytes: number): Uint8Array =>
       pool.arenas[b.arena]!.bytes(b.at + offset, bytes);
 
@@ -166,6 +179,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
       // Later work may change it: the queue itself sets it aside.
       const at = take(arenaNumber, bytes, "a copy for reading");
       queue.copy({ fromArena: b.arena, from: b.at + offset, toArena: arenaNumber, to: at, bytes });
+      touched(b, "read");
       try {
         await settled(`reading '${buffer.label}'`);
         return copyOut(arena.bytes(at, bytes));
@@ -184,7 +198,8 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
         if (bytes > most) limit(info, `'${label}' needs ${formatBytes(bytes)}`, most);
         reclaim();
         const at = take(arenaNumber, bytes, label);
-        const buffer: CpuBuffer = { id: nextBufferId++, bytes, label, owner, arena: arenaNumber, at, freed: false };
+        const place = { owner, arena: arenaNumber, at, freed: false, written: 0, used: 0 };
+        const buffer: CpuBuffer = { id: nextBufferId++, bytes, label, ...place };
         return buffer;
       },
       free(buffer) {
@@ -202,6 +217,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
         const at = take(arenaNumber, given.length, "a copy for writing");
         arena.bytes(at, given.length).set(given);
         queue.copy({ fromArena: arenaNumber, from: at, toArena: b.arena, to: b.at + offset, bytes: given.length });
+        touched(b, "read_write");
         giveLater(at, given.length);
       },
       read,
@@ -212,12 +228,15 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
         alive();
         const [a, b] = [span(from, fromOffset, bytes, "a copy"), span(to, toOffset, bytes, "a copy")];
         queue.copy({ fromArena: a.arena, from: a.at + fromOffset, toArena: b.arena, to: b.at + toOffset, bytes });
+        touched(a, "read");
+        touched(b, "read_write");
       },
       // A copy in this process's memory, by this thread, while the others compute.
       direct: {
         among: owner,
-        mark: () => {
-          const count = queue.issued();
+        mark: (buffer, to) => {
+          const b = own(buffer);
+          const count = to === "read" ? b.written : b.used;
           return { event: (what: string) => settled(what, count) };
         },
         come: ({ event }) => (event as Reached)("a transfer"),
@@ -269,6 +288,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
           },
           report && ((start, end) => report(k.source.name, start, end)),
         );
+        for (const [i, b] of places.entries()) touched(b, access[i]!);
       },
       flush() {},
       async idle() {

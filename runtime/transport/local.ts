@@ -55,7 +55,7 @@ export const inProcess =
         const { stream } = end;
         const direct = directTo(device, receiver);
         if (direct) {
-          const after = direct.mark();
+          const after = direct.mark(buffer, "read");
           box.arrive = async (target, mark) => {
             const receiverAfter = mark!;
             if (link) {
@@ -86,7 +86,7 @@ export const inProcess =
         const box = boxOf(keyOf(end.peer, end.position, end));
         box.target = end.buffer;
         if (directTo(deviceAt(end.peer), deviceAt(end.position)))
-          box.mark = deviceAt(end.position).direct?.mark();
+          box.mark = deviceAt(end.position).direct?.mark(end.buffer, "read_write");
         meet(box, end.peer, end.position, end);
         return box.there;
       },
