@@ -8,9 +8,10 @@
  *   launch other (x)                wait k'
  *                                   launch use (k')
  *
- * What is still under way at the end of a block (the carries of a ring) is waited for there. Where it is known what things
- * take, kernels that take less than the transfers they make ready go first (weights that are cast before they are sent), and
- * so does what came meanwhile as soon as that lets another transfer begin.
+ * What is still under way at the end of a block (the carries of a ring) is waited for there. In a step of a loop, kernels that
+ * make transfers ready go first, so that the others run beside those. Elsewhere, where memory might grow by that, they do so
+ * if they take less than the transfers (weights that are cast before they are sent), where it is known what things take. What
+ * came meanwhile is gone on with as soon as that lets another transfer begin.
  */
 import { invariant } from "../base/invariant.ts";
 import { type CopyFlow, type Flow, type LaunchFlow, makes, type StartFlow, uses, type WaitFlow } from "./flow.ts";
@@ -37,11 +38,12 @@ export function overlap(steps: readonly Flow[], options: OverlapOptions = {}): r
 function ordered(
   steps: readonly Flow[],
   { moves, costs }: OverlapOptions,
+  inLoop = false,
 ): { readonly steps: readonly Flow[]; readonly seconds: number } {
   const inner = new Map<Flow, number>();
   const todo = steps.map((step) => {
     if (step.kind !== "loop") return step;
-    const { steps: body, seconds } = ordered(step.body, { ...(moves && { moves }), ...(costs && { costs }) });
+    const { steps: body, seconds } = ordered(step.body, { ...(moves && { moves }), ...(costs && { costs }) }, true);
     const loop = { ...step, body };
     inner.set(loop, step.count * seconds);
     return loop;
@@ -64,10 +66,10 @@ function ordered(
   }
   // Steps by their place in the program: what can be done at once, transfers apart, and what only has to wait.
   const starts: number[] = [];
-  const short: number[] = [];
+  const urgent: number[] = [];
   const others: number[] = [];
   const waiting: number[] = [];
-  const listOf = (i: number): number[] => (todo[i]!.kind === "start" ? starts : isShort(i) ? short : others);
+  const listOf = (i: number): number[] => (todo[i]!.kind === "start" ? starts : isUrgent(i) ? urgent : others);
   const offer = (i: number) => {
     if (unmade[i]! > 0) return;
     insert(waiting, i);
@@ -95,14 +97,14 @@ function ordered(
   /** When all that a step waits for is there. */
   const arrival = (i: number): number =>
     needs[i]!.reduce((t, a) => (flying.has(a) ? Math.max(t, ends.get(a) ?? Number.POSITIVE_INFINITY) : t), 0);
-  /** Whether a launch takes less than a transfer that it makes ready. */
-  const isShort = (i: number): boolean => {
+  /** Whether a launch makes a transfer ready and, outside of loops, takes less than that. */
+  const isUrgent = (i: number): boolean => {
     const step = todo[i]!;
-    if (!costs || step.kind !== "launch") return false;
+    if (step.kind !== "launch") return false;
     const readies = makes(step).flatMap((a) => users.get(a) ?? []);
     return readies.some((u) => {
       const start = todo[u]!;
-      return start.kind === "start" && costs.kernel(step) < costs.transfer(start).onLink;
+      return start.kind === "start" && (inLoop || (costs && costs.kernel(step) < costs.transfer(start).onLink));
     });
   };
   const come = (): number | undefined => {
@@ -142,7 +144,7 @@ function ordered(
 
   for (const i of todo.keys()) offer(i);
   while (done.size < todo.length) {
-    const next = first(starts) ?? come() ?? first(short) ?? first(others) ?? first(waiting);
+    const next = first(starts) ?? come() ?? first(urgent) ?? first(others) ?? first(waiting);
     invariant(next !== undefined, "overlap: steps that wait for each other in a circle");
     for (const a of needs[next]!) {
       const start = flying.get(a);

@@ -97,7 +97,7 @@ describe("the backward pass of a ring", () => {
   test("sends what keys have gathered while the queries' gradients are computed", async () => {
     const text = printSchedule((await compiled(masked)).schedule);
     const loop = text.slice(text.indexOf("loop 1"));
-    const places = [/send dk/, /send dv/, / dq(_\d)? /, /wait for dk/, / dk_dv /].map((line) => loop.search(line));
+    const places = [/ dk_dv /, /send dk/, /send dv/, / dq(_\d)? /, /wait for moved/].map((line) => loop.search(line));
     expect(
       places.every((at) => at >= 0),
       text,
