@@ -1,5 +1,14 @@
 /** Devices on this processor: mesh positions whose kernels are WebAssembly, run by a pool of threads over shared memory. */
-import type { Access, Device, DeviceBuffer, DeviceInfo, HostBytes, Kernel, KernelSource, LaunchSink } from "../device.ts";
+import type {
+  Access,
+  Device,
+  DeviceBuffer,
+  DeviceInfo,
+  HostBytes,
+  Kernel,
+  KernelSource,
+  LaunchSink,
+} from "../device.ts";
 import { fail, formatBytes, GyreRuntimeError, withLimit } from "../errors.ts";
 import { bug, limit, OUT_OF_MEMORY_HELP } from "../refusals.ts";
 import { control } from "./control.ts";

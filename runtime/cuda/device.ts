@@ -292,7 +292,8 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
         alive();
         return noted(() => streams.mark(compute));
       },
-      come: (mark) => streams.wait(mark as Mark, "waiting for a transfer").catch((error) => Promise.reject(note(error))),
+      come: (mark) =>
+        streams.wait(mark as Mark, "waiting for a transfer").catch((error) => Promise.reject(note(error))),
       copy: copyDirectly,
     },
     alloc,
