@@ -52,7 +52,7 @@ const inputsOf = (program: Program): readonly NDArray[] =>
 
 function run(program: Program, inputs: readonly NDArray[], until: number): readonly NDArray[] | undefined {
   try {
-    return evaluate(grad(program), inputs, { shouldStop: () => performance.now() > until });
+    return evaluate(grad(program), inputs, { exact: true, shouldStop: () => performance.now() > until });
   } catch (error) {
     if (error instanceof EvaluationStopped) return undefined;
     throw error;

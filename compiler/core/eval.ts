@@ -18,6 +18,8 @@ export type EvalOptions = {
   readonly onStep?: (done: number) => void;
   /** Asked at each step; once it says true, evaluation ends with {@link EvaluationStopped}. */
   readonly shouldStop?: () => boolean;
+  /** Casts to 16-bit floats do not round: what computes the same in another order then comes out the same. */
+  readonly exact?: boolean;
 };
 /** Thrown where `shouldStop` asked for it. */
 export class EvaluationStopped extends Error {
@@ -65,7 +67,7 @@ type Machine = {
   readonly tick: () => void;
 };
 
-function machine(mesh: Mesh, { onStep, shouldStop }: EvalOptions): Machine {
+function machine(mesh: Mesh, { onStep, shouldStop, exact = false }: EvalOptions): Machine {
   const slots = new Map<number, number>();
   const sizes = new Map<string, number>();
   const blocks = new Map<number, { readonly start: number; readonly size: number }>();
@@ -90,6 +92,7 @@ function machine(mesh: Mesh, { onStep, shouldStop }: EvalOptions): Machine {
       size: sizeOf,
       block: (i) => blocks.get(i.id)!,
       place: () => 0,
+      exact,
     },
     setBlock: (i, start, size) => {
       blocks.set(i.id, { start, size });

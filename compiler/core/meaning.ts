@@ -8,6 +8,7 @@ import { placeAfter } from "../base/ring.ts";
 import { accumulates, inClass } from "./dtype.ts";
 import { einsum } from "./einsum.ts";
 import { binary, cast, mapAll, select, unary, wrap } from "./elementwise.ts";
+import { isHalf } from "./half.ts";
 import type { Atom, Binary, Index, Op, Ops, ReduceKind, Selector, Unary } from "./ir.ts";
 import {
   broadcastShapes,
@@ -37,6 +38,8 @@ export type Context = {
   readonly block: (index: Index) => { readonly start: number; readonly size: number };
   /** This device's place along the axes. */
   readonly place: (axes: readonly string[]) => number;
+  /** Casts to 16-bit floats do not round. */
+  readonly exact?: boolean;
 };
 
 export type Collective =
@@ -94,7 +97,7 @@ export const meanings: { readonly [P in Local]: Meaning<P> } = {
   and: two("and"),
   or: two("or"),
 
-  cast: ([x], { dtype }) => cast(x!, dtype),
+  cast: ([x], { dtype }, { exact }) => cast(x!, exact && isHalf(dtype) ? "f32" : dtype),
   select: ([c, a, b]) => select(c!, a!, b!),
   random_uniform: (args) => mapAll("f32", args, ([key, ...counters]) => randomUniform(key!, counters)),
   pvary: ([x]) => x!,
