@@ -629,12 +629,18 @@ function wideOp(e: Emit, x: OpExpr): Code {
       if (type === "f32") return fn.sign(builder(e), keep(arg(0)));
       if (type === "u32") return op("i32x4.min_u", [arg(0), ints(1)]);
       return op("i32x4.max_s", [op("i32x4.min_s", [arg(0), ints(1)]), ints(-1)]);
-    case "mod":
+    case "mod": {
       if (type === "f32") return fn.mod(builder(e), keep(arg(0)), keep(arg(1)));
-      return byOnes(e, x);
+      const n = wholePower(x.args[1]!);
+      return n === undefined ? byOnes(e, x) : op("v128.and", [arg(0), ints(2 ** n - 1)]);
+    }
     case "pow":
       return type === "f32" ? power(e, x) : byOnes(e, x);
-    case "div":
+    case "div": {
+      const n = wholePower(x.args[1]!);
+      if (n === undefined) return byOnes(e, x);
+      return op(type === "i32" ? "i32x4.shr_s" : "i32x4.shr_u", [arg(0), i32(n)]);
+    }
     case "random_uniform":
       return byOnes(e, x);
     case "lt":
@@ -650,13 +656,23 @@ function wideOp(e: Emit, x: OpExpr): Code {
       return unreachable(x.op as never, "op without a spelling in WebAssembly");
   }
 }
+/** The number that an expression is, four times over where it is wide. */
+function literalOf(n: Expr): number | undefined {
+  const first = n.kind === "vec" ? n.args[0]! : n;
+  const same =
+    n.kind !== "vec" || n.args.every((a) => a.kind === "lit" && first.kind === "lit" && a.value === first.value);
+  return first.kind === "lit" && same ? first.value : undefined;
+}
 /** 1/n where that is exact. */
 function reciprocal(n: Expr): number | undefined {
-  if (n.kind === "vec" && n.args.every((a) => a.kind === "lit" && a.value === (n.args[0] as { value: number }).value))
-    return reciprocal(n.args[0]!);
-  if (n.kind !== "lit" || n.value === 0) return undefined;
-  const power = Math.log2(Math.abs(n.value));
-  return Number.isInteger(power) && Math.abs(power) < 100 ? 1 / n.value : undefined;
+  const value = literalOf(n);
+  const power = Math.log2(Math.abs(value ?? 0));
+  return Number.isInteger(power) && Math.abs(power) < 100 ? 1 / value! : undefined;
+}
+/** k where n is the whole number 2^k. */
+function wholePower(n: Expr): number | undefined {
+  const power = Math.log2(literalOf(n) ?? 0);
+  return Number.isInteger(power) && power >= 0 && power < 31 ? power : undefined;
 }
 /** An op without a 4-wide form, on each of the four. */
 function byOnes(e: Emit, x: OpExpr): Code {
@@ -728,7 +744,6 @@ function scalarOp(e: Emit, x: OpExpr): Code {
       name,
       x.args.map((_, k) => arg(k)),
     );
-  const divisor = x.args[1];
   switch (x.op) {
     case "neg":
       return op("i32.sub", [i32(0), arg(0)]);
@@ -752,11 +767,9 @@ function scalarOp(e: Emit, x: OpExpr): Code {
     }
     case "div":
     case "mod": {
-      const n = divisor?.kind === "lit" ? divisor.value : 0;
-      const power = n > 0 && (n & (n - 1)) === 0;
-      if (power && x.op === "div")
-        return n === 1 ? arg(0) : op(type === "i32" ? "i32.shr_s" : "i32.shr_u", [arg(0), i32(Math.log2(n))]);
-      if (power) return op("i32.and", [arg(0), i32(n - 1)]);
+      const n = wholePower(x.args[1]!);
+      if (n !== undefined && x.op === "mod") return op("i32.and", [arg(0), i32(2 ** n - 1)]);
+      if (n !== undefined) return n === 0 ? arg(0) : op(type === "i32" ? "i32.shr_s" : "i32.shr_u", [arg(0), i32(n)]);
       const helper = `${type === "i32" ? "floor" : "uint"}_${x.op}` as fn.FunctionName;
       return call(e, helper, arg(0), arg(1));
     }

@@ -75,8 +75,9 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
         ),
       );
     case "cast": {
-      const same = laneType(d.arg.dtype) === laneType(v.dtype);
-      if (same && !isHalf(v.dtype)) return ctx.evaluate(d.arg, c, along);
+      const same = laneType(d.arg.dtype) === laneType(v.dtype) && !isHalf(v.dtype);
+      // The same register, unless what it is of has none of its own.
+      if (same && !ctx.facts.inlined.has(d.arg.id)) return ctx.evaluate(d.arg, c, along);
       return bind(ctx, v, c, along, () => cast(ctx.evaluate(d.arg, c, along), d.arg.dtype, v.dtype));
     }
     case "reduce":
