@@ -14,8 +14,9 @@ import type { ProgramFlags } from "./shared.ts";
 import { version } from "./version.ts";
 
 export type ClusterFlags = {
-  readonly transport: "auto" | "mpi" | "tcp" | "none";
+  readonly transport: "auto" | "mpi" | "tcp" | "nccl" | "none";
   readonly mpiLibrary?: string;
+  readonly ncclLibrary?: string;
   /** Seconds. */
   readonly peerTimeout: number;
 };
@@ -38,7 +39,8 @@ export async function together(
 ): Promise<ExitCode> {
   const interrupted = interruption(launch);
   const joining = joinCluster(launch, {
-    transport: flags.transport === "none" ? "auto" : flags.transport,
+    // NCCL connects devices; what is in host memory goes as it would without it.
+    transport: flags.transport === "mpi" || flags.transport === "tcp" ? flags.transport : "auto",
     limitMs: 1000 * flags.peerTimeout,
     ...(flags.mpiLibrary === undefined ? {} : { library: flags.mpiLibrary }),
   });
@@ -88,20 +90,20 @@ function ofRank(error: unknown, rank: number): unknown {
   const name = `rank ${rank}`;
   if (error instanceof Stop && !error.message.startsWith(name))
     return new Stop(error.exitCode, `${name}: ${error.message}`, error.help);
-  if (error instanceof GyreRuntimeError && error.kind !== "peer" && error.kind !== "told")
+  if (!(error instanceof GyreRuntimeError) || error.kind === "told") return error;
+  if (error.kind !== "peer" || !/\brank \d/.test(error.message))
     return new GyreRuntimeError(error.kind, `${name}: ${error.message}`, error.help, { cause: error });
   return error;
 }
 
 export { agree };
 
-/** `in 4 processes over Open MPI v4.1.4`. */
-export const processes = ({ launch, transport }: Cluster): string =>
-  `in ${launch.size} processes over ${transport.name}`;
+/** `in 4 processes`. */
+export const processes = ({ launch }: Cluster): string => `in ${launch.size} processes`;
 
 /** What must be the same for all processes before they compile. */
 export function factsOf(text: string, options: ProgramFlags & ClusterFlags): Facts {
-  const { dims, mesh, entry, transport: _t, mpiLibrary: _m, json: _j, ...others } = options;
+  const { dims, mesh, entry, mpiLibrary: _m, ncclLibrary: _n, json: _j, ...others } = options;
   return {
     version: version(),
     program: `with the checksum ${checksum(text)}`,

@@ -27,6 +27,8 @@ export type Device = {
   copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, bytes: number): void;
   /** Copies to other devices of the backend, beside all other work and without the host; absent where there are none. */
   readonly direct?: Direct;
+  /** Its streams, for a library that puts transfers of its own beside the kernels; absent where there are none. */
+  readonly streams?: DeviceStreams;
   /** Compiles a kernel; the same source is compiled once per device. Rejects with kind `shader` when it is refused. */
   compile(source: KernelSource): Promise<Kernel>;
   /**
@@ -58,6 +60,25 @@ export type Direct = {
   copy(c: DirectCopy): Promise<void>;
 };
 export type Mark = { readonly event: unknown };
+
+/** Handles and addresses are the driver's own. `undefined` in the place of a stream is the device's compute. */
+export type DeviceStreams = {
+  /** The GPU under the device, told from all others of the host: its PCI bus id. */
+  readonly gpu: string;
+  /** Makes the GPU the one that calls of other libraries are for. */
+  use(): void;
+  /** The stream called `name`, made at its first use. */
+  stream(name: string): bigint;
+  /** Where the first `bytes` bytes of a buffer lie; `use` is what for, in errors. */
+  address(buffer: DeviceBuffer, bytes: number, use: string): bigint;
+  /** Where a stream is now; to be dropped. */
+  mark(stream: bigint | undefined): Mark;
+  drop(mark: Mark): void;
+  /** Work that a stream is given from now on begins after `mark`. */
+  after(stream: bigint | undefined, mark: Mark): void;
+  /** Whether work has come to a mark; throws what went wrong on the way, `doing` that. */
+  reached(mark: Mark, doing: string): boolean;
+};
 /** The first `bytes` bytes of `from`, a buffer of the copying device, to those of `to` on `receiver`. */
 export type DirectCopy = {
   readonly stream: string;

@@ -14,8 +14,12 @@ export function ringPlace(mesh: Mesh, axes: readonly string[], position: number)
   return axisNumbers(mesh, axes).reduce((place, i) => place * mesh.axes[i]!.size + at[i]!, 0);
 }
 
+/** The number of places in a ring of `axes`. */
+export const ringSize = (mesh: Mesh, axes: readonly string[]): number =>
+  axisNumbers(mesh, axes).reduce((n, i) => n * mesh.axes[i]!.size, 1);
+
 /** The device at `place` of the ring that `position` is on. */
-function onRing(mesh: Mesh, axes: readonly string[], position: number, place: number): number {
+export function onRing(mesh: Mesh, axes: readonly string[], position: number, place: number): number {
   const at = [...coordinates(mesh.axes, position)];
   let rest = place;
   for (const i of axisNumbers(mesh, axes).reverse()) {
@@ -41,7 +45,7 @@ export function peers(
       from: device(route.pairs.find(([, to]) => to === place)?.[0]),
     };
   }
-  const ring = axisNumbers(mesh, axes).reduce((n, i) => n * mesh.axes[i]!.size, 1);
+  const ring = ringSize(mesh, axes);
   const shift = route.offset + (route.loop === undefined ? 0 : (route.perStep ?? 1) * stepOf(route.loop));
   const { within = ring } = route;
   const begin = place - (place % within);

@@ -12,11 +12,12 @@
 import type { Schedule, Step, Transfer, When } from "../compiler/schedule/schedule.ts";
 import type { Device, DeviceBuffer, Kernel } from "./device.ts";
 import { GyreRuntimeError, withLimit } from "./errors.ts";
+import { flightsOf } from "./flights.ts";
 import { coordinates } from "./layout.ts";
 import { peers, ringPlace } from "./route.ts";
 import { nowMicros, type TraceEvent } from "./trace.ts";
 import { inProcess } from "./transport/local.ts";
-import type { Carrier, Transfers } from "./transport/transfers.ts";
+import type { Carrier, QueuedTransfers, Transfers } from "./transport/transfers.ts";
 
 export type RunOptions = {
   /** Told of every launch, transfer and wait, in the schedule's own labels; receives are on a stream of their own (`sp+1 in`). */
@@ -64,6 +65,7 @@ export async function runSchedule(
   const { trace } = options;
   if (trace) for (const [i, device] of machine.devices.entries()) device.trace(launchSink(shared, device, i, trace));
   try {
+    if ("queue" in shared.transfers) await shared.transfers.ready();
     const walks = machine.devices.map((_, i) =>
       walk(shared, i).catch((error) => {
         shared.stop(error);
@@ -85,7 +87,7 @@ type Shared = {
   readonly schedule: Schedule;
   readonly machine: Machine;
   readonly options: RunOptions;
-  readonly transfers: Transfers;
+  readonly transfers: Transfers | QueuedTransfers;
   readonly positions: readonly number[];
   /** The name of the device at a mesh position, of this process or another. */
   readonly nameOf: (position: number) => string;
@@ -116,7 +118,7 @@ function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Sh
     transfers: carrier({
       deviceAt: (position) => devices[positions.indexOf(position)]!,
       stopped: () => shared.failure !== undefined,
-      tokens: tokenCount(schedule.steps),
+      schedule,
     }),
     nameOf: (position) =>
       devices[positions.indexOf(position)]?.info.name ?? `${devices[0]?.info.backend ?? "device"}:${position}`,
@@ -126,6 +128,7 @@ function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Sh
       if (shared.failure) return;
       shared.failure = { reason };
       for (const reject of pending) reject(reason);
+      if ("queue" in shared.transfers) shared.transfers.stop();
     },
     stepsDone(n) {
       done += n;
@@ -153,13 +156,6 @@ function startRun(schedule: Schedule, machine: Machine, options: RunOptions): Sh
 function countSteps(steps: readonly Step[]): number {
   return steps.reduce((n, step) => n + (step.kind === "loop" ? step.count * countSteps(step.body) : 1), 0);
 }
-
-/** One more than the largest token. */
-const tokenCount = (steps: readonly Step[]): number =>
-  steps.reduce(
-    (most, step) => Math.max(most, step.kind === "loop" ? tokenCount(step.body) : "token" in step ? step.token + 1 : 0),
-    0,
-  );
 
 /** The device reports launches in their order, by kernel: gives each its label back. */
 function launchSink(shared: Shared, device: Device, index: number, trace: (event: TraceEvent) => void) {
@@ -190,8 +186,6 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
   const position = shared.positions[index]!;
   const kernels = machine.kernels[index]!;
   const names = [...machine.memory[index]!];
-  const flying = new Map<number, { readonly done: Promise<unknown>; readonly ends: Promise<void>[] }>();
-  const turns = new Map<string, number>();
   let behind = 0;
 
   /** A span of a stream begins where the one before it ended: what waits its turn is not under way yet. */
@@ -203,36 +197,21 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
     options.trace?.({ device: device.info.name, stream, name, start, end, ...(detail ? { detail } : {}) });
   };
 
+  const flights = flightsOf({
+    ...{ position, device, transfers, stop: shared.stop },
+    explained: (error, label) => explain(error, label, shared, position),
+  });
   const transfer = (step: Transfer, loops: Loops) => {
-    const turnKey = `${step.kind} ${step.token}`;
-    const turn = turns.get(turnKey) ?? 0;
-    turns.set(turnKey, turn + 1);
     const { to, from } = peers(schedule.mesh, step.axes, step.route, position, (id) => loops.steps.get(id) ?? 0);
     const sends = step.kind === "send";
     const peer = sends ? to : from;
-    const buffer = names[step.buffer]!;
-    if (peer === undefined) {
-      if (!sends) device.write(buffer, 0, new Uint8Array(step.bytes));
-      return;
-    }
     const start = nowMicros();
-    const { token, stream, bytes } = step;
-    const end = { position, peer, token, turn, stream, buffer, bytes };
-    const ended = (sends ? transfers.send(end) : transfers.receive(end)).then(
-      () => {
-        shared.moved();
-        if (peer === position) return;
-        const detail = { ...detailOf(loops), bytes, [sends ? "to" : "from"]: nameOf(peer) };
-        trace(sends ? stream : `${stream} in`, step.label, start, detail);
-      },
-      (error) => {
-        throw explain(error, step.label, shared, position);
-      },
-    );
-    const ends = [...(flying.get(token)?.ends ?? []), ended];
-    const done = Promise.all(ends);
-    done.catch(() => {}); // whoever waits for the token sees it
-    flying.set(token, { ends, done });
+    flights.begin(step, peer, names[step.buffer]!, () => {
+      shared.moved();
+      if (peer === undefined || peer === position) return;
+      const detail = { ...detailOf(loops), bytes: step.bytes, [sends ? "to" : "from"]: nameOf(peer) };
+      trace(sends ? step.stream : `${step.stream} in`, step.label, start, detail);
+    });
   };
 
   const execute = (step: Exclude<Step, { kind: "loop" | "wait" }>, loops: Loops) => {
@@ -277,6 +256,7 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
         continue;
       }
       options.at?.(step.label);
+      if (step.kind !== "send" && step.kind !== "receive") flights.depart();
       if (step.kind === "loop") {
         for (let i = 0; i < step.count; i++) {
           const own = new Map<number, DeviceBuffer>();
@@ -296,12 +276,11 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
         if (step.kind === "wait") {
           device.flush();
           const start = nowMicros();
-          const flight = flying.get(step.token);
+          const flight = flights.wait(step.token);
           if (flight) {
             const what = `step '${step.label}' on ${placeName(shared, position)}`;
-            await shared.orStop(withLimit(flight.done, options.timeoutMs ?? TIMEOUT_MS, what, shared.lastMoved));
+            await shared.orStop(withLimit(flight, options.timeoutMs ?? TIMEOUT_MS, what, shared.lastMoved));
           }
-          flying.delete(step.token);
           behind = 0;
           trace("host", step.label, start, detailOf(loops));
         } else {
@@ -321,6 +300,7 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
 
   await walkSteps(schedule.steps, OUTSIDE);
   await shared.orStop(device.idle());
+  await shared.orStop(flights.all());
   return names;
 }
 

@@ -48,6 +48,8 @@ export type LoadedProgram = {
 
 export type Session = {
   readonly devices: readonly Device[];
+  /** What connects the devices, where it is not the process itself: `NCCL 2.21.5 and Open MPI v4.1.4`. */
+  readonly way: string | undefined;
   /** Compiles the kernels for each device, each text once. The same executable again is the same program. */
   load(executable: Executable): Promise<LoadedProgram>;
   /** Closes the devices; arrays that were not read are gone. */
@@ -69,8 +71,12 @@ type Home = {
 };
 
 export type SessionOptions = {
-  /** How bytes travel between the devices of this process; when left out, directly. */
+  /** How bytes travel between the devices; when left out, directly within the process, and by `shared.transport` beyond. */
   readonly carrier?: Carrier;
+  /** How messages call the way between the devices, where it is not the process's own. */
+  readonly way?: string;
+  /** What else ends with the session, before its devices are closed. */
+  readonly onClose?: () => void;
   /**
    * The session is one of several processes that all do the same: `places[rank]` are the mesh positions of this one's
    * devices. Loading, running and reading are collective then: all processes call them in the same order.
@@ -80,14 +86,15 @@ export type SessionOptions = {
 
 /** A session on devices that are open; `close` closes them. */
 export function sessionOn(devices: readonly Device[], options: SessionOptions = {}): Session {
-  const { carrier = inProcess(), shared } = options;
+  const { shared } = options;
+  const direct: Carrier = shared ? acrossProcesses(shared.transport, shared.places) : inProcess();
   const positions = shared ? shared.places[shared.transport.rank]! : devices.map((_, i) => i);
   const home: Home = {
     devices,
     positions,
     count: shared ? shared.places.flat().length : devices.length,
     transport: shared?.transport,
-    carrier: shared ? acrossProcesses(shared.transport, shared.places, carrier) : carrier,
+    carrier: options.carrier ?? direct,
     idle: devices.map(() => new Map()),
     owner: {},
     last: Promise.resolve(),
@@ -96,6 +103,7 @@ export function sessionOn(devices: readonly Device[], options: SessionOptions = 
   const loaded = new WeakMap<Executable, Promise<LoadedProgram>>();
   return {
     devices,
+    way: options.way,
     load(executable) {
       const known = loaded.get(executable);
       if (known) return known;
@@ -105,6 +113,7 @@ export function sessionOn(devices: readonly Device[], options: SessionOptions = 
       return made;
     },
     close() {
+      if (!home.closed) options.onClose?.();
       home.closed = true;
       for (const device of devices) device.close();
     },

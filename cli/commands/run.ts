@@ -6,6 +6,7 @@ import type { Tensor } from "../../runtime/dtype.ts";
 import type { PartialTensor } from "../../runtime/inputs.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
 import type { Cluster } from "../../runtime/transport/cluster.ts";
+import type { NcclChoice } from "../../runtime/transport/nccl/open.ts";
 import type { ClusterFlags } from "../cluster.ts";
 import type { Declare } from "../command.ts";
 import type { RanOnDevices as Held, Ran } from "../execute.ts";
@@ -67,11 +68,15 @@ export const runCommand: Declare = (program, io, done) => {
     )
     .option("--no-tuned", "map kernels as the compiler does by itself, not as `gyre tune` found")
     .addOption(
-      new Option("--transport <way>", "how processes of mpirun, srun or torchrun talk; none: each runs by itself")
-        .choices(["auto", "mpi", "tcp", "none"])
+      new Option(
+        "--transport <way>",
+        "how processes of mpirun, srun or torchrun talk, nccl: their GPUs by NCCL (also those of one process); none: each runs by itself",
+      )
+        .choices(["auto", "mpi", "tcp", "nccl", "none"])
         .default("auto"),
     )
     .option("--mpi-library <file>", "the MPI library, where it is not found: it must be the launcher's")
+    .option("--nccl-library <file>", "the NCCL library, where it is not found (libnccl.so.2)")
     .option("--peer-timeout <seconds>", "how long a silent process is waited for", count(1), 30)
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => done(await run(file, options, io)));
@@ -206,6 +211,7 @@ async function onDevices(
     devices: count,
     ...(links ? { links } : {}),
     ...(cluster ? { cluster } : {}),
+    nccl: ncclChoice(options, cluster !== undefined),
   });
   try {
     const { info } = session.devices[0]!;
@@ -244,10 +250,17 @@ async function onDevices(
         : undefined;
     const names = session.devices.map((d) => d.info.name);
     const devices = joint ? (await joint.roster.exchange(names)).flat() : names;
-    return { ...ran, written, where: joint ? `${ran.where}, ${joint.processes(joint)}` : ran.where, compiled, devices };
+    const where = [ran.where, ...(joint ? [joint.processes(joint)] : [])].join(", ");
+    return { ...ran, written, where: session.way ? `${where} over ${session.way}` : where, compiled, devices };
   } finally {
     session.close();
   }
+}
+
+/** Devices of one process copy to each other, unless NCCL is asked for. */
+function ncclChoice({ transport, ncclLibrary }: Options, several: boolean): NcclChoice {
+  const use = transport === "nccl" ? "always" : transport === "auto" && several ? "auto" : "never";
+  return { use, ...(ncclLibrary === undefined ? {} : { library: ncclLibrary }) };
 }
 
 /** What `gyre tune` found for a device. */

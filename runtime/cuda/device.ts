@@ -296,6 +296,25 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
         streams.wait(mark as Mark, "waiting for a transfer").catch((error) => Promise.reject(note(error))),
       copy: copyDirectly,
     },
+    streams: {
+      gpu: gpu.busId,
+      use: alive,
+      stream(name) {
+        alive();
+        return noted(() => streams.ring(name));
+      },
+      address: (buffer, bytes, use) => range(buffer, 0, bytes, use).address,
+      mark(stream = compute) {
+        alive();
+        return noted(() => streams.mark(stream));
+      },
+      drop: (mark) => (mark as Mark).drop(),
+      after(stream = compute, mark) {
+        alive();
+        noted(() => streams.after(stream, mark as Mark));
+      },
+      reached: (mark, doing) => noted(() => streams.reached(mark as Mark, doing)),
+    },
     alloc,
     free(buffer) {
       const mine = buffer as CudaBuffer;

@@ -1,5 +1,5 @@
 /** The CUDA driver API through koffi: as much of it as the runtime calls, each call checked. */
-import { loadLibrary } from "./library.ts";
+import { loadLibrary } from "../library.ts";
 import { type Failed, statusError } from "./refusals.ts";
 
 /** Handles and addresses of memory on a GPU. */
@@ -12,6 +12,7 @@ const SIGNATURES = {
   cuDeviceGetCount: "int cuDeviceGetCount(_Out_ int *count)",
   cuDeviceGet: "int cuDeviceGet(_Out_ int *device, int ordinal)",
   cuDeviceGetName: "int cuDeviceGetName(void *name, int length, int device)",
+  cuDeviceGetPCIBusId: "int cuDeviceGetPCIBusId(void *id, int length, int device)",
   cuDeviceTotalMem: "int cuDeviceTotalMem_v2(_Out_ size_t *bytes, int device)",
   cuDeviceGetAttribute: "int cuDeviceGetAttribute(_Out_ int *value, int attribute, int device)",
   cuDevicePrimaryCtxRetain: "int cuDevicePrimaryCtxRetain(_Out_ uint64_t *context, int device)",
@@ -31,6 +32,9 @@ const SIGNATURES = {
   cuDeviceCanAccessPeer: "int cuDeviceCanAccessPeer(_Out_ int *can, int device, int peer)",
   cuCtxEnablePeerAccess: "int cuCtxEnablePeerAccess(uint64_t peer, unsigned int flags)",
   cuStreamCreate: "int cuStreamCreate(_Out_ uint64_t *stream, unsigned int flags)",
+  cuCtxGetStreamPriorityRange: "int cuCtxGetStreamPriorityRange(_Out_ int *least, _Out_ int *greatest)",
+  cuStreamCreateWithPriority:
+    "int cuStreamCreateWithPriority(_Out_ uint64_t *stream, unsigned int flags, int priority)",
   cuStreamDestroy: "int cuStreamDestroy_v2(uint64_t stream)",
   cuStreamWaitEvent: "int cuStreamWaitEvent(uint64_t stream, uint64_t event, unsigned int flags)",
   cuEventCreate: "int cuEventCreate(_Out_ uint64_t *event, unsigned int flags)",

@@ -8,6 +8,8 @@ import type { Failed } from "./refusals.ts";
 export type GpuFacts = {
   readonly ordinal: number;
   readonly name: string;
+  /** Which GPU of the host it is, whatever CUDA_VISIBLE_DEVICES says: `0000:3b:00.0`. */
+  readonly busId: string;
   /** As nvcc spells it: `sm_80`, `sm_90a`. */
   readonly arch: string;
   readonly memoryBytes: number;
@@ -41,15 +43,19 @@ export function factsOf(driver: Driver, ordinal: number): GpuFacts {
   const about: Failed = { device: `cuda:${ordinal}`, gpu: `GPU ${ordinal}`, doing: "asking what the GPU is" };
   const device = Number(driver.make(about, "cuDeviceGet", ordinal));
   const attribute = (which: number) => Number(driver.make(about, "cuDeviceGetAttribute", which, device));
-  const text = Buffer.alloc(256);
-  driver.call(about, "cuDeviceGetName", text, text.length, device);
-  const name = text.toString("utf8", 0, text.indexOf(0));
+  const text = (call: "cuDeviceGetName" | "cuDeviceGetPCIBusId"): string => {
+    const bytes = Buffer.alloc(256);
+    driver.call(about, call, bytes, bytes.length, device);
+    return bytes.toString("utf8", 0, bytes.indexOf(0));
+  };
+  const name = text("cuDeviceGetName");
   const memoryBytes = Number(driver.make(about, "cuDeviceTotalMem", device));
   const [major, minor] = [attribute(ATTRIBUTES.major), attribute(ATTRIBUTES.minor)];
   const most = Math.min(memoryBytes, MOST_ARRAY_BYTES);
   return {
     ordinal,
     name,
+    busId: text("cuDeviceGetPCIBusId"),
     // From 9.0 on, what is only in this one architecture (wgmma, TMA) is asked for by an `a`.
     arch: `sm_${major}${minor}${major >= 9 ? "a" : ""}`,
     memoryBytes,
@@ -118,8 +124,9 @@ export function openGpu(driver: Driver, facts: GpuFacts, positions: number): Gpu
           "use smaller blocks in the program's `tiles`",
         );
       }
-      // Beyond 48 KiB it has to be asked for.
-      if (sharedBytes > 48 << 10) driver.call(f, "cuFuncSetAttribute", kernel, MAX_DYNAMIC_SHARED, sharedBytes);
+      // Beyond 48 KiB it has to be asked for. And a driver that loads kernels when they are first used does it now: later
+      // it might wait for transfers that wait for other devices.
+      driver.call(f, "cuFuncSetAttribute", kernel, MAX_DYNAMIC_SHARED, sharedBytes);
       return kernel;
     },
     reaches(other) {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fail } from "../errors.ts";
-import { loadLibrary } from "./library.ts";
+import { loadLibrary } from "../library.ts";
 import { type CudaCompiler, refused } from "./refusals.ts";
 
 const MAJORS = [13, 12, 11];

@@ -33,11 +33,15 @@ const EAGER_MS = 5;
 export function openStreams(gpu: Gpu, about: (doing: string) => Failed, timeoutMs: number): Streams {
   const { driver } = gpu;
   const opening = about("opening a stream");
-  const make = (): Handle => {
+  gpu.use();
+  const compute = driver.make(opening, "cuStreamCreate", NON_BLOCKING);
+  /** Of the highest priority: the few blocks of a transfer get in between those of the kernels. */
+  const makeRing = (): Handle => {
     gpu.use();
-    return driver.make(opening, "cuStreamCreate", NON_BLOCKING);
+    const [least, greatest] = [[0], [0]];
+    driver.call(opening, "cuCtxGetStreamPriorityRange", least, greatest);
+    return driver.make(opening, "cuStreamCreateWithPriority", NON_BLOCKING, greatest[0]);
   };
-  const compute = make();
   const rings = new Map<string, Handle>();
   const idle: { readonly timed: Handle[]; readonly plain: Handle[] } = { timed: [], plain: [] };
   const all = new Set<Handle>();
@@ -72,7 +76,7 @@ export function openStreams(gpu: Gpu, about: (doing: string) => Failed, timeoutM
   return {
     compute,
     ring(name) {
-      const stream = rings.get(name) ?? make();
+      const stream = rings.get(name) ?? makeRing();
       rings.set(name, stream);
       return stream;
     },

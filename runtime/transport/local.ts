@@ -5,7 +5,7 @@
  */
 import type { Device, DeviceBuffer, Direct, Mark } from "../device.ts";
 import type { LinkModel } from "./link.ts";
-import type { Carrier, TransferEnd } from "./transfers.ts";
+import type { Carried, TransferEnd, Transfers } from "./transfers.ts";
 
 /** The meeting of a send's bytes with a receive's buffer. */
 type Box = {
@@ -22,8 +22,8 @@ type Box = {
 
 /** With a model of links, transfers between two devices take as long as they would there. */
 export const inProcess =
-  (link?: LinkModel): Carrier =>
-  ({ deviceAt, stopped }) => {
+  (link?: LinkModel) =>
+  ({ deviceAt, stopped }: Carried): Transfers => {
     const boxes = new Map<string, Box>();
     const boxOf = (key: string): Box => {
       const known = boxes.get(key);

@@ -11,6 +11,7 @@
 import { promisify } from "node:util";
 import { fail, GyreRuntimeError, withLimit } from "../errors.ts";
 import type { Launch, MpiFamily } from "./launcher.ts";
+import { askAgain } from "./pace.ts";
 import { COLLECTIVE_TAG, LIMIT_MS, type Transport } from "./transport.ts";
 
 type Koffi = typeof import("koffi")["default"];
@@ -66,12 +67,6 @@ const families: { readonly [F in MpiFamily]: Family } = {
 const THREAD_SERIALIZED = 2;
 /** Messages go in pieces, since MPI counts in int. */
 const PIECE = 2 ** 30;
-
-/** Milliseconds of polling without pause since something last moved; then of pauses of NAP_MS; then of timers of 1 ms. */
-const EAGER_MS = 0.2;
-const NAPPING_MS = 50;
-const NAP_MS = 0.1;
-const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 export type MpiOptions = {
   /** The library's path; when left out, the one that belongs to the launcher is looked for. */
@@ -154,10 +149,7 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
     }
     polling = pending.size > 0;
     if (!polling) return;
-    const idle = performance.now() - moved;
-    if (idle > NAPPING_MS) return void setTimeout(poll, 1);
-    if (idle > EAGER_MS) Atomics.wait(sleeper, 0, 0, NAP_MS);
-    setImmediate(poll);
+    askAgain(poll, performance.now() - moved);
   };
   /** Starts an operation, and resolves when it is complete. */
   const complete = (what: string, memory: readonly unknown[], start: (request: Pending["request"]) => number) => {

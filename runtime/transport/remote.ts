@@ -2,9 +2,10 @@
  * Transfers between devices of several processes: those within one go directly, others through host memory. Reading,
  * travelling and writing of a transfer run beside the kernels, and beside each other transfer.
  */
+import type { Step } from "../../compiler/schedule/schedule.ts";
 import { fail } from "../errors.ts";
 import { inProcess } from "./local.ts";
-import type { Carrier, TransferEnd } from "./transfers.ts";
+import type { Carried, Carrier, TransferEnd, Transfers } from "./transfers.ts";
 import { FIRST_FREE_TAG, type Transport } from "./transport.ts";
 
 /** Which mesh positions each rank holds, by rank; all of one mesh, each once. */
@@ -22,9 +23,10 @@ export const dealt = (positions: number, ranks: number): Places =>
 const MOST_TAGS = 2 ** 28;
 
 export const acrossProcesses =
-  (transport: Transport, places: Places, local: Carrier = inProcess()): Carrier =>
+  (transport: Transport, places: Places, local: (run: Carried) => Transfers = inProcess()): Carrier =>
   (run) => {
-    const { deviceAt, stopped, tokens } = run;
+    const { deviceAt, stopped, schedule } = run;
+    const tokens = tokenCount(schedule.steps);
     const here = local(run);
     const rankOf = new Map(places.flatMap((positions, rank) => positions.map((p) => [p, rank] as const)));
     const indexOf = new Map(places.flatMap((positions) => positions.map((p, i) => [p, i] as const)));
@@ -68,3 +70,10 @@ export const acrossProcesses =
       },
     };
   };
+
+/** One more than the largest token. */
+const tokenCount = (steps: readonly Step[]): number =>
+  steps.reduce(
+    (most, step) => Math.max(most, step.kind === "loop" ? tokenCount(step.body) : "token" in step ? step.token + 1 : 0),
+    0,
+  );

@@ -2,6 +2,7 @@
  * How the bytes of a schedule's sends and receives travel, apart from when: the walk over the steps (`../run.ts`) knows
  * nothing else of other devices. The two ends of a transfer meet by sender, receiver, token and turn.
  */
+import type { Schedule } from "../../compiler/schedule/schedule.ts";
 import type { Device, DeviceBuffer } from "../device.ts";
 
 /** What the device at `position` sends to the one at `peer`, or receives from it. */
@@ -23,12 +24,39 @@ export type Transfers = {
   readonly receive: (end: TransferEnd) => Promise<void>;
 };
 
-/** What a carrier is told of a run, whose tokens are less than `tokens`. After `stopped()`, no memory may be touched. */
+/** A transfer as one device has it, with both its ends; at the edges of a line one of them is missing. */
+export type Exchange = {
+  readonly token: number;
+  /** The step's label, for messages. */
+  readonly label: string;
+  readonly axes: readonly string[];
+  readonly bytes: number;
+  readonly to?: { readonly position: number; readonly buffer: DeviceBuffer };
+  readonly from?: { readonly position: number; readonly buffer: DeviceBuffer };
+};
+
+/** Transfers that stand in the queues of the devices themselves, so that nothing waits for the host. */
+export type QueuedTransfers = {
+  /** Resolves when they can begin; all processes call it. */
+  readonly ready: () => Promise<void>;
+  /**
+   * Begins, after all work so far of the device at `position`, the transfers whose later ends stand side by side in the
+   * schedule. Every device is given the same in the same order, apart from ends that are not its own. Each promise
+   * resolves when that transfer is done.
+   */
+  readonly queue: (position: number, batch: readonly Exchange[]) => readonly Promise<void>[];
+  /** All later work of the device comes after what it last began for `token`. Resolves when the host may go on. */
+  readonly join: (position: number, token: number) => Promise<void>;
+  /** Ends what is under way: the run has failed. */
+  readonly stop: () => void;
+};
+
+/** What a carrier is told of a run. After `stopped()`, no memory may be touched. */
 export type Carried = {
+  readonly schedule: Schedule;
   readonly deviceAt: (position: number) => Device;
   readonly stopped: () => boolean;
-  readonly tokens: number;
 };
 
 /** Opens the transfers of one run. */
-export type Carrier = (run: Carried) => Transfers;
+export type Carrier = (run: Carried) => Transfers | QueuedTransfers;

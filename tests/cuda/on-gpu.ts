@@ -1,9 +1,12 @@
 /**
- * `npm run test:cuda`: golden cases, the standard library, the test programs and the examples on this machine's GPUs.
+ * `npm run test:cuda`: one rank of NCCL, golden cases, the standard library, the test programs and the examples on this machine's GPUs.
  * Where there is none, says why and passes.
  */
 import { spawnSync } from "node:child_process";
+import { GyreRuntimeError } from "../../runtime/errors.ts";
 import { listDevices } from "../../runtime/open.ts";
+import { loadNccl } from "../../runtime/transport/nccl/library.ts";
+import { oneRank } from "./one-rank.ts";
 
 const { devices, why } = (await listDevices()).find((b) => b.backend === "cuda")!;
 if (devices.length === 0) {
@@ -11,6 +14,16 @@ if (devices.length === 0) {
   process.exit(0);
 }
 console.log(`on ${devices.map((d) => d.name).join(", ")}`);
+
+// NCCL, as one rank: it loads, makes a communicator, and does its collectives on the GPU.
+try {
+  const { name } = await loadNccl();
+  await oneRank();
+  console.log(`${name}: one rank ran every operation on the GPU`);
+} catch (error) {
+  if (!(error instanceof GyreRuntimeError) || error.kind !== "unsupported") throw error;
+  console.log(`skipped NCCL: ${error.message}`);
+}
 const suites = ["tests/golden", "tests/stdlib", "tests/programs", "tests/examples.test.ts"];
 const { status } = spawnSync("npx", ["vitest", "run", ...suites, ...process.argv.slice(2)], {
   stdio: "inherit",

@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 const sources = new URL("stand-in", import.meta.url).pathname;
 const FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-O2", "-fPIC", "-shared"];
 
-export type StandIn = { readonly driver: string; readonly nvrtc: string };
+export type StandIn = { readonly driver: string; readonly nvrtc: string; readonly nccl: string };
 
 /** Where the libraries are, or why there are none. */
 export const standIn: StandIn | { readonly why: string } = build();
@@ -30,7 +30,8 @@ function build(): StandIn | { readonly why: string } {
   for (const file of files) hash.update(file).update(readFileSync(join(sources, file)));
   const folder = join(tmpdir(), `gyre-cuda-${hash.digest("hex").slice(0, 16)}`);
   if (!existsSync(folder)) buildInto(folder, files);
-  return { driver: join(folder, "libcuda.so"), nvrtc: join(folder, "libnvrtc.so") };
+  const at = (name: string): string => join(folder, name);
+  return { driver: at("libcuda.so"), nvrtc: at("libnvrtc.so"), nccl: at("libnccl.so") };
 }
 
 /** Whoever comes first puts the whole folder there. */
@@ -40,13 +41,13 @@ function buildInto(folder: string, files: readonly string[]): void {
   const compile = (...args: readonly string[]): void => {
     execFileSync("g++", [...FLAGS, ...args], { stdio: ["ignore", "inherit", "inherit"] });
   };
-  const driver = files.filter((f) => f.endsWith(".cpp") && f !== "nvrtc.cpp").map(path);
+  const others = ["nvrtc.cpp", "nccl.cpp"];
+  const driver = files.filter((f) => f.endsWith(".cpp") && !others.includes(f)).map(path);
   compile("-o", join(draft, "libcuda.so"), ...driver, "-ldl");
   const define = (name: string, value: string): string => `-D${name}="${value}"`;
-  compile(
-    ...[define("GYRE_HEADERS", sources), define("GYRE_LIBRARY", join(folder, "libcuda.so"))],
-    ...["-o", join(draft, "libnvrtc.so"), path("nvrtc.cpp"), "-ldl"],
-  );
+  const defines = [define("GYRE_HEADERS", sources), define("GYRE_LIBRARY", join(folder, "libcuda.so"))];
+  for (const other of others)
+    compile(...defines, "-o", join(draft, `lib${other.replace(".cpp", ".so")}`), path(other), "-ldl");
   try {
     renameSync(draft, folder);
   } catch {
@@ -54,7 +55,7 @@ function buildInto(folder: string, files: readonly string[]): void {
   }
 }
 
-/** Settings of the stand-in: see stand-in/driver.cpp. */
+/** Settings of the stand-in: see stand-in/driver.cpp, stand-in/nccl.cpp. */
 export type Settings = {
   /** 0: in order, copies late; 1: run ahead, copies early; others: at random. */
   readonly schedule?: number;
@@ -67,16 +68,29 @@ export type Settings = {
   readonly quiet?: boolean;
   /** `cuMemAlloc_v2=2@3`: the third call gives 2; with a `+` at the end, all later ones too. */
   readonly fault?: string;
+  /** Where what is called is written. */
+  readonly record?: string;
+  /** NCCL's, as it gives it: 22105. */
+  readonly ncclVersion?: number;
 };
 
 /** Makes the stand-in what the runtime finds in this process, as it is set. */
 export function useStandIn(settings: Settings = {}): void {
+  for (const [name, value] of Object.entries(standInEnvironment(settings))) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+}
+
+/** The same as variables for another process. */
+export function standInEnvironment(settings: Settings = {}): Readonly<Record<string, string | undefined>> {
   if ("why" in standIn) throw new Error(standIn.why);
   const cache = join(dirname(standIn.driver), "cubins");
   mkdirSync(cache, { recursive: true });
   const environment: Readonly<Record<string, string | number | undefined>> = {
     GYRE_CUDA_DRIVER: standIn.driver,
     GYRE_NVRTC: standIn.nvrtc,
+    GYRE_NCCL: standIn.nccl,
     GYRE_CUDA_CACHE: cache,
     GYRE_CUDA_TELL: settings.quiet ? 0 : undefined,
     GYRE_CUDA_SCHEDULE: settings.schedule,
@@ -86,9 +100,10 @@ export function useStandIn(settings: Settings = {}): void {
     GYRE_CUDA_VERSION: settings.version,
     GYRE_CUDA_ARCH: settings.arch,
     GYRE_CUDA_FAULT: settings.fault,
+    GYRE_CUDA_RECORD: settings.record,
+    GYRE_NCCL_VERSION: settings.ncclVersion,
   };
-  for (const [name, value] of Object.entries(environment)) {
-    if (value === undefined) delete process.env[name];
-    else process.env[name] = String(value);
-  }
+  return Object.fromEntries(
+    Object.entries(environment).map(([name, value]) => [name, value === undefined ? undefined : String(value)]),
+  );
 }

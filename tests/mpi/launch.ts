@@ -88,7 +88,11 @@ export const fateful = ({ rank, signal, at }: Fate): NodeJS.ProcessEnv => ({
 });
 
 /** `gyre ARGS` in one process: fails where it does. */
-export function alone(args: readonly string[]): void {
-  const { status, stderr } = spawnSync("node", [gyre, ...args], { cwd: root, env, encoding: "utf8" });
+export function alone(args: readonly string[], more: NodeJS.ProcessEnv = {}): void {
+  const { status, stderr } = spawnSync("node", [gyre, ...args], {
+    cwd: root,
+    env: { ...env, ...more },
+    encoding: "utf8",
+  });
   if (status !== 0) throw new Error(stderr);
 }

@@ -1,12 +1,14 @@
 // The CUDA driver API, as far as Gyre's runtime calls it, on the stand-in. Work on streams is put off as a driver may put it
 // off: until somebody waits, at once, or at random (GYRE_CUDA_SCHEDULE, as in block.h). Failures can be asked for:
 // GYRE_CUDA_FAULT=cuMemAlloc_v2=2@3 lets the third call of a function give 2, and later ones too where the number has a `+`.
+// GYRE_CUDA_RECORD names a file for launches, events and waits, and what other libraries put on streams (stream.h).
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +24,7 @@
 
 #include "block.h"
 #include "memory.h"
+#include "stream.h"
 
 namespace {
 
@@ -89,6 +92,8 @@ struct Op {
   /// Not before the record number `generation` of an event is done.
   std::shared_ptr<Event> after;
   unsigned long generation = 0;
+  /// Asked until it gives a status.
+  cpu::Poll poll = nullptr;
 };
 struct Stream {
   Context* context;
@@ -103,8 +108,36 @@ std::map<void*, std::shared_ptr<Event>> events;
 std::map<void*, size_t> pinned;
 std::mt19937 dice{1};
 
-bool ready(const Stream& s) {
-  return !s.ops.empty() && (!s.ops.front().after || s.ops.front().after->done >= s.ops.front().generation);
+bool ready(Stream& s) {
+  if (s.ops.empty()) return false;
+  Op& op = s.ops.front();
+  if (op.after && op.after->done < op.generation) return false;
+  if (!op.poll) return true;
+  const int status = sticky == SUCCESS ? op.poll() : SUCCESS;
+  if (status == -1) return false;
+  op.poll = nullptr;
+  op.act = [=] { return Status(status); };
+  return true;
+}
+/// Whether some stream is at what only others can end.
+bool waitsOutside() {
+  for (Stream* s : streams)
+    if (!s->ops.empty() && s->ops.front().poll) return true;
+  return false;
+}
+bool stepAny(Stream* not_this = nullptr);
+/// What the driver does where it waits for all work: for ever, if others never come. Here that is an error.
+void waitForAll(const char* name) {
+  const double until = micros() + 1e6 * double(setting("GYRE_CUDA_PATIENCE", 20));
+  for (;;) {
+    while (stepAny()) {}
+    if (!waitsOutside() || sticky != SUCCESS) return;
+    if (micros() > until) {
+      fprintf(stderr, "stand-in: %s waits for ever, for work that only others can end\n", name);
+      abort();
+    }
+    usleep(100);
+  }
 }
 void step(Stream& s) {
   Op op = std::move(s.ops.front());
@@ -114,7 +147,7 @@ void step(Stream& s) {
   if (status != SUCCESS) sticky = status;
 }
 /// Lets some stream go on; false where none can.
-bool stepAny(Stream* not_this = nullptr) {
+bool stepAny(Stream* not_this) {
   std::vector<Stream*> able;
   for (Stream* s : streams)
     if (s != not_this && ready(*s)) able.push_back(s);
@@ -126,7 +159,10 @@ bool stepAny(Stream* not_this = nullptr) {
 Status drain(Stream& s) {
   while (!s.ops.empty()) {
     if (ready(s)) step(s);
-    else if (!stepAny(&s)) return sticky = LAUNCH_OUT_OF_RESOURCES;  // waits for what never comes
+    else if (!stepAny(&s)) {
+      if (!waitsOutside()) return sticky = LAUNCH_OUT_OF_RESOURCES;  // waits for what never comes
+      waitForAll("a stream");
+    }
   }
   return sticky;
 }
@@ -189,6 +225,33 @@ bool isPinned(const void* p) {
 
 extern "C" {
 
+// ---- for other libraries (stream.h) ----------------------------------------------------------------------------------
+
+int gyre_current_device() { return current ? current->device : -1; }
+bool gyre_on_device(const void* p, size_t bytes, int device) { return inside(p, bytes) && allocationOf(p)->device == device; }
+int gyre_enqueue(Stream* s, int device, const cpu::Poll* poll) {
+  if (!streams.count(s) || s->context->device != device) return INVALID_VALUE;
+  return enqueue(s, {nullptr, nullptr, 0, *poll});
+}
+int gyre_injected(const char* name) { return injected(name); }
+int gyre_number(const char* kind, const void* what) {
+  static std::map<std::string, std::map<const void*, int>> numbers;
+  auto& mine = numbers[kind];
+  return mine.emplace(what, int(mine.size())).first->second;
+}
+void gyre_record(const char* format, ...) {
+  const char* path = getenv("GYRE_CUDA_RECORD");
+  if (!path || !*path) return;
+  FILE* file = fopen(path, "a");
+  if (!file) return;
+  va_list args;
+  va_start(args, format);
+  vfprintf(file, format, args);
+  va_end(args);
+  fputc('\n', file);
+  fclose(file);
+}
+
 int cuInit(unsigned) {
   ENTER(cuInit);
   if (gpus() == 0) return NO_DEVICE;
@@ -211,6 +274,10 @@ int cuDeviceGet(int* device, int ordinal) {
 }
 int cuDeviceGetName(char* name, int length, int device) {
   snprintf(name, size_t(length), "Stand-in GPU %d", device);
+  return SUCCESS;
+}
+int cuDeviceGetPCIBusId(char* id, int length, int device) {
+  snprintf(id, size_t(length), "0000:%02x:00.0", device + 1);
   return SUCCESS;
 }
 int cuDeviceTotalMem_v2(size_t* bytes, int) {
@@ -265,7 +332,7 @@ int cuMemAlloc_v2(void** p, size_t bytes) {
 }
 int cuMemFree_v2(void* p) {
   ALIVE(cuMemFree_v2);
-  while (stepAny()) {}  // as the driver does: all work that may use it is done first
+  waitForAll("cuMemFree");  // as the driver does: all work that may use it is done first
   return cpu::release(p) ? SUCCESS : INVALID_VALUE;
 }
 int cuMemHostAlloc(void** p, size_t bytes, unsigned) {
@@ -326,9 +393,18 @@ int cuStreamCreate(Stream** s, unsigned) {
   streams.insert(*s = new Stream{current, {}});
   return SUCCESS;
 }
+int cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+  *least = 0;
+  *greatest = -5;
+  return SUCCESS;
+}
+int cuStreamCreateWithPriority(Stream** s, unsigned flags, int priority) {
+  return priority > 0 || priority < -5 ? INVALID_VALUE : cuStreamCreate(s, flags);
+}
 int cuStreamDestroy_v2(Stream* s) {
   if (!streams.count(s)) return INVALID_HANDLE;
-  drain(*s);
+  while (stepAny()) {}
+  if (!s->ops.empty() && sticky == SUCCESS) return SUCCESS;  // it goes when its work is done
   streams.erase(s);
   delete s;
   return SUCCESS;
@@ -341,6 +417,7 @@ int cuStreamWaitEvent(Stream* s, void* event, unsigned) {
   ALIVE(cuStreamWaitEvent);
   if (!events.count(event)) return INVALID_HANDLE;
   const auto& e = events[event];
+  gyre_record("cuStreamWaitEvent stream=%d event=%d.%lu", gyre_number("stream", s), gyre_number("event", event), e->recorded);
   return enqueue(s, {nullptr, e, e->recorded});
 }
 
@@ -357,6 +434,7 @@ int cuEventRecord(void* event, Stream* s) {
   if (!events.count(event)) return INVALID_HANDLE;
   auto e = events[event];
   const unsigned long generation = ++e->recorded;
+  gyre_record("cuEventRecord stream=%d event=%d.%lu", gyre_number("stream", s), gyre_number("event", event), generation);
   return enqueue(s, {[=] {
                        e->done = generation;
                        e->time = micros();
@@ -461,6 +539,7 @@ int cuLaunchKernel(Function* function, unsigned bx, unsigned by, unsigned bz, un
     kept->emplace_back(from, from + *size);
   }
   Context* context = current;
+  gyre_record("cuLaunchKernel %s stream=%d", function->name.c_str(), gyre_number("stream", s));
   return enqueue(s, {[=] {
                        std::vector<void*> pointers;
                        for (auto& p : *kept) pointers.push_back(p.data());

@@ -1,5 +1,5 @@
 /** Shared libraries by koffi. */
-import { fail } from "../errors.ts";
+import { fail } from "./errors.ts";
 
 type Koffi = typeof import("koffi");
 export type Library = { readonly lib: ReturnType<Koffi["load"]>; readonly koffi: Koffi };

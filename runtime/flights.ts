@@ -1,0 +1,117 @@
+/**
+ * The transfers of one device in a run: begun end by end as the steps come, waited for by token.
+ *
+ * Where a carrier queues transfers on the devices (`QueuedTransfers`), a transfer is handed to it when both its ends have
+ * been reached, and those that become so between two other steps go together. When that is hangs on the schedule alone,
+ * so every device begins the same transfers in the same order, also those in which it has only one end or none.
+ */
+import type { Transfer } from "../compiler/schedule/schedule.ts";
+import type { Device, DeviceBuffer } from "./device.ts";
+import type { Exchange, QueuedTransfers, TransferEnd, Transfers } from "./transport/transfers.ts";
+
+export type Flights = {
+  /** Begins an end; `peer` is at its other side, if anybody is. `done` is told when it is done, unless nobody is. */
+  readonly begin: (step: Transfer, peer: number | undefined, buffer: DeviceBuffer, done: () => void) => void;
+  /** Before every step that is no transfer. */
+  readonly depart: () => void;
+  /** Resolves when all later work comes after the transfer; undefined where there is nothing to wait for. */
+  readonly wait: (token: number) => Promise<unknown> | undefined;
+  /** Resolves when all transfers are done. */
+  readonly all: () => Promise<unknown>;
+};
+
+export type Travelling = {
+  readonly position: number;
+  readonly device: Device;
+  readonly transfers: Transfers | QueuedTransfers;
+  /** What went wrong in a step, as it is told. */
+  readonly explained: (error: unknown, label: string) => unknown;
+  readonly stop: (reason: unknown) => void;
+};
+
+export const flightsOf = (travelling: Travelling): Flights =>
+  "queue" in travelling.transfers
+    ? queued(travelling, travelling.transfers)
+    : endByEnd(travelling, travelling.transfers);
+
+function endByEnd({ position, device, explained }: Travelling, transfers: Transfers): Flights {
+  const flying = new Map<number, { readonly ends: Promise<void>[]; readonly done: Promise<unknown> }>();
+  const turns = new Map<string, number>();
+  return {
+    begin({ kind, token, stream, bytes, label }, peer, buffer, done) {
+      const key = `${kind} ${token}`;
+      const turn = turns.get(key) ?? 0;
+      turns.set(key, turn + 1);
+      if (peer === undefined) {
+        if (kind === "receive") device.write(buffer, 0, new Uint8Array(bytes));
+        return;
+      }
+      const end: TransferEnd = { position, peer, token, turn, stream, buffer, bytes };
+      const ended = (kind === "send" ? transfers.send(end) : transfers.receive(end)).then(done, (error) => {
+        throw explained(error, label);
+      });
+      const ends = [...(flying.get(token)?.ends ?? []), ended];
+      const all = Promise.all(ends);
+      all.catch(() => {}); // whoever waits for the token sees it
+      flying.set(token, { ends, done: all });
+    },
+    depart() {},
+    wait(token) {
+      const flight = flying.get(token)?.done;
+      flying.delete(token);
+      return flight;
+    },
+    all: () => Promise.all([...flying.values()].map((flight) => flight.done)),
+  };
+}
+
+type End = { readonly peer: number | undefined; readonly buffer: DeviceBuffer; readonly done: () => void };
+
+function queued({ position, device, explained, stop }: Travelling, transfers: QueuedTransfers): Flights {
+  /** Transfers of which one end has been reached. */
+  const half = new Map<number, End>();
+  let batch: (Exchange & { readonly done: readonly (() => void)[] })[] = [];
+  const flying = new Set<Promise<void>>();
+  const last = new Set<number>();
+  return {
+    begin({ kind, token, bytes, label, axes }, peer, buffer, done) {
+      if (peer === undefined && kind === "receive") device.write(buffer, 0, new Uint8Array(bytes));
+      const end: End = { peer, buffer, done };
+      const other = half.get(token);
+      if (!other) return void half.set(token, end);
+      half.delete(token);
+      const [sent, got] = kind === "send" ? [end, other] : [other, end];
+      if (sent.peer === position) {
+        device.copy(sent.buffer, 0, got.buffer, 0, bytes);
+        sent.done();
+        got.done();
+        return;
+      }
+      const present = [sent, got].filter((e) => e.peer !== undefined);
+      batch.push({
+        ...{ token, label, axes, bytes, done: present.map((e) => e.done) },
+        ...(sent.peer === undefined ? {} : { to: { position: sent.peer, buffer: sent.buffer } }),
+        ...(got.peer === undefined ? {} : { from: { position: got.peer, buffer: got.buffer } }),
+      });
+    },
+    depart() {
+      if (batch.length === 0) return;
+      const going = batch;
+      batch = [];
+      for (const [i, done] of transfers.queue(position, going).entries()) {
+        const { token, label, done: told } = going[i]!;
+        last.add(token);
+        const flight = done.then(
+          () => {
+            for (const tell of told) tell();
+          },
+          (error) => stop(explained(error, label)),
+        );
+        flying.add(flight);
+        void flight.finally(() => flying.delete(flight));
+      }
+    },
+    wait: (token) => (last.delete(token) ? transfers.join(position, token) : undefined),
+    all: () => Promise.all(flying),
+  };
+}
