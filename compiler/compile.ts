@@ -22,7 +22,7 @@ import { collectAhead } from "./core/overlap/ahead.ts";
 import { addOnArrival } from "./core/overlap/arrivals.ts";
 import { ringProducts } from "./core/overlap/products.ts";
 import { simplify } from "./core/simplify.ts";
-import type { Dialect, KernelText } from "./emit/text.ts";
+import type { Dialect, KernelText, TensorView } from "./emit/text.ts";
 import { choiceOf } from "./lane/allowed.ts";
 import { check as checkLane } from "./lane/check.ts";
 import { chooseMapping, givenMapping, rankMappings } from "./lane/choose.ts";
@@ -89,6 +89,7 @@ export type CompiledKernel = {
   readonly uniformWords: number;
   readonly threads: number;
   readonly sharedBytes: number;
+  readonly tensors?: readonly TensorView[];
 };
 
 /** Everything that the compiler made, stage by stage. `kernels[k]` is the text of the schedule's kernel k. */

@@ -1,3 +1,5 @@
+import type { TensorView } from "../compiler/emit/text.ts";
+
 /**
  * What every backend implements. One `Device` is one mesh position: an ordered queue of work and its memory.
  *
@@ -147,6 +149,8 @@ export type KernelSource = {
   /** Threads of a workgroup, and the workgroup memory in bytes that a launch needs. */
   readonly threads: number;
   readonly sharedBytes: number;
+  /** Buffers that it takes besides as arrays to copy boxes of, after its buffers. */
+  readonly tensors?: readonly TensorView[];
 };
 
 /** A compiled kernel of one device. */

@@ -4,7 +4,7 @@
  */
 import type { CodeBlockWriter } from "ts-morph";
 import type { DType, Port, Schedule } from "../schedule/schedule.ts";
-import type { Dialect } from "./text.ts";
+import type { Dialect, TensorView } from "./text.ts";
 
 export type BindingSource = {
   readonly schedule: Schedule;
@@ -24,6 +24,7 @@ export type KernelFacts = {
   readonly uniformWords: number;
   readonly threads: number;
   readonly sharedBytes: number;
+  readonly tensors?: readonly TensorView[];
 };
 
 /** The text of `ENTRY.ts`. ts-morph is loaded when this is called. */
@@ -121,7 +122,7 @@ export async function bindings(source: BindingSource): Promise<string> {
       `try {\n  return await program.run(inputs, options);\n} finally {\n  program.close();\n}`,
     ],
   });
-  const facts = source.kernels.map(({ name, dialect, entry, access, uniformWords, threads, sharedBytes }) => ({
+  const facts = source.kernels.map(({ name, dialect, entry, access, uniformWords, threads, sharedBytes, tensors }) => ({
     name,
     dialect,
     entry,
@@ -129,6 +130,7 @@ export async function bindings(source: BindingSource): Promise<string> {
     uniformWords,
     threads,
     sharedBytes,
+    ...(tensors && { tensors }),
   }));
   file.addVariableStatement({
     declarationKind: VariableDeclarationKind.Const,

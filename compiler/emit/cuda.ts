@@ -3,8 +3,19 @@
  * whole numbers that wrap. A kernel takes its buffers as pointers, in their order, and then its scalars.
  */
 import type { DType } from "../core/ir.ts";
-import type { Expr, LaneBuffer, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
+import type {
+  Barrier,
+  Expr,
+  Half,
+  LaneBuffer,
+  LaneProgram,
+  LaneStmt,
+  LaneType,
+  SharedMatrix,
+  Width,
+} from "../lane/ir.ts";
 import { elementwise, type HelperName, preludeOf } from "./cudaHelpers.ts";
+import type { WarpgroupProducts } from "./cudaHopper.ts";
 import {
   decimal,
   type Operands,
@@ -26,6 +37,12 @@ export function emitCuda(program: LaneProgram): KernelText {
     groups: [program.groups, 1, 1],
     access: program.buffers.map((b) => b.access),
     sharedBytes: placesOf(program).bytes,
+    ...(program.tensors && {
+      tensors: program.tensors.map(({ buffer, box, span }) => {
+        const { dtype, shape } = program.buffers[buffer]!;
+        return { binding: buffer, dtype, shape, box, span };
+      }),
+    }),
   };
 }
 
@@ -33,33 +50,50 @@ export function emitCuda(program: LaneProgram): KernelText {
 function placesOf(p: LaneProgram): { readonly at: ReadonlyMap<string, number>; readonly bytes: number } {
   const at = new Map<string, number>();
   let bytes = 0;
+  const place = (name: string, size: number, aligned: number): void => {
+    bytes = Math.ceil(bytes / aligned) * aligned;
+    at.set(name, bytes);
+    bytes += Math.ceil(size / 128) * 128;
+  };
   for (const s of p.body)
-    if (s.kind === "shared") {
-      at.set(s.name, bytes);
-      bytes += Math.ceil((s.size * (s.dtype === "f16" || s.dtype === "bf16" ? 2 : 4)) / 128) * 128;
-    }
+    if (s.kind === "shared")
+      place(s.name, s.size * (s.dtype === "f16" || s.dtype === "bf16" ? 2 : 4), s.aligned ?? 128);
+    else if (s.kind === "mbarriers") place(s.name, 8 * s.count, 128);
   return { at, bytes };
 }
 
 /** Several kernels in one file, and before them what they use. */
 export function emitCudaModule(programs: readonly LaneProgram[]): string {
-  const uses: Uses = { helpers: new Set(), wide: new Map() };
+  const uses: Uses = { helpers: new Set(), wide: new Map(), products: new Map() };
   const kernels = programs.map((p) => kernelText(p, uses));
-  return `${[...preludeOf(uses.helpers, uses.wide), ...kernels].join("\n\n")}\n`;
+  const products = [...uses.products].map(([name, columns]): WarpgroupProducts => {
+    const [dtype, left] = name.split(" ") as [Half, WarpgroupProducts["left"]];
+    return { dtype, left, columns: [...columns].sort((a, b) => a - b) };
+  });
+  return `${[...preludeOf(uses.helpers, uses.wide, products), ...kernels].join("\n\n")}\n`;
 }
 
 /** Not the bare name, which may be one of the C library's. */
 const entryOf = (p: LaneProgram): string => `${p.name}_kernel`;
 
-/** What kernels use: helpers, and functions of four with their text. */
-type Uses = { readonly helpers: Set<HelperName>; readonly wide: Map<string, string> };
+/** What kernels use: helpers, functions of four with their text, products of warpgroups (`bf16 shared`) with their columns. */
+type Uses = {
+  readonly helpers: Set<HelperName>;
+  readonly wide: Map<string, string>;
+  readonly products: Map<string, Set<number>>;
+};
 
 function kernelText(p: LaneProgram, uses: Uses): string {
   const shared = placesOf(p);
-  const spelling = cuda(uses, shared.at, new Set(["group", "lane", "quad", ...p.scalars.map((s) => s.name)]));
+  const spelling = cuda(uses, shared.at, new Set(["group", "lane", "quad", "warpgroup", ...p.scalars.map((s) => s.name)]));
   const body = printer(spelling, p).block(p.body, 1);
-  const params = [...p.buffers.map(parameter(uses)), ...p.scalars.map((s) => `int ${s.name}`)];
-  const head = `extern "C" __global__ void __launch_bounds__(${p.threads}) ${entryOf(p)}(`;
+  const params = [
+    ...p.buffers.map(parameter(uses)),
+    ...(p.tensors ?? []).map((m) => `const __grid_constant__ tensor_map ${m.name}`),
+    ...p.scalars.map((s) => `int ${s.name}`),
+  ];
+  const bounds = p.resident ? `${p.threads}, ${p.resident}` : p.threads;
+  const head = `extern "C" __global__ void __launch_bounds__(${bounds}) ${entryOf(p)}(`;
   const oneLine = `${head}${params.join(", ")}) {`;
   return [
     ...header(p),
@@ -67,6 +101,7 @@ function kernelText(p: LaneProgram, uses: Uses): string {
     ...(/\bgroup\b/.test(body) ? ["  const int group = blockIdx.x;"] : []),
     ...(/\blane\b/.test(body) ? ["  const int lane = threadIdx.x;"] : []),
     ...(/\bquad\b/.test(body) ? ["  const int quad = threadIdx.x & 3;"] : []),
+    ...(/\bwarpgroup\b/.test(body) ? ["  const int warpgroup = __shfl_sync(0xffffffffu, int(threadIdx.x) / 128, 0);"] : []),
     body,
     "}",
   ].join("\n");
@@ -82,6 +117,10 @@ function header(p: LaneProgram): readonly string[] {
   return [
     `// ${p.name}: a grid of ${blocks}, ${p.threads} threads each, ${memory}`,
     ...buffers,
+    ...(p.tensors ?? []).map(
+      (m) =>
+        `//   ${m.name}: boxes of ${p.buffers[m.buffer]!.name}[${m.box.join(", ")}]${m.span === 0 ? "" : `, exchanged in ${m.span} bytes`}`,
+    ),
     ...p.notes.map((n) => `// ${n}`),
   ];
 }
@@ -139,6 +178,7 @@ function cuda(uses: Uses, shared: ReadonlyMap<string, number>, indices: Set<stri
     },
     unroll: "#pragma unroll",
     team: (p, s) => together(p, call, shared, s),
+    roles: (p, s, depth) => roles(p, call, s, depth),
     pack: (p, e) => call.generic(`pack_${e.dtype}`, `pack_${e.dtype}`, [p.expr(e.low), p.expr(e.high)]),
     load: (p, e) => load(p, call, e),
     store: (p, s) => store(p, call, s),
@@ -160,6 +200,8 @@ type Call = {
   readonly plain: (name: string, wide: boolean, result: string, params: readonly string[], args: Args) => string;
   /** Helpers that are templates, or have their overloads in their text. */
   readonly generic: (helper: HelperName, name: string, args: Args) => string;
+  /** Notes that products of warpgroups with so many columns are used. */
+  readonly product: (dtype: Half, left: WarpgroupProducts["left"], columns: number) => void;
 };
 type Args = readonly string[];
 function caller(uses: Uses): Call {
@@ -172,6 +214,10 @@ function caller(uses: Uses): Call {
     own: (name, wide, result, params, args) => {
       uses.helpers.add(name);
       return plain(name, wide, result, params, args);
+    },
+    product: (dtype, left, columns) => {
+      const name = `${dtype} ${left}`;
+      uses.products.set(name, (uses.products.get(name) ?? new Set()).add(columns));
     },
     generic: (helper, name, args) => {
       uses.helpers.add(helper);
@@ -216,6 +262,11 @@ const sixteen = (b: LaneBuffer): "f16" | "bf16" | undefined =>
 /** What the threads of a block do together: helpers that hold the instructions. */
 function together({ expr: i, program }: Printer, call: Call, shared: ReadonlyMap<string, number>, s: TeamStmt): string {
   const place = (name: string, at: Expr): string => `${name} + ${i(at, 5)}`;
+  const barrier = (b: Barrier): string => place(b.name, b.at);
+  const matrix = (m: SharedMatrix): string => {
+    const begin = call.generic("warpgroups", `matrix<${m.span}, ${m.stride}, ${m.leading}>`, [place(m.shared, m.at)]);
+    return m.step.kind === "lit" && m.step.value === 0 ? begin : `${begin} + ${i(m.step, 5)}`;
+  };
   const copy = (bytes: number, args: Args): string => call.generic("copy_async", `copy_async<${bytes}>`, args);
   switch (s.kind) {
     case "shared": {
@@ -225,7 +276,7 @@ function together({ expr: i, program }: Printer, call: Call, shared: ReadonlyMap
       return `${type}* const ${s.name} = reinterpret_cast<${type}*>(shared_memory + ${shared.get(s.name)}); // ${s.size} elements`;
     }
     case "barrier":
-      return "__syncthreads();";
+      return s.threads === undefined ? "__syncthreads();" : `${call.generic("meet", "meet", ["1", String(s.threads)])};`;
     case "copy": {
       const b = program.buffers[s.buffer]!;
       const bytes = s.count * (sixteen(b) ? 2 : 4);
@@ -239,7 +290,68 @@ function together({ expr: i, program }: Printer, call: Call, shared: ReadonlyMap
       return `${call.generic("matrices", s.transposed ? "matrices_transposed" : "matrices", [place(s.to, s.at), place(s.shared, s.from)])};`;
     case "mma":
       return `${call.generic(`mma_${s.dtype}`, `mma_${s.dtype}`, [place(s.to, s.at), place(s.a, s.aAt), place(s.b, s.bAt)])};`;
+    case "mbarriers": {
+      const [at, open] = [shared.get(s.name), call.generic("mbarrier", "mbarrier_open", [`${s.name} + i`, `${s.arrivals}`])];
+      call.generic("shared_memory", "", []);
+      return [
+        `mbarrier* const ${s.name} = reinterpret_cast<mbarrier*>(shared_memory + ${at}); // ${s.count}`,
+        `  if (threadIdx.x == 0) for (int i = 0; i < ${s.count}; i++) ${open};`,
+      ].join("\n");
+    }
+    case "fetch": {
+      const to = [place(s.shared, s.at), program.tensors![s.tensor]!.name, barrier(s.barrier)];
+      return `${call.generic("fetch", "fetch", [...to, ...s.place.map((e) => i(e))])};`;
+    }
+    case "expect":
+      return `${call.generic("mbarrier", "mbarrier_expect", [barrier(s.barrier), `${s.bytes}`])};`;
+    case "await":
+      return `${call.generic("mbarrier", "mbarrier_wait", [barrier(s.barrier), i(s.parity)])};`;
+    case "release":
+      return `${call.generic("mbarrier", "mbarrier_release", [barrier(s.barrier)])};`;
+    case "wgmma": {
+      const left = "shared" in s.a ? "shared" : "registers";
+      call.product(s.dtype, left, s.columns);
+      const turned = [...("shared" in s.a ? [s.a.turned] : []), s.b.turned].map(Number);
+      const a = "shared" in s.a ? matrix(s.a) : place(s.a.name, s.a.at);
+      return `wgmma_${s.dtype}<${[s.columns, ...turned].join(", ")}>(${[place(s.to, s.at), a, matrix(s.b), i(s.add)].join(", ")});`;
+    }
+    case "fence":
+      return `${call.generic("warpgroups", "wgmma_fence", [])};`;
+    case "commitProducts":
+      return `${call.generic("warpgroups", "wgmma_commit", [])};`;
+    case "waitProducts":
+      return `${call.generic("warpgroups", `wgmma_wait<${s.left}>`, [])};`;
+    case "turn":
+      return `${turn(call, s)};`;
   }
+}
+
+/** Warpgroup w takes its turn at barrier 2 + w, where itself and the one before it meet. At first it is that of the first. */
+function turn(call: Call, { what, warpgroups: n }: Extract<TeamStmt, { kind: "turn" }>): string {
+  if (what === "take") return call.generic("meet", "meet", ["2 + warpgroup", "256"]);
+  const next = n === 2 ? "3 - warpgroup" : `2 + (warpgroup + 1) % ${n}`;
+  const pass = call.generic("meet", "pass_by", [what === "open" ? "2" : next, "256"]);
+  return what === "open" ? `if (warpgroup == ${n - 1}) ${pass}` : pass;
+}
+
+/** The last warpgroup fetches, by one thread; registers move to the others. */
+function roles(p: Printer, call: Call, s: Extract<LaneStmt, { kind: "roles" }>, depth: number): string {
+  const { threads } = p.program;
+  const registers = (name: string, n: number): string => call.generic("registers", `registers_${name}<${n}>`, []);
+  const [pad, inner] = ["  ".repeat(depth), "  ".repeat(depth + 1)];
+  return [
+    `${pad}${call.generic("mbarrier", "mbarriers_opened", [])};`,
+    `${pad}__syncthreads();`,
+    `${pad}if (warpgroup == ${threads / 128 - 1}) {`,
+    `${inner}${registers("fewer", s.registers.fetching)};`,
+    `${inner}if (threadIdx.x == ${threads - 128}) {`,
+    p.block(s.fetching, depth + 2),
+    `${inner}}`,
+    `${pad}} else {`,
+    `${inner}${registers("more", s.registers.computing)};`,
+    p.block(s.computing, depth + 1),
+    `${pad}}`,
+  ].join("\n");
 }
 
 /** Functions of f32 that CUDA has under the same meaning. */

@@ -3,6 +3,8 @@
  * has no word for as PTX under `#ifdef __CUDACC__`: what runs kernels elsewhere has its own under the same names.
  */
 
+import { hopperTable, type WarpgroupProducts, wgmmaText } from "./cudaHopper.ts";
+
 export type HelperName = keyof typeof table;
 type Row = { readonly text: string; readonly needs?: readonly string[]; readonly ptx?: true };
 
@@ -179,6 +181,7 @@ ${device} void matrices_transposed(unsigned* to, const void* row) {
   },
   mma_bf16: { ptx: true, text: mma("bf16") },
   mma_f16: { ptx: true, text: mma("f16") },
+  ...hopperTable,
   // ---- types ----
   vec4: { text: vec4 },
   f16: { text: sixteen("f16", "IEEE half precision"), needs: ["vec4", "f16_bits"] },
@@ -309,13 +312,19 @@ export const elementwise = (name: string, result: string, params: readonly strin
 };
 
 /** The text of helpers and of all that they need, in an order in which C++ takes them. */
-export function preludeOf(used: ReadonlySet<HelperName>, wide: ReadonlyMap<string, string>): readonly string[] {
+export function preludeOf(
+  used: ReadonlySet<HelperName>,
+  wide: ReadonlyMap<string, string>,
+  products: readonly WarpgroupProducts[] = [],
+): readonly string[] {
   const needed = new Set<string>(wide.size > 0 ? ["vec4", ...used] : used);
   for (const name of needed) for (const n of (table[name as HelperName] as Row).needs ?? []) needed.add(n);
   const rows = Object.entries<Row>(table).filter(([name]) => needed.has(name));
   const instructions = rows.filter(([, row]) => row.ptx);
   return [
-    ...(instructions.length > 0 ? ["#ifdef __CUDACC__", ...instructions.map(([, row]) => row.text), "#endif"] : []),
+    ...(instructions.length > 0
+      ? ["#ifdef __CUDACC__", ...instructions.map(([, row]) => row.text), ...products.map(wgmmaText), "#endif"]
+      : []),
     ...rows.filter(([, row]) => !row.ptx).map(([, row]) => row.text),
     ...[...wide].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text),
   ];

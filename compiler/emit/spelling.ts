@@ -4,11 +4,13 @@
  */
 import { invariant, unreachable } from "../base/invariant.ts";
 import { add, lit, mul, op } from "../lane/expr.ts";
-import type { Expr, LaneOp, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
+import type { Expr, LaneOp, LaneProgram, LaneStmt, LaneType, WarpgroupStmt, Width } from "../lane/ir.ts";
 
 type Stmt<K extends LaneStmt["kind"]> = Extract<LaneStmt, { kind: K }>;
 /** What the threads of a workgroup do together. */
-export type TeamStmt = Stmt<"shared" | "barrier" | "copy" | "commit" | "wait" | "matrices" | "mma">;
+export type TeamStmt =
+  | Stmt<"shared" | "barrier" | "copy" | "commit" | "wait" | "matrices" | "mma">
+  | Exclude<WarpgroupStmt, { kind: "roles" }>;
 type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
 export type OpExpr = Of<"op">;
 
@@ -39,6 +41,8 @@ export type Spelling = {
   readonly pack?: (p: Printer, e: Of<"pack">) => string;
   /** What threads do together, as far as the target has it. */
   readonly team?: (p: Printer, s: TeamStmt) => string;
+  /** The parts that warpgroups take. */
+  readonly roles?: (p: Printer, s: Stmt<"roles">, depth: number) => string;
   /** What stands before a loop that is to be unrolled. */
   readonly unroll?: string;
   /** Functions that the target has under the same meaning for every type that the op takes. */
@@ -101,6 +105,9 @@ function statement(p: Printer, s: LaneStmt, depth: number): string {
       return `${pad}continue;`;
     case "comment":
       return `${pad}// ${s.text}`;
+    case "roles":
+      invariant(d.roles, `the target of kernel ${p.program.name} has no warpgroups`);
+      return d.roles(p, s, depth);
     case "shared":
     case "barrier":
     case "copy":
@@ -108,6 +115,16 @@ function statement(p: Printer, s: LaneStmt, depth: number): string {
     case "wait":
     case "matrices":
     case "mma":
+    case "mbarriers":
+    case "fetch":
+    case "expect":
+    case "await":
+    case "release":
+    case "wgmma":
+    case "fence":
+    case "commitProducts":
+    case "waitProducts":
+    case "turn":
       invariant(d.team, `the target of kernel ${p.program.name} has no ${s.kind}`);
       return `${pad}${d.team(p, s)}`;
     default:

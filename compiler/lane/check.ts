@@ -3,7 +3,7 @@
  * only what is written is stored to. Returns what is wrong, in order.
  */
 import { laneType } from "./expr.ts";
-import type { Expr, LaneProgram, LaneStmt, LaneType, Width } from "./ir.ts";
+import type { Barrier, Expr, LaneProgram, LaneStmt, LaneType, SharedMatrix, Width } from "./ir.ts";
 
 type Held = { readonly type: LaneType; readonly width: Width; readonly what: "let" | "var" | "array" | "shared" };
 type Names = { readonly outer: Names | null; readonly here: Map<string, Held> };
@@ -36,6 +36,16 @@ export function check(p: LaneProgram): readonly string[] {
   const sharedHalf = (n: Names, name: string): void => {
     use(n, name, true);
     if (!halves.has(name)) say(`${name} is no shared array of 16-bit elements`);
+  };
+
+  const barrier = (n: Names, b: Barrier): void => {
+    use(n, b.name, true);
+    index(n, b.at);
+  };
+  const matrix = (n: Names, m: SharedMatrix): void => {
+    sharedHalf(n, m.shared);
+    index(n, m.at);
+    index(n, m.step);
   };
 
   const expr = (n: Names, e: Expr): void => {
@@ -182,16 +192,54 @@ export function check(p: LaneProgram): readonly string[] {
         register(n, s.b, "pair");
         for (const at of [s.at, s.aAt, s.bAt]) index(n, at);
         return;
+      case "roles":
+        block(n, s.fetching);
+        block(n, s.computing);
+        return;
+      case "mbarriers":
+        if (n.outer !== top) say(`${s.name} is shared, and declared inside`);
+        bind(n, s.name, { type: "i32", width: 1, what: "shared" });
+        return;
+      case "fetch":
+        use(n, s.shared, true);
+        for (const e of [s.at, ...s.place]) index(n, e);
+        barrier(n, s.barrier);
+        if (s.place.length !== p.tensors?.[s.tensor]?.box.length) say(`a box of tensor ${s.tensor} has another rank`);
+        return;
+      case "await":
+        index(n, s.parity);
+        barrier(n, s.barrier);
+        return;
+      case "expect":
+      case "release":
+        barrier(n, s.barrier);
+        return;
+      case "wgmma":
+        register(n, s.to, "f32");
+        index(n, s.at);
+        expr(n, s.add);
+        if ("shared" in s.a) matrix(n, s.a);
+        else {
+          register(n, s.a.name, "pair");
+          index(n, s.a.at);
+        }
+        matrix(n, s.b);
+        if (s.columns % 16 !== 0 || s.columns > 256) say(`a product has ${s.columns} columns`);
+        return;
       case "barrier":
       case "commit":
       case "wait":
+      case "fence":
+      case "commitProducts":
+      case "waitProducts":
+      case "turn":
       case "continue":
       case "comment":
     }
   };
 
   const top: Names = { outer: null, here: new Map() };
-  for (const name of ["group", "lane", "quad", ...p.scalars.map((s) => s.name)])
+  for (const name of ["group", "lane", "quad", "warpgroup", ...p.scalars.map((s) => s.name)])
     bind(top, name, { type: "i32", width: 1, what: "let" });
   block(top, p.body);
   return wrong;

@@ -5,12 +5,15 @@
  *   stmt    ::= let x = e | var x: t = e | array x: t[n] | x = e | x[e] = e | buffer[e] = e
  *             | for x from e below e step n { … } | while e { … } | if e { … } else { … } | continue
  *             | shared x: dtype[n] | barrier | copy x[e] ← buffer[e] | commit | wait n | matrices x[e] ← x[e] | mma x[e] += x[e] x[e]
+ *             | roles { fetching { … } computing { … } } | mbarriers x[n] | fetch x[e] ← map[e …] | expect | await | release
+ *             | wgmma x[e] += matrix matrix | fence | commit products | wait products n | turn e
  *   expr    ::= literal | x | x[e] | buffer[e] | op e … | cast e | e.component | vec4(e …) | pack e e
  *
  * Floats are computed in f32 whatever a buffer stores. Integers index; every index is in elements.
  *
  * The third line of statements is what the threads of a workgroup do together (team/). All threads come to them, and in
- * the same order; what one thread has written to a shared array another may read after a barrier.
+ * the same order; what one thread has written to a shared array another may read after a barrier. The fourth and fifth are
+ * what warpgroups do on Hopper GPUs (team/hopper/): 128 threads each, the last of which only fetches for the others.
  */
 import type { Half } from "../core/half.ts";
 import type { DType } from "../core/ir.ts";
@@ -122,8 +125,11 @@ export type LaneStmt =
       /** 4: its elements are read and written in groups of four only. */
       readonly width: 1 | 4;
       readonly size: number;
+      /** Bytes, where it is more than 128. */
+      readonly aligned?: number;
     }
-  | { readonly kind: "barrier" }
+  /** Of all threads, or of the first `threads`. */
+  | { readonly kind: "barrier"; readonly threads?: number }
   /**
    * Starts a copy of `count` neighbouring elements (4, 8 or 16 bytes, aligned) into a shared array, zeros where not
    * `valid`. It is done when the thread has waited for its group, and for other threads after a barrier too.
@@ -166,7 +172,84 @@ export type LaneStmt =
       readonly aAt: Expr;
       readonly b: string;
       readonly bAt: Expr;
-    };
+    }
+  | WarpgroupStmt;
+
+/** A barrier in shared memory: an array of them, and which. */
+export type Barrier = { readonly name: string; readonly at: Expr };
+/** What warpgroups of 128 threads do on Hopper GPUs. */
+export type WarpgroupStmt =
+  /** The last warpgroup's first thread fetches, all threads of the others compute, with so many registers each. */
+  | {
+      readonly kind: "roles";
+      readonly fetching: readonly LaneStmt[];
+      readonly computing: readonly LaneStmt[];
+      readonly registers: { readonly fetching: number; readonly computing: number };
+    }
+  /**
+   * Barriers in shared memory. A phase of one ends when all `arrivals` have arrived and all bytes are there that were
+   * expected; phases are numbered from 0.
+   */
+  | { readonly kind: "mbarriers"; readonly name: string; readonly count: number; readonly arrivals: number }
+  /** Starts copying the box at `place` (the last dimension first) into a shared array; its bytes arrive at the barrier. TMA. */
+  | {
+      readonly kind: "fetch";
+      readonly tensor: number;
+      readonly place: readonly Expr[];
+      readonly shared: string;
+      readonly at: Expr;
+      readonly barrier: Barrier;
+    }
+  /** Arrives, and says how many bytes will. */
+  | { readonly kind: "expect"; readonly barrier: Barrier; readonly bytes: number }
+  /** Waits for the end of the phase whose number is even or odd, as `parity` is. */
+  | { readonly kind: "await"; readonly barrier: Barrier; readonly parity: Expr }
+  /** One thread of each warp arrives, when all of them have come. */
+  | { readonly kind: "release"; readonly barrier: Barrier }
+  /**
+   * The warpgroup starts a product of a 64 x 16 and a 16 x `columns` matrix, in f32; where `add` holds it is added to what
+   * the registers hold. Nobody touches `to`, nor the factors, until the group of the product has been waited for.
+   * wgmma.mma_async; how `to` and a left factor in registers lie: as of mma, four times.
+   */
+  | {
+      readonly kind: "wgmma";
+      readonly dtype: Half;
+      readonly columns: number;
+      readonly to: string;
+      readonly at: Expr;
+      readonly a: { readonly name: string; readonly at: Expr } | SharedMatrix;
+      readonly b: SharedMatrix;
+      readonly add: Expr;
+    }
+  /** Registers that the thread has written are so for the products that follow. wgmma.fence */
+  | { readonly kind: "fence" }
+  | { readonly kind: "commitProducts" }
+  | { readonly kind: "waitProducts"; readonly left: number }
+  /** Waits for this warpgroup's turn; or passes the turn on to the next of so many warpgroups. Named barriers. */
+  | { readonly kind: "turn"; readonly what: "open" | "take" | "pass"; readonly warpgroups: number };
+
+/**
+ * A matrix in shared memory: rows of `span` bytes, the pieces of 16 bytes of each exchanged by the row's number; eight rows
+ * take `stride` bytes, and columns beyond the span lie `leading` bytes further. It begins at element `at` and `step` pieces
+ * of 16 bytes. `turned`: k is along its rows.
+ */
+export type SharedMatrix = {
+  readonly shared: string;
+  readonly at: Expr;
+  readonly step: Expr;
+  readonly span: number;
+  readonly stride: number;
+  readonly leading: number;
+  readonly turned: boolean;
+};
+/** How a buffer is seen by the copy engine: boxes of so many elements along each dimension, with rows of `span` bytes. */
+export type TensorMap = {
+  readonly name: string;
+  readonly buffer: number;
+  readonly box: readonly number[];
+  /** 0: as it is in memory; else what is exchanged, as in SharedMatrix. */
+  readonly span: 0 | 32 | 64 | 128;
+};
 
 /**
  * How a buffer is seen: `vector` when every access in the kernel can be made in aligned groups of four, or when reads of
@@ -180,13 +263,20 @@ export type LaneBuffer = {
   readonly vector: boolean;
 };
 
-/** `lane` (thread in the workgroup) and `group` (number of the workgroup, below `groups`) are predefined i32 names. */
+/**
+ * `lane` (thread in the workgroup), `warpgroup` (lane / 128) and `group` (number of the workgroup, below `groups`) are
+ * predefined i32 names.
+ */
 export type LaneProgram = {
   readonly name: string;
   readonly buffers: readonly LaneBuffer[];
   readonly scalars: readonly (Scalar & { readonly name: string })[];
   readonly threads: number;
   readonly groups: number;
+  /** What `fetch` copies boxes of. */
+  readonly tensors?: readonly TensorMap[];
+  /** Workgroups that are to have room on a processor, where registers are dealt out by hand. */
+  readonly resident?: number;
   /** Fours may begin at any element, beside single reads and writes of the same buffer. */
   readonly unaligned?: true;
   readonly body: readonly LaneStmt[];

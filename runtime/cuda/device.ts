@@ -17,6 +17,7 @@ import type { Handle } from "./driver.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Failed } from "./refusals.ts";
 import { type Mark, openStreams } from "./streams.ts";
+import { tensorMaps } from "./tensors.ts";
 import { startTiming, type Timing } from "./timing.ts";
 
 /** Memory that the driver gave; a buffer lies at its begin. */
@@ -35,6 +36,8 @@ type CudaKernel = Kernel & {
   readonly addresses: BigUint64Array;
   readonly words: Int32Array;
   readonly params: BigUint64Array;
+  /** The parameters between: tensor maps of buffers. */
+  readonly maps: readonly (ReturnType<typeof tensorMaps> & { readonly binding: number })[];
 };
 
 let nextBufferId = 1;
@@ -204,24 +207,26 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
   const kernels = new Map<string, Promise<Kernel>>();
   const compileNew = async (source: KernelSource): Promise<Kernel> => {
     alive();
-    const { access, uniformWords, dialect } = source;
+    const { access, uniformWords, dialect, tensors = [] } = source;
     if (dialect !== "cuda") bug(`kernel '${source.name}' is in ${dialect}, and ${name} takes CUDA C++`);
     if (access.length > limits.maxStorageBuffers) bug(`kernel '${source.name}' binds ${access.length} buffers`);
     const entry = await gpu.load(source, about);
     const addresses = new BigUint64Array(new ArrayBuffer(8 * Math.max(16, access.length)));
     const words = new Int32Array(new ArrayBuffer(4 * Math.max(32, uniformWords)));
-    const params = new BigUint64Array(new ArrayBuffer(8 * Math.max(16, access.length + uniformWords)));
+    const count = access.length + tensors.length + uniformWords;
+    const params = new BigUint64Array(new ArrayBuffer(8 * Math.max(16, count)));
     const [first, second] = [driver.addressOf(addresses), driver.addressOf(words)];
     access.forEach((_, k) => {
       params[k] = first + BigInt(8 * k);
     });
-    for (let k = 0; k < uniformWords; k++) params[access.length + k] = second + BigInt(4 * k);
-    return { source, owner: gpu, entry, addresses, words, params } as CudaKernel;
+    for (let k = 0; k < uniformWords; k++) params[access.length + tensors.length + k] = second + BigInt(4 * k);
+    const maps = tensors.map((view) => ({ ...tensorMaps(driver, view), binding: view.binding }));
+    return { source, owner: gpu, entry, addresses, words, params, maps } as CudaKernel;
   };
 
   const launch: Device["launch"] = (kernel, bindings, words, groups) => {
     alive();
-    const { source, entry, params, addresses, ...mine } = kernel as CudaKernel;
+    const { source, entry, params, addresses, maps, ...mine } = kernel as CudaKernel;
     const { name: title, access, uniformWords, threads, sharedBytes } = source;
     if (mine.owner !== gpu) bug(`kernel '${title}' was compiled for another GPU than that of ${name}`);
     if (bindings.length !== access.length || words.length !== uniformWords)
@@ -235,6 +240,9 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
       addresses[k] = buffer.address;
     });
     mine.words.set(words);
+    maps.forEach(({ binding, at }, k) => {
+      params[access.length + k] = noted(() => at(about(`mapping a buffer of kernel '${title}'`), addresses[binding]!));
+    });
     const blocks = groups[0] * groups[1] * groups[2];
     const doing = `launching '${title}' on ${blocks} ${blocks === 1 ? "block" : "blocks"} of ${threads} threads`;
     const start = () =>

@@ -46,6 +46,8 @@ const SIGNATURES = {
   cuModuleUnload: "int cuModuleUnload(uint64_t module)",
   cuModuleGetFunction: "int cuModuleGetFunction(_Out_ uint64_t *function, uint64_t module, const char *name)",
   cuFuncSetAttribute: "int cuFuncSetAttribute(uint64_t function, int attribute, int value)",
+  cuTensorMapEncodeTiled:
+    "int cuTensorMapEncodeTiled(uint64_t map, int type, unsigned int rank, uint64_t base, const void *dims, const void *strides, const void *box, const void *steps, int interleave, int swizzle, int promotion, int fill)",
   cuLaunchKernel:
     "int cuLaunchKernel(uint64_t function, unsigned int bx, unsigned int by, unsigned int bz, unsigned int tx, unsigned int ty, unsigned int tz, unsigned int shared, uint64_t stream, void *params, void *extra)",
   cuGetErrorName: "int cuGetErrorName(int status, _Out_ const char **name)",

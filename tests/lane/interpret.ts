@@ -280,6 +280,19 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
         });
       };
     }
+    // What warpgroups do runs on the stand-in (tests/cuda).
+    case "roles":
+    case "mbarriers":
+    case "fetch":
+    case "expect":
+    case "await":
+    case "release":
+    case "wgmma":
+    case "fence":
+    case "commitProducts":
+    case "waitProducts":
+    case "turn":
+      throw new Error(`${s.kind} is not interpreted`);
     case "mma": {
       const [at, aAt, bAt] = [s.at, s.aAt, s.bAt].map((e) => expr(m, e, names));
       const [to, a, b] = [s.to, s.a, s.b].map((name) => arrayOf(m, name) as unknown as (number & number[])[][]);

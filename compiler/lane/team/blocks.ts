@@ -7,9 +7,9 @@
  */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Fold, Value } from "../../tile/ir.ts";
-import { add, lit, min, mul, op } from "../expr.ts";
+import { add, and, less, lit, min, mul, op, ref } from "../expr.ts";
 import type { Expr } from "../ir.ts";
-import { bind, type Context, nowhere, partOf } from "./context.ts";
+import { bind, type Context, nowhere, partOf, push } from "./context.ts";
 import { evaluate } from "./value.ts";
 
 export type Blocks = {
@@ -45,6 +45,24 @@ export function blocksOf(ctx: Context, f: Fold, axis: Axis): Blocks {
     }
   }
   return { from: bind(ctx, `${axis.name}_from`, from), below: bind(ctx, `${axis.name}_below`, below), runs };
+}
+/** A variable for the first block from `from` on that does something; the end where there is none. */
+export function searchBlock(ctx: Context, axis: Axis, { below, runs }: Blocks, hint: string, from: Expr): string {
+  const { block } = partOf(ctx, axis);
+  const name = ctx.fresh(hint);
+  push(ctx, { kind: "var", name, type: "i32", width: 1, value: from, counts: true });
+  if (runs.length > 0) {
+    const before = ctx.starts.get(axis.id);
+    ctx.starts.set(axis.id, ref(name));
+    const idle = op("not", [runs.map((v) => evaluate(ctx, v, nowhere())).reduce(and)], "bool");
+    push(ctx, {
+      kind: "while",
+      cond: op("select", [less(ref(name), below), idle, lit(0, "bool")], "bool"),
+      body: [{ kind: "set", name, value: add(ref(name), lit(block)) }],
+    });
+    if (before) ctx.starts.set(axis.id, before);
+  }
+  return name;
 }
 const minus = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? undefined : a - b;

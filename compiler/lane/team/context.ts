@@ -1,19 +1,34 @@
 /** What is at hand while a team's kernel is written: the plan, where statements go, and where values are. */
 import { invariant } from "../../base/invariant.ts";
-import type { Axis, Kernel, Value } from "../../tile/ir.ts";
+import type { Axis, Fold, Kernel, Value } from "../../tile/ir.ts";
 import { add, and, less, lit, min, mul, op, ref } from "../expr.ts";
 import type { Expr, LaneStmt, LaneType } from "../ir.ts";
 import { type Dealt, layoutOf, type Part, wide } from "./dealt.ts";
 import { type Digit, everywhere, type Layout, project, reaches, sizeOf } from "./layout.ts";
+import type { Product } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import type { SharedTile } from "./shared.ts";
+import type { Staged } from "./staged.ts";
 
 /** A value in registers: a name, or an array with an element for each register of its layout. */
 export type Held = { readonly name: string; readonly type: LaneType; readonly layout: Layout };
 /** A shared tile, and the first element of the stage at hand. */
 export type Tile = { readonly tile: SharedTile; readonly base: Expr };
 
+/** How a kind of GPU does what differs between them. */
+export type Ways = {
+  /** Adds a product to registers that hold what it is added to. */
+  readonly multiply: (ctx: Context, p: Product, into: Held) => void;
+  /** Puts a value into its shared tile where it is let, for all threads to read. */
+  readonly stage: (ctx: Context, s: Staged) => void;
+  /** A loop over blocks; `inside` writes its body, in the order that it is given in. */
+  readonly overBlocks: (ctx: Context, f: Fold, inside: (f: Fold) => void) => void;
+  /** Writes a statement of a loop's body in a way of its own, if it has one. */
+  readonly statement?: (ctx: Context, v: Value, fold: Fold, place: number) => boolean;
+};
+
 export type Context = {
+  readonly ways: Ways;
   readonly plan: Plan;
   readonly dealt: Dealt;
   readonly kernel: Kernel;

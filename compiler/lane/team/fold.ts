@@ -10,9 +10,9 @@
 
 import { operandsOf } from "../../tile/build.ts";
 import type { Fold, Stmt, Value } from "../../tile/ir.ts";
-import { add, and, laneType, less, lit, mul, op, ref } from "../expr.ts";
+import { add, laneType, less, lit, mul, op, ref } from "../expr.ts";
 import type { Expr } from "../ir.ts";
-import { blocksOf } from "./blocks.ts";
+import { blocksOf, searchBlock } from "./blocks.ts";
 import {
   type Context,
   declare,
@@ -28,11 +28,10 @@ import {
   within,
   writeHeld,
 } from "./context.ts";
-import { multiply } from "./product.ts";
 import { keep, prepare, reduce } from "./registers.ts";
 import { addedTo } from "./roles.ts";
 import { elementsOf } from "./shared.ts";
-import { copyPieces, stage, tileOf } from "./stage.ts";
+import { copyPieces, tileOf } from "./stage.ts";
 import type { Staged } from "./staged.ts";
 import { evaluate } from "./value.ts";
 
@@ -45,7 +44,8 @@ export function lowerBody(ctx: Context, body: readonly Stmt[], fold?: Fold): voi
       return;
     }
     const v = s.value;
-    const { plan } = ctx;
+    const { plan, ways } = ctx;
+    if (fold && ways.statement?.(ctx, v, fold, place)) return;
     if (plan.kept.has(v.id)) {
       const product = plan.products.get(v.id);
       const into = fold ? inPlace(ctx, fold, v, place) : undefined;
@@ -53,7 +53,7 @@ export function lowerBody(ctx: Context, body: readonly Stmt[], fold?: Fold): voi
         const user = addedTo(v, body, plan.products);
         if (!user || !plan.kept.has(user.id)) {
           const held = zeros(ctx, v);
-          multiply(ctx, product, held);
+          ways.multiply(ctx, product, held);
           hold(ctx, v, held);
         }
       } else if (v.def.kind === "reduce") reduce(ctx, v);
@@ -61,16 +61,16 @@ export function lowerBody(ctx: Context, body: readonly Stmt[], fold?: Fold): voi
         const added = addends(ctx, v, body);
         if (added) {
           const held = begin(ctx, v, added.other, into);
-          multiply(ctx, added.product, held);
+          ways.multiply(ctx, added.product, held);
         } else keep(ctx, v, into);
       }
     }
     const staged = plan.staged.get(v.id);
-    if (staged && !ahead.has(v.id)) stage(ctx, staged);
+    if (staged && !ahead.has(v.id)) ways.stage(ctx, staged);
   });
 }
 /** x + product: the accumulators begin as x. */
-function addends(ctx: Context, v: Value, body: readonly Stmt[]) {
+export function addends(ctx: Context, v: Value, body: readonly Stmt[]) {
   if (v.def.kind !== "map" || v.def.op !== "add") return undefined;
   const [x, y] = v.def.args as [Value, Value];
   for (const [part, other] of [
@@ -88,7 +88,7 @@ function zeros(ctx: Context, v: Value): Held {
   nest(ctx, layout, (at) => writeHeld(ctx, held, at, lit(0, "f32")));
   return held;
 }
-function begin(ctx: Context, v: Value, first: Value, into: Held | undefined): Held {
+export function begin(ctx: Context, v: Value, first: Value, into: Held | undefined): Held {
   const layout = layoutFor(ctx, v);
   prepare(ctx, first, layout);
   const held = into ?? declare(ctx, hintOf(v), "f32", layout);
@@ -100,8 +100,8 @@ function begin(ctx: Context, v: Value, first: Value, into: Held | undefined): He
   return held;
 }
 
-/** The carry that a value takes the place of: nothing reads the carry after it. */
-function inPlace(ctx: Context, f: Fold, v: Value, place: number): Held | undefined {
+/** The carry that a value takes the place of, by its number: nothing reads the carry after it. */
+export function carryOf(ctx: Context, f: Fold, v: Value, place: number): number | undefined {
   const k = f.next.findIndex((n) => n.id === v.id);
   if (k < 0 || f.next.filter((n) => n.id === v.id).length > 1 || ctx.full.has(v.id)) return undefined;
   const carry = f.carry[k]!;
@@ -112,10 +112,14 @@ function inPlace(ctx: Context, f: Fold, v: Value, place: number): Held | undefin
   const factors = added
     ? [added.product.a, added.product.b].some((x) => reaching(ctx, x, new Set()).has(carry.id))
     : false;
-  return later || handedOn || factors ? undefined : ctx.held.get(carry.id)?.[0];
+  return later || handedOn || factors ? undefined : k;
+}
+export function inPlace(ctx: Context, f: Fold, v: Value, place: number): Held | undefined {
+  const k = carryOf(ctx, f, v, place);
+  return k === undefined ? undefined : ctx.held.get(f.carry[k]!.id)?.[0];
 }
 /** What the expressions of a statement read: values that are held, and carries. */
-function readsOf(ctx: Context, s: Stmt): ReadonlySet<number> {
+export function readsOf(ctx: Context, s: Stmt): ReadonlySet<number> {
   const found = new Set<number>();
   if (s.kind === "let") {
     if (ctx.plan.kept.has(s.value.id) || ctx.plan.staged.has(s.value.id)) {
@@ -136,7 +140,7 @@ function reaching(ctx: Context, v: Value, found: Set<number>): Set<number> {
 }
 
 /** The tiles that a loop fetches ahead: copies of what its own body loads. */
-function fetchedAhead(ctx: Context, f: Fold): readonly Staged[] {
+export function fetchedAhead(ctx: Context, f: Fold): readonly Staged[] {
   if (f.over.kind !== "blocks") return [];
   return f.body.flatMap((s) => {
     const staged = s.kind === "let" ? ctx.plan.staged.get(s.value.id) : undefined;
@@ -153,12 +157,15 @@ function lowerFold(ctx: Context, f: Fold): void {
     return held;
   });
   const before = new Map(ctx.held);
-  const inside = (): void => {
+  f.carry.forEach((c, k) => {
+    ctx.held.set(c.id, [carries[k]!]);
+  });
+  const inside = (g: Fold): void => {
     f.carry.forEach((c, k) => {
       ctx.held.set(c.id, [carries[k]!]);
     });
-    lowerBody(ctx, f.body, f);
-    goOn(ctx, f, carries);
+    lowerBody(ctx, g.body, g);
+    goOn(ctx, g, carries);
     ctx.held.clear();
     for (const [id, h] of before) ctx.held.set(id, h);
   };
@@ -166,10 +173,10 @@ function lowerFold(ctx: Context, f: Fold): void {
     const name = ctx.fresh(f.over.step.name ?? "step");
     ctx.steps.set(f.id, ref(name));
     const pending = ctx.pending;
-    const body = within(ctx, inside);
+    const body = within(ctx, () => inside(f));
     ctx.pending ||= pending;
     push(ctx, { kind: "for", name, from: lit(0), below: lit(f.over.count), step: 1, body });
-  } else overBlocks(ctx, f, inside);
+  } else ctx.ways.overBlocks(ctx, f, inside);
   f.results.forEach((r, k) => {
     ctx.held.set(r.id, [carries[k]!]);
   });
@@ -200,45 +207,33 @@ function goOn(ctx: Context, f: Fold, carries: readonly Held[]): void {
     nest(ctx, to.layout, (at) => writeHeld(ctx, to, at, temp ? readHeld(temp, at) : evaluate(ctx, read!, at)));
 }
 
-function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
+/** Which selects need no mask in the block at hand. */
+export function knowFull(ctx: Context, f: Fold): void {
+  for (const { select, when } of f.bounds?.full ?? []) ctx.full.set(select.id, evaluate(ctx, when, nowhere()));
+}
+
+export function overBlocks(ctx: Context, f: Fold, inside: (f: Fold) => void): void {
   if (f.over.kind !== "blocks") return;
   const { axis } = f.over;
   const { block } = partOf(ctx, axis);
   const ahead = fetchedAhead(ctx, f);
   const stages = ahead[0]?.tile.stages ?? 1;
   const pending = ctx.pending;
-  const useBounds = (): void => {
-    for (const { select, when } of f.bounds?.full ?? []) ctx.full.set(select.id, evaluate(ctx, when, nowhere()));
-  };
+  const useBounds = (): void => knowFull(ctx, f);
   if (ahead.length === 0 && !f.bounds?.run) {
     const name = ctx.fresh(`${axis.name}_first`);
     ctx.starts.set(axis.id, ref(name));
     const body = within(ctx, () => {
       useBounds();
-      inside();
+      inside(f);
     });
     ctx.pending ||= pending;
     push(ctx, { kind: "for", name, from: lit(0), below: lit(axis.extent), step: block, body });
     return;
   }
-  const { from, below, runs } = blocksOf(ctx, f, axis);
-  /** A variable for the first block from `from` on that does something; the end where there is none. */
-  const search = (hint: string, from: Expr): string => {
-    const name = ctx.fresh(hint);
-    push(ctx, { kind: "var", name, type: "i32", width: 1, value: from, counts: true });
-    if (runs.length > 0) {
-      const before = ctx.starts.get(axis.id);
-      ctx.starts.set(axis.id, ref(name));
-      const idle = op("not", [runs.map((v) => evaluate(ctx, v, nowhere())).reduce(and)], "bool");
-      push(ctx, {
-        kind: "while",
-        cond: op("select", [less(ref(name), below), idle, lit(0, "bool")], "bool"),
-        body: [{ kind: "set", name, value: add(ref(name), lit(block)) }],
-      });
-      if (before) ctx.starts.set(axis.id, before);
-    }
-    return name;
-  };
+  const bounds = blocksOf(ctx, f, axis);
+  const { from, below } = bounds;
+  const search = (hint: string, first: Expr): string => searchBlock(ctx, axis, bounds, hint, first);
   /** Starts copying the tiles of the block at `first` into the stage `slot`, if there is one, which may be `certain`. */
   const fetch = (first: string, slot: Expr, certain = false): void => {
     if (ahead.length === 0) return;
@@ -282,7 +277,7 @@ function overBlocks(ctx: Context, f: Fold, inside: () => void): void {
       ctx.tiles.set(s.value.id, { tile: t.tile, base: slot ? mul(ref(slot), lit(elementsOf(s.tile))) : lit(0) });
     }
     useBounds();
-    inside();
+    inside(f);
     blocks.forEach((name, k) => {
       push(ctx, { kind: "set", name, value: ref(blocks[k + 1] ?? next) });
     });

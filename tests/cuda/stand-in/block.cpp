@@ -41,6 +41,8 @@ struct Meeting {
 struct Barrier {
   std::vector<int> waiting;
   int count = 0;
+  // Those who came by without waiting.
+  int passed = 0;
 };
 struct Warp {
   std::deque<Meeting> meetings;
@@ -197,6 +199,7 @@ std::string runBlock(dim3 block) {
   memset(launch->shared, 0xff, launch->sharedBytes);
   memset(dynamicShared, 0xff, launch->dynamicShared);
   forgetCopies();
+  forgetWarpgroups();
   warps.assign((count + 31) / 32, {});
   barriers.clear();
   ready.clear();
@@ -219,6 +222,7 @@ std::string runBlock(dim3 block) {
   }
   now = nullptr;
   if (fault.empty() && alive > 0) fault = "deadlock: " + whereAllWait();
+  if (const char* left = leftUnderWay(); fault.empty() && left) fault = left;
   if (fault.empty()) return "";
   char where[64];
   snprintf(where, sizeof where, " (block %u, %u, %u)", block.x, block.y, block.z);
@@ -265,6 +269,15 @@ bool ofBlock(const void* p, unsigned long bytes) {
   if (at >= launch->shared && at + bytes <= launch->shared + launch->sharedBytes) return true;
   return at >= dynamicShared && at + bytes <= dynamicShared + launch->dynamicShared;
 }
+
+namespace {
+Barrier& come(int id, int count) {
+  Barrier& b = barriers[id];
+  if (b.waiting.empty() && b.passed == 0) b.count = count;
+  else if (b.count != count) gyre_fault("barrier %d is waited for by %d threads and by %d", id, b.count, count);
+  return b;
+}
+}  // namespace
 
 extern "C" {
 
@@ -317,16 +330,23 @@ const unsigned char* gyre_exchange(const char* what, unsigned mask, const void* 
 void gyre_copy(void* to, const void* from, unsigned bytes) { memcpy(to, from, bytes); }
 
 void gyre_barrier(const char* what, int id, int count) {
-  Barrier& b = barriers[id];
-  if (b.waiting.empty()) b.count = count;
-  else if (b.count != count) gyre_fault("barrier %d is waited for by %d threads and by %d", id, b.count, count);
+  Barrier& b = come(id, count);
   now->waits = what;
-  if (int(b.waiting.size()) + 1 == (count == 0 ? alive : count)) {
+  if (int(b.waiting.size()) + b.passed + 1 == (count == 0 ? alive : count)) {
+    b.passed = 0;
     wake(b.waiting);
   } else {
     b.waiting.push_back(now->thread.index);
     leave();
   }
+}
+
+void gyre_pass_by(const char* what, int id, int count) {
+  Barrier& b = come(id, count);
+  now->waits = what;
+  if (int(b.waiting.size()) + ++b.passed < count) return;
+  b.passed = 0;
+  wake(b.waiting);
 }
 
 void gyre_yield(const char* what) {

@@ -29,7 +29,10 @@ std::string run(const Launch& launch);
 bool ofThread(const void* p, unsigned long bytes);
 bool ofBlock(const void* p, unsigned long bytes);
 bool running();
-/// Forgets the asynchronous copies of the block before (async.cpp).
+/// Forgets the asynchronous copies of the block before (async.cpp), and what its warpgroups had under way (warpgroup.cpp).
 void forgetCopies();
+void forgetWarpgroups();
+/// What a block may not leave under way, in words; null where there is none.
+const char* leftUnderWay();
 
 }  // namespace cpu

@@ -2,7 +2,7 @@
 // hooks of its kernel address sanitizer, so that every access to memory is asked about (memory.cpp).
 //
 // The instructions that Gyre's kernels write as PTX under `#ifdef __CUDACC__` have their meaning here, by the fragment
-// layouts that the PTX ISA documents (warp.h).
+// layouts that the PTX ISA documents (warp.h; Hopper's: warpgroup.h).
 #pragma once
 #include "thread.h"
 
@@ -118,3 +118,4 @@ inline int __any_sync(unsigned mask, int yes) { return __ballot_sync(mask, yes) 
 inline int __all_sync(unsigned mask, int yes) { return __ballot_sync(mask, yes) == mask; }
 
 #include "warp.h"
+#include "warpgroup.h"

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "block.h"
+#include "hopper.h"
 #include "memory.h"
 #include "stream.h"
 
@@ -523,6 +524,35 @@ int cuFuncSetAttribute(Function* function, int attribute, int value) {
     if (value > 227 << 10) return INVALID_VALUE;
     function->dynamicShared = value;
   }
+  return SUCCESS;
+}
+
+int cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* base, const unsigned long long* dims,
+                           const unsigned long long* strides, const unsigned* box, const unsigned* steps, int interleave, int swizzle,
+                           int, int) {
+  ALIVE(cuTensorMapEncodeTiled);
+  // CUtensorMapDataType: bytes of an element.
+  const std::map<int, int> bytes = {{6, 2}, {7, 4}, {9, 2}};
+  const auto size = bytes.find(type);
+  if (size == bytes.end() || rank < 1 || rank > 5 || interleave != 0 || swizzle < 0 || swizzle > 3) return INVALID_VALUE;
+  if (reinterpret_cast<uintptr_t>(map) % 64 || reinterpret_cast<uintptr_t>(base) % 16) return INVALID_VALUE;
+  cpu::TensorMap m = {};
+  m.mark = cpu::tensorMapMark;
+  m.elementBytes = static_cast<unsigned char>(size->second);
+  m.rank = static_cast<unsigned char>(rank);
+  m.span = static_cast<unsigned short>(swizzle == 0 ? 0 : 16 << swizzle);
+  m.base = static_cast<unsigned char*>(base);
+  for (unsigned d = 0; d < rank; d++) {
+    m.strides[d] = d == 0 ? m.elementBytes : strides[d - 1];
+    m.dims[d] = static_cast<unsigned>(dims[d]);
+    m.box[d] = box[d];
+    if (dims[d] == 0 || dims[d] > 1ull << 32 || box[d] == 0 || box[d] > 256 || steps[d] != 1) return INVALID_VALUE;
+    if (d > 0 && (m.strides[d] % 16 || m.strides[d] >= 1ull << 40)) return INVALID_VALUE;
+  }
+  const unsigned row = m.box[0] * m.elementBytes;
+  if (row % 16 || (m.span && row > m.span)) return INVALID_VALUE;
+  memset(map, 0, 128);
+  memcpy(map, &m, sizeof m);
   return SUCCESS;
 }
 
