@@ -31,7 +31,7 @@ import type { LaneProgram } from "./lane/ir.ts";
 import { lowerKernel } from "./lane/lower.ts";
 import type { Mapping, MappingChoice, MapTarget } from "./lane/map.ts";
 import { givenSimd, rankSimd } from "./lane/rankSimd.ts";
-import type { TeamTarget } from "./lane/team/plan.ts";
+import type { TeamTarget } from "./lane/team/target.ts";
 import { lowerTeam, teamsFor } from "./lane/team.ts";
 import { type PassTimes, runPass } from "./pass.ts";
 import { checkSchedule } from "./schedule/check.ts";

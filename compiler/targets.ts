@@ -6,7 +6,7 @@ import { emitWgsl, type WgslFeatures } from "./emit/wgsl.ts";
 import { cpuTarget, type SimdTarget } from "./lane/chooseSimd.ts";
 import type { LaneProgram } from "./lane/ir.ts";
 import { gpuTarget, type MapTarget, softwareTarget } from "./lane/map.ts";
-import { blockTarget, type TeamTarget, tensorTarget } from "./lane/team/plan.ts";
+import { blockTarget, hopperTarget, type TeamTarget, tensorTarget } from "./lane/team/target.ts";
 
 export type Target = {
   readonly mapping: MapTarget | SimdTarget;
@@ -18,12 +18,14 @@ export type Target = {
   readonly emit: (program: LaneProgram, features: WasmFeatures & WgslFeatures) => KernelText;
 };
 
-/** `software`: a CPU behind a WebGPU driver; `gpu`: hardware behind one; `cpu`: this processor; `cuda`: an NVIDIA GPU. */
+/** `software`: a CPU behind a WebGPU driver; `gpu`: hardware behind one; `cpu`: this processor; `cuda`: an NVIDIA GPU; `hopper`: one
+ * of sm_90a. */
 export const targets = {
   software: { mapping: softwareTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
   gpu: { mapping: gpuTarget, team: blockTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
   cpu: { mapping: cpuTarget, dialect: "wasm", maxBuffers: 64, emit: emitWasm },
   cuda: { mapping: gpuTarget, team: tensorTarget, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
+  hopper: { mapping: gpuTarget, team: hopperTarget, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
 } as const satisfies Readonly<Record<string, Target>>;
 
 export type TargetName = keyof typeof targets;

@@ -2,11 +2,11 @@
  * Lane -> CUDA C++. A table of spellings, and what C++ lacks: four values side by side, floor division, 16-bit floats,
  * whole numbers that wrap. A kernel takes its buffers as pointers, in their order, and then its scalars.
  */
+import type { Half } from "../core/half.ts";
 import type { DType } from "../core/ir.ts";
 import type {
   Barrier,
   Expr,
-  Half,
   LaneBuffer,
   LaneProgram,
   LaneStmt,

@@ -3,7 +3,7 @@
  * the copy engine (TMA), the barriers in shared memory that count their bytes (mbarrier), and registers handed over
  * (setmaxnreg). All are instructions; what runs kernels elsewhere has its own under the same names.
  */
-import type { Half } from "../lane/ir.ts";
+import type { Half } from "../core/half.ts";
 
 const device = "__device__ __forceinline__";
 

@@ -8,20 +8,32 @@ import type { Kernel } from "../tile/ir.ts";
 import type { LaneProgram } from "./ir.ts";
 import type { TeamChoice } from "./map.ts";
 import { estimate } from "./team/cost.ts";
+import { lowerWarpgroups } from "./team/hopper/lower.ts";
 import { lowerPlan } from "./team/lower.ts";
-import { type Plan, type Plans, plansFor, type TeamTarget } from "./team/plan.ts";
+import { type Plan, type Plans, plansFor } from "./team/plan.ts";
 import { sharedBytesIn } from "./team/shared.ts";
+import type { TeamTarget } from "./team/target.ts";
 import { splitLongSums } from "./team/split.ts";
 
 /** A kernel for a team, and the choice that made it. */
 export type TeamProgram = { readonly program: LaneProgram; readonly choice: TeamChoice };
 
-/** The kernel's programs for teams, best first, made as they are asked for. */
+/**
+ * The kernel's programs for teams, best first, made as they are asked for. Where warpgroups have no rule for it, those of
+ * the GPU's other ways, and a note says why.
+ */
 export function* teamsFor(kernel: Kernel, target: TeamTarget, plans = plansOf(kernel, target)): Generator<TeamProgram> {
+  let some = false;
   for (const plan of target.pattern === "blocks" ? ranked(plans.all) : plans.all) {
-    const program = lowerPlan(plan);
-    if (sharedBytesIn(program.body) <= target.sharedBytes) yield { program, choice: plan.choice };
+    const program = target.otherwise ? lowerWarpgroups(plan) : lowerPlan(plan);
+    if (sharedBytesIn(program.body) > target.sharedBytes) continue;
+    some = true;
+    yield { program, choice: plan.choice };
   }
+  if (some || !target.otherwise) return;
+  const why = `not for warpgroups: ${plans.reason()}`;
+  for (const { program, choice } of teamsFor(kernel, target.otherwise))
+    yield { program: { ...program, notes: [...program.notes, why] }, choice };
 }
 const plansOf = (kernel: Kernel, target: TeamTarget): Plans => plansFor(splitLongSums(kernel, target.sums), target);
 /** What tensor cores multiply comes in order of the shapes; what threads multiply is weighed. */
@@ -43,6 +55,7 @@ export function lowerTeam(
     if (!choice || sameChoice(made.choice, choice)) return made.program;
     best ??= made.program;
   }
+  if (!best && target.otherwise) return lowerTeam(kernel, target.otherwise);
   return best ?? { reason: plans.reason() };
 }
 const sameChoice = (a: TeamChoice, b: TeamChoice): boolean =>

@@ -8,7 +8,7 @@ import { compile } from "../../compiler/compile.ts";
 import { elements, tabulate } from "../../compiler/core/ndarray.ts";
 import { check } from "../../compiler/lane/check.ts";
 import type { LaneProgram, LaneStmt } from "../../compiler/lane/ir.ts";
-import { blockTarget, type TeamTarget, tensorTarget } from "../../compiler/lane/team/plan.ts";
+import { blockTarget, type TeamTarget, tensorTarget } from "../../compiler/lane/team/target.ts";
 import { lowerTeam } from "../../compiler/lane/team.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import type { Kernel } from "../../compiler/tile/ir.ts";

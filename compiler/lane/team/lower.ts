@@ -7,16 +7,40 @@ import { buffersInFours } from "../fours.ts";
 import type { Expr, LaneProgram } from "../ir.ts";
 import { unevenAxes } from "../order.ts";
 import { namer } from "../scope.ts";
-import { type At, allExist, type Context, nest, partOf, push, within } from "./context.ts";
+import { type At, allExist, type Context, nest, partOf, push, type Ways, within } from "./context.ts";
 import { layoutOf, wide } from "./dealt.ts";
-import { lowerBody } from "./fold.ts";
+import { lowerBody, overBlocks } from "./fold.ts";
 import type { Layout } from "./layout.ts";
 import { dealtOf, type Plan } from "./plan.ts";
+import { multiply } from "./product.ts";
 import { onlyFirst, prepare } from "./registers.ts";
-import { openTile } from "./stage.ts";
+import { openTile, stage } from "./stage.ts";
 import { evaluate, offsetIn } from "./value.ts";
 
+/** The plain ways: mma.sync, copies that threads start themselves, barriers of all. */
+const plain: Ways = { multiply, stage, overBlocks };
+
 export function lowerPlan(plan: Plan): LaneProgram {
+  const { kernel } = plan;
+  const { names, scalars, ctx } = begin(plan, plain);
+  for (const s of plan.staged.values()) openTile(ctx, s);
+  placeTeam(ctx);
+  lowerBody(ctx, kernel.body);
+  lowerStores(ctx);
+  const body = [...ctx.top, ...ctx.out];
+  const fours = plan.pattern === "blocks" ? buffersInFours(body) : new Set<number>();
+  const { buffers, ...rest } = signature(plan, names, scalars);
+  return {
+    ...rest,
+    buffers: buffers.map((b, k) => ({ ...b, vector: fours.has(k) })),
+    threads: plan.warps * 32,
+    body,
+    notes: [...plan.notes, ...boundNotes(plan)],
+  };
+}
+
+/** Names for what a kernel takes, and nothing written yet. */
+export function begin(plan: Plan, ways: Ways) {
   const { kernel } = plan;
   const fresh = namer();
   const names = kernel.buffers.map((b) => fresh(b.name));
@@ -25,6 +49,7 @@ export function lowerPlan(plan: Plan): LaneProgram {
     name: fresh(s.kind === "axis_index" ? `index_${s.axes.join("_")}` : "step"),
   }));
   const ctx: Context = {
+    ways,
     plan,
     dealt: dealtOf(plan),
     kernel,
@@ -40,37 +65,33 @@ export function lowerPlan(plan: Plan): LaneProgram {
     numbers: new Map(),
     pending: false,
   };
-  for (const s of plan.staged.values()) openTile(ctx, s);
-  placeTeam(ctx);
-  lowerBody(ctx, kernel.body);
-  // A thread may write over what another has read.
-  if (kernel.buffers.some((b) => b.access === "update")) push(ctx, { kind: "barrier" });
-  for (const s of kernel.stores) lowerStore(ctx, s);
-  const body = [...ctx.top, ...ctx.out];
-  const fours = plan.pattern === "blocks" ? buffersInFours(body) : new Set<number>();
-  return {
-    name: kernel.name,
-    buffers: kernel.buffers.map((b, k) => ({
-      name: names[k]!,
-      dtype: b.dtype,
-      shape: b.shape,
-      access: b.access === "read" ? "read" : "read_write",
-      vector: fours.has(k),
-    })),
-    scalars,
-    threads: plan.warps * 32,
-    groups: plan.groups,
-    body,
-    notes: [...plan.notes, ...boundNotes(plan)],
-  };
+  return { names, scalars, ctx };
 }
-const boundNotes = (plan: Plan): readonly string[] =>
+export const signature = (plan: Plan, names: readonly string[], scalars: LaneProgram["scalars"]) => ({
+  name: plan.kernel.name,
+  buffers: plan.kernel.buffers.map((b, k) => ({
+    name: names[k]!,
+    dtype: b.dtype,
+    shape: b.shape,
+    access: b.access === "read" ? ("read" as const) : ("read_write" as const),
+    vector: false,
+  })),
+  scalars,
+  groups: plan.groups,
+});
+export function lowerStores(ctx: Context): void {
+  const { buffers, stores } = ctx.kernel;
+  // A thread may write over what another has read.
+  if (buffers.some((b) => b.access === "update")) push(ctx, { kind: "barrier" });
+  for (const s of stores) lowerStore(ctx, s);
+}
+export const boundNotes = (plan: Plan): readonly string[] =>
   plan.kernel.body.flatMap(function notes(s): readonly string[] {
     return s.kind === "fold" ? [...(s.bounds?.notes ?? []), ...s.body.flatMap(notes)] : [];
   });
 
 /** Names the team's block along each grid axis, the last fastest. */
-function placeTeam(ctx: Context): void {
+export function placeTeam(ctx: Context): void {
   const { grid } = ctx.kernel;
   let below = 1;
   const { groups } = ctx.plan;

@@ -13,6 +13,7 @@
 import type { Axis, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import type { TeamChoice } from "../map.ts";
 import { type Dealt, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
+import { fetchedTiles } from "./hopper/plan.ts";
 import { type Pattern, sizeOf } from "./layout.ts";
 import { type Product, productOf } from "./operands.ts";
 import { allFactors, type Factors } from "./products.ts";
@@ -21,53 +22,7 @@ import { NoRule } from "./rule.ts";
 import { freeFolds, partsOf, shapesFor } from "./shapes.ts";
 import { bytesOf, elementsOf } from "./shared.ts";
 import { type Staged, stagedOf } from "./staged.ts";
-
-/** What teams are planned for. */
-export type TeamTarget = {
-  /** Shared memory that a workgroup may have, in bytes, and what it is aimed at so that several fit a processor. */
-  readonly sharedBytes: number;
-  readonly sharedAim: number;
-  /** Registers of a thread that accumulators may take. */
-  readonly accumulators: number;
-  /** Workgroups that fill the machine: tiles get smaller before there are fewer. */
-  readonly groups: number;
-  /** Elements of a step of loops whose blocks may be of any size, best first. */
-  readonly blocks: readonly number[];
-  /** The most blocks that are fetched ahead and in use together. */
-  readonly stages: number;
-  /** Elements of a long sum of f32 products that are there at once. */
-  readonly sums: number;
-  /** Whether tensor cores multiply 16-bit numbers, or the threads themselves all there are. */
-  readonly pattern: Pattern;
-  /** Threads, by their number, that can hand values to each other without shared memory. */
-  readonly exchange: number;
-};
-
-/** NVIDIA GPUs with mma.m16n8k16, ldmatrix and cp.async (sm_80 and later). */
-export const tensorTarget: TeamTarget = {
-  sharedBytes: 160 * 1024,
-  sharedAim: 99 * 1024,
-  accumulators: 196,
-  groups: 100,
-  blocks: [64, 32],
-  stages: 3,
-  sums: 32,
-  pattern: "matrices",
-  exchange: 32,
-};
-
-/** GPUs behind WebGPU: the least of workgroup memory that there is, and a thread's registers as the smallest have them. */
-export const blockTarget: TeamTarget = {
-  sharedBytes: 16 * 1024,
-  sharedAim: 16 * 1024,
-  accumulators: 96,
-  groups: 1,
-  blocks: [64, 32, 16],
-  stages: 2,
-  sums: 16,
-  pattern: "blocks",
-  exchange: 1,
-};
+import type { TeamTarget } from "./target.ts";
 
 export type Plan = {
   readonly kernel: Kernel;
@@ -107,7 +62,7 @@ export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
   const loops = freeFolds(kernel).size > 0;
   const blocks = loops ? target.blocks : target.blocks.slice(0, 1);
   function* all(): Generator<Plan> {
-    for (const shape of shapesFor(kernel, factors, target.pattern))
+    for (const shape of shapesFor(kernel, factors, target.sizes))
       for (const foldBlock of blocks)
         try {
           yield* attempt(kernel, factors, { ...shape, foldBlock }, target);
@@ -138,10 +93,12 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
   const accumulators = heldTogether(kernel, dealt, products);
   if (accumulators > target.accumulators) return [];
   const uses = usesOf(kernel, products);
-  const staged = stagedOf(kernel, dealt, products);
+  const asked = stagedOf(kernel, dealt, products);
+  const staged = target.otherwise ? fetchedTiles(kernel, dealt, products, asked) : asked;
+  const loaded = [...asked.keys()].filter((id) => !staged.has(id));
   const found: Plan[] = [];
   for (const aim of [target.sharedAim, target.sharedBytes]) {
-    for (let stages = target.stages; stages >= 1; stages--) {
+    for (let stages = target.stages; stages >= target.fewestStages; stages--) {
       const tiles = new Map(
         [...staged].map(([id, s]) => [
           id,
@@ -168,7 +125,8 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
         columnWarps: shape.columnWarps,
         products,
         staged: tiles,
-        ...roles,
+        factors: roles.factors,
+        kept: new Set([...roles.kept, ...loaded]),
         uses,
         sharedBytes,
         accumulators,

@@ -83,7 +83,7 @@ function multiplyMatrices(ctx: Context, p: Product, dtype: Half, into: Held): vo
   const steps = k!.cover / 16;
   const tiles = layout.registers.find((d) => d.axis === n!.axis.id && d.stride === 8)?.count ?? 1;
   const repeats = sizeOf(layout.registers.filter((d) => d.axis === m!.axis.id && d.stride > 8));
-  const packed = p.left.kind === "registers" ? pack(ctx, p, dtype, p.left.value) : undefined;
+  const packed = p.left.kind === "registers" ? pack(ctx, p, dtype) : undefined;
   arrive(ctx);
   const step = ctx.fresh(`${k!.axis.name}16`);
   const pair = ctx.fresh(`${n!.axis.name}16`);
@@ -133,7 +133,7 @@ function multiplyMatrices(ctx: Context, p: Product, dtype: Half, into: Held): vo
   });
   push(ctx, unrolled(step, steps, body));
 }
-const unrolled = (name: string, below: number, body: readonly LaneStmt[]): LaneStmt => ({
+export const unrolled = (name: string, below: number, body: readonly LaneStmt[]): LaneStmt => ({
   kind: "for",
   name,
   from: lit(0),
@@ -146,13 +146,18 @@ const unrolled = (name: string, below: number, body: readonly LaneStmt[]): LaneS
 const strideOf = (l: Layout, axis: number): number =>
   l.registers.find((d) => d.axis === axis && d.stride > 8)?.stride ?? 0;
 
-/** The left factor's elements in pairs: where it lies is how it is wanted. What does not exist is 0. */
-function pack(ctx: Context, p: Product, dtype: Half, v: Value): Held {
-  const layout = layoutFor(ctx, v);
-  prepare(ctx, v, layout);
-  const whole = { ...leftLayout(ctx.dealt, p.m, p.k) };
+/** Registers for a left factor in pairs. */
+export function openPairs(ctx: Context, p: Product): Held {
+  const whole = leftLayout(ctx.dealt, p.m, p.k);
   const pairs: Layout = { ...whole, registers: whole.registers.slice(1) };
-  const held = declare(ctx, `${hintOf(v)}_pairs`, "pair", pairs);
+  return declare(ctx, `${hintOf(p.left.value)}_pairs`, "pair", pairs);
+}
+/** The left factor's elements in pairs: where it lies is how it is wanted. What does not exist is 0. */
+export function pack(ctx: Context, p: Product, dtype: Half, into?: Held): Held {
+  const v = p.left.value;
+  prepare(ctx, v, layoutFor(ctx, v));
+  const whole = leftLayout(ctx.dealt, p.m, p.k);
+  const held = into ?? openPairs(ctx, p);
   nest(
     ctx,
     whole,

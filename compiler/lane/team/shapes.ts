@@ -4,9 +4,9 @@ import { blocksAreFree } from "../../tile/reblock.ts";
 import { meetingAxes } from "../allowed.ts";
 import { foldsOf, valuesOf } from "../map.ts";
 import { has, type Part, roundUp, type Shape } from "./dealt.ts";
-import type { Pattern } from "./layout.ts";
 import type { Factors } from "./products.ts";
 import { give } from "./rule.ts";
+import type { Sizes } from "./target.ts";
 
 /** The axes of loops whose blocks may be of any size. */
 export const freeFolds = (kernel: Kernel): ReadonlySet<number> =>
@@ -16,57 +16,12 @@ export const freeFolds = (kernel: Kernel): ReadonlySet<number> =>
     ),
   );
 
-type Sizes = readonly (readonly [rows: number, columns: number, rowWarps: number, columnWarps: number])[];
-/** Best first: large tiles reuse more of what is loaded. */
-const forMatrices: Readonly<Record<"across" | "along", Sizes>> = {
-  across: [
-    [128, 128, 2, 2],
-    [128, 64, 4, 1],
-    [64, 64, 2, 2],
-    [32, 64, 2, 2],
-    [16, 64, 1, 4],
-    [32, 32, 2, 1],
-    [16, 16, 1, 1],
-  ],
-  along: [
-    [128, 1, 4, 1],
-    [64, 1, 4, 1],
-    [32, 1, 2, 1],
-    [16, 1, 1, 1],
-  ],
-};
-/** By threads that multiply: blocks of registers from 2 x 4 to 8 x 8, which cost.ts tells apart. */
-const forBlocks: Readonly<Record<"across" | "along", Sizes>> = {
-  across: [
-    [128, 128, 2, 4],
-    [128, 64, 2, 2],
-    [64, 64, 2, 2],
-    [64, 64, 1, 2],
-    [64, 32, 2, 1],
-    [32, 64, 1, 2],
-    [32, 32, 2, 1],
-    [32, 32, 1, 1],
-    [16, 64, 1, 2],
-    [16, 32, 1, 1],
-    [16, 16, 1, 1],
-  ],
-  along: [
-    [128, 1, 4, 1],
-    [64, 1, 4, 1],
-    [64, 1, 2, 1],
-    [32, 1, 2, 1],
-    [32, 1, 1, 1],
-    [16, 1, 1, 1],
-  ],
-};
-
 /** The shapes to try. */
 export function shapesFor(
   kernel: Kernel,
   factors: readonly Factors[],
-  pattern: Pattern,
+  sizes: Sizes,
 ): readonly Omit<Shape, "foldBlock">[] {
-  const sizes = pattern === "blocks" ? forBlocks : forMatrices;
   const meeting = meetingAxes(kernel);
   const free = (a: Axis): boolean => a.role === "grid" && !meeting.has(a.id) && a.block !== 1;
   const oneSided = (f: Factors, a: Axis): boolean => has(f.a, a) !== has(f.b, a);

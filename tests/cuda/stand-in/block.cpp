@@ -259,6 +259,7 @@ std::string run(const Launch& l) {
 }
 
 bool running() { return now != nullptr; }
+const Launch& launched() { return *launch; }
 bool ofThread(const void* p, unsigned long bytes) {
   const auto* at = static_cast<const unsigned char*>(p);
   return now && at >= now->stack && at + bytes <= now->stack + stackBytes;

@@ -16,7 +16,11 @@ struct Launch {
   unsigned char* shared;
   unsigned long sharedBytes;
   std::string name;
+  // Blocks that are to have room on a multiprocessor, and share its registers.
+  int resident = 1;
 };
+/// The launch that runs.
+const Launch& launched();
 
 /// In which order threads go on, and when copies complete. 0: in order, copies complete late; 1: a thread runs as far ahead as
 /// it can, the last first, copies complete early; others: at random, odd ones with early copies.

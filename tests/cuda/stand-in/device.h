@@ -15,8 +15,10 @@
 // One section, so that it can be poisoned before each block.
 #define __shared__ static __attribute__((section("gyre_shared")))
 
-/// What the driver finds of a kernel: how to call it, and the sizes of its parameters, 0 at the end.
-#define GYRE_KERNEL(name) \
+/// What the driver finds of a kernel: how to call it, the sizes of its parameters, 0 at the end, and how many of its blocks
+/// are to have room on a multiprocessor.
+#define GYRE_KERNEL(name, blocks) \
+  extern "C" const int name##__resident = blocks; \
   extern "C" void name##__call(void** params) { cpu::call(name, params); } \
   extern "C" const unsigned* name##__params() { return cpu::sizesOf(name); }
 

@@ -189,6 +189,7 @@ struct Function {
   const unsigned* sizes;
   Module* module;
   std::string name;
+  int resident;
   int dynamicShared = 48 << 10;
 };
 std::set<Module*> modules;
@@ -515,7 +516,8 @@ int cuModuleGetFunction(Function** function, Module* module, const char* name) {
   auto* call = reinterpret_cast<void (*)(void**)>(dlsym(module->handle, (std::string(name) + "__call").c_str()));
   auto* sizes = reinterpret_cast<const unsigned* (*)()>(dlsym(module->handle, (std::string(name) + "__params").c_str()));
   if (!call || !sizes) return NOT_FOUND;
-  functions.insert(*function = new Function{call, sizes(), module, name});
+  const auto* resident = static_cast<const int*>(dlsym(module->handle, (std::string(name) + "__resident").c_str()));
+  functions.insert(*function = new Function{call, sizes(), module, name, resident ? *resident : 1});
   return SUCCESS;
 }
 int cuFuncSetAttribute(Function* function, int attribute, int value) {
@@ -576,7 +578,7 @@ int cuLaunchKernel(Function* function, unsigned bx, unsigned by, unsigned bz, un
                        cpu::runningDevice = context->device;
                        const Module& m = *function->module;
                        const std::string wrong = cpu::run({function->call, pointers.data(), {bx, by, bz}, {tx, ty, tz}, shared, m.shared,
-                                             static_cast<unsigned long>(m.sharedEnd - m.shared), function->name});
+                                             static_cast<unsigned long>(m.sharedEnd - m.shared), function->name, function->resident});
                        if (wrong.empty()) return SUCCESS;
                        // Where a test expects it, GYRE_CUDA_TELL=0 keeps it quiet.
                        if (setting("GYRE_CUDA_TELL", 1)) fprintf(stderr, "stand-in: %s\n", wrong.c_str());

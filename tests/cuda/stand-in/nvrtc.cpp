@@ -27,9 +27,12 @@ std::string contents(const std::string& path) {
 
 /// The text, and for each kernel how it is called by the addresses of its parameters.
 std::string translated(const std::string& text) {
-  static const std::regex kernel(R"(__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\()");
+  static const std::regex kernel(R"(__global__\s+void\s+(?:__launch_bounds__\(\s*\d+\s*(?:,\s*(\d+)\s*)?\)\s*)?(\w+)\s*\()");
   std::string out = text;
-  for (std::sregex_iterator k(text.begin(), text.end(), kernel), end; k != end; ++k) out += "GYRE_KERNEL(" + (*k)[1].str() + ")\n";
+  for (std::sregex_iterator k(text.begin(), text.end(), kernel), end; k != end; ++k) {
+    const std::string resident = (*k)[1].matched ? (*k)[1].str() : "1";
+    out += "GYRE_KERNEL(" + (*k)[2].str() + ", " + resident + ")\n";
+  }
   out +=
       "extern \"C\" __attribute__((weak, visibility(\"hidden\"))) unsigned char __start_gyre_shared[], __stop_gyre_shared[];\n"
       "extern \"C\" unsigned char* const gyre_shared_begin = __start_gyre_shared;\n"

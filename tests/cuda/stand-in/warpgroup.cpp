@@ -86,7 +86,7 @@ void perform(const Transfer& t) {
 std::vector<int> registersOf;  // of each warp
 int registersAtStart() {
   const dim3 t = gyre_thread.threads;
-  const int share = 65536 / int(t.x * t.y * t.z) / 8 * 8;
+  const int share = 65536 / launched().resident / int(t.x * t.y * t.z) / 8 * 8;
   return share > 255 ? 255 : share;
 }
 
@@ -236,7 +236,7 @@ void gyre_registers(int count, bool more) {
     for (int n : registersOf) sum += 32 * n;
     return sum - 32 * registersOf[warp] + 32 * count;
   };
-  while (more && registersOf[warp] < count && taken() > 65536) gyre_yield("setmaxnreg.inc, for registers that others give back");
+  while (more && registersOf[warp] < count && taken() > 65536 / launched().resident) gyre_yield("setmaxnreg.inc, for registers that others give back");
   registersOf[warp] = count;
   gyre_moved();
 }

@@ -1,0 +1,82 @@
+/**
+ * Tiles as the copy engine (TMA) writes them and wgmma reads them: boxes of up to 128 bytes a row, one after another, the
+ * pieces of 16 bytes of each row exchanged by the row's number. A tile of 32 rows of 128 elements of 16 bits is two boxes:
+ *
+ *   element (r, c)  =  (c / 64) · 32 · 64  +  r · 64  +  (c mod 64), its piece exchanged
+ */
+import type { Axis, Kernel, Value } from "../../../tile/ir.ts";
+import { add, lit, min, op } from "../../expr.ts";
+import type { Expr, TensorMap } from "../../ir.ts";
+import { type Context, nowhere, partOf, startOf } from "../context.ts";
+import { type Dealt, wide } from "../dealt.ts";
+import { give } from "../rule.ts";
+import { bytesOf, elementsOf, type SharedTile } from "../shared.ts";
+import type { Staged } from "../staged.ts";
+import { evaluate } from "../value.ts";
+
+/** The most dimensions of an array, and elements of a box along one, that a tensor map has. */
+const MOST_DIMENSIONS = 5;
+const MOST_ELEMENTS = 256;
+
+/** How a tile lies: `columns` elements of a row side by side, and so on with the next columns after all rows. */
+export type Boxes = { readonly columns: number; readonly count: number; readonly span: TensorMap["span"] };
+
+export function boxesOf(tile: SharedTile): Boxes {
+  const { count } = tile.columns;
+  // A strip of f32 is read element by element: as it is in memory.
+  if (bytesOf(tile.dtype) === 4) return { columns: count, count: 1, span: 0 };
+  const columns = [64, 32, 16].find((n) => count % n === 0)!;
+  return { columns, count: count / columns, span: (2 * columns) as TensorMap["span"] };
+}
+/** Elements of one of a tile's boxes. */
+export const boxElements = (tile: SharedTile): number => elementsOf(tile) / boxesOf(tile).count;
+
+/** The map that a tile's boxes are copied by. Gives up where memory does not have them as boxes. */
+export function mapOf(kernel: Kernel, d: Dealt, s: Staged): Omit<TensorMap, "name"> {
+  const { value, tile } = s;
+  const { def } = value;
+  const what = value.name ?? "a factor";
+  if (s.how !== "copy" || def.kind !== "load") return give(`${what} is not in memory as its product wants it`);
+  const { shape, name } = kernel.buffers[def.buffer]!;
+  if (shape.length < 2 || shape.length > MOST_DIMENSIONS)
+    give(`${name} has ${shape.length} dimensions, and boxes are copied of 2 to ${MOST_DIMENSIONS}`);
+  const boxes = boxesOf(tile);
+  const box = def.index.map((i, k) => {
+    const axes = wide(d, i.axes);
+    const axis = axes[0];
+    if (!axis) return 1;
+    if (axes.length > 1 || i.def.kind !== "pos") give(`${what} is not read at the positions of its axes`);
+    const part = d.parts.get(axis.id)!;
+    // What does not exist must be outside of the array too, where the copy engine gives zeros.
+    const whole = part.block === part.cover || axis.extent <= part.block;
+    if (!whole || (axis.extent % part.block !== 0 && axis.extent !== shape[k]))
+      give(`blocks of ${axis.name} end inside of ${name}`);
+    if (axis.extent < part.cover && axis.extent !== shape[k]) give(`${axis.name} ends inside of ${name}`);
+    const count = axis.id === tile.columns.axis ? boxes.columns : tile.rows.count;
+    if (count > MOST_ELEMENTS) give(`${count} elements of ${axis.name} are too many for a box`);
+    return count;
+  });
+  if ((shape.at(-1)! * bytesOf(tile.dtype)) % 16 !== 0) give(`rows of ${name} are no multiple of 16 bytes`);
+  if (box.reduce((n, c) => n * c, 1) !== boxElements(tile)) give(`${what} is read at one place of its axes only`);
+  return { buffer: def.buffer, box, span: boxes.span };
+}
+
+/** Where box number `part` of a tile begins in memory, the last dimension first. */
+export function placeOf(ctx: Context, v: Value, tile: SharedTile, part: number): readonly Expr[] {
+  if (v.def.kind !== "load") return [];
+  const { index, clamp, buffer } = v.def;
+  const { shape } = ctx.kernel.buffers[buffer]!;
+  return index
+    .map((i, k): Expr => {
+      const axis = wide(ctx.dealt, i.axes)[0];
+      if (axis) return along(ctx, axis, tile, part);
+      const e = evaluate(ctx, i, nowhere());
+      return clamp && e.kind !== "lit" ? op("max", [min(e, lit(shape[k]! - 1)), lit(0)], "i32") : e;
+    })
+    .reverse();
+}
+function along(ctx: Context, axis: Axis, tile: SharedTile, part: number): Expr {
+  const start = startOf(ctx, partOf(ctx, axis).axis);
+  if (axis.id !== tile.columns.axis || part === 0) return start;
+  return add(start, lit(part * boxesOf(tile).columns));
+}

@@ -1,0 +1,133 @@
+/** What teams are planned for, as data: a row for each kind of GPU. */
+import type { Pattern } from "./layout.ts";
+
+/** What teams are planned for. */
+export type TeamTarget = {
+  /** Shared memory that a workgroup may have, in bytes, and what it is aimed at so that several fit a processor. */
+  readonly sharedBytes: number;
+  readonly sharedAim: number;
+  /** Registers of a thread that accumulators may take. */
+  readonly accumulators: number;
+  /** Workgroups that fill the machine: tiles get smaller before there are fewer. */
+  readonly groups: number;
+  /** Elements of a step of loops whose blocks may be of any size, best first. */
+  readonly blocks: readonly number[];
+  /** The most blocks that are fetched ahead and in use together, and the fewest. */
+  readonly stages: number;
+  readonly fewestStages: number;
+  /** The shapes of tiles to try. */
+  readonly sizes: Sizes;
+  /** Elements of a long sum of f32 products that are there at once. */
+  readonly sums: number;
+  /** Whether tensor cores multiply 16-bit numbers, or the threads themselves all there are. */
+  readonly pattern: Pattern;
+  /** Threads, by their number, that can hand values to each other without shared memory. */
+  readonly exchange: number;
+  /** For warpgroups (hopper/): what is done with a kernel for which they have no rule. */
+  readonly otherwise?: TeamTarget;
+};
+
+type Tile = readonly [rows: number, columns: number, rowWarps: number, columnWarps: number];
+/** `across`: with columns, where the other side of products is of the grid too; `along`: without. */
+export type Sizes = Readonly<Record<"across" | "along", readonly Tile[]>>;
+/** Best first: large tiles reuse more of what is loaded. */
+const forMatrices: Sizes = {
+  across: [
+    [128, 128, 2, 2],
+    [128, 64, 4, 1],
+    [64, 64, 2, 2],
+    [32, 64, 2, 2],
+    [16, 64, 1, 4],
+    [32, 32, 2, 1],
+    [16, 16, 1, 1],
+  ],
+  along: [
+    [128, 1, 4, 1],
+    [64, 1, 4, 1],
+    [32, 1, 2, 1],
+    [16, 1, 1, 1],
+  ],
+};
+/** By threads that multiply: blocks of registers from 2 x 4 to 8 x 8, which cost.ts tells apart. */
+const forBlocks: Sizes = {
+  across: [
+    [128, 128, 2, 4],
+    [128, 64, 2, 2],
+    [64, 64, 2, 2],
+    [64, 64, 1, 2],
+    [64, 32, 2, 1],
+    [32, 64, 1, 2],
+    [32, 32, 2, 1],
+    [32, 32, 1, 1],
+    [16, 64, 1, 2],
+    [16, 32, 1, 1],
+    [16, 16, 1, 1],
+  ],
+  along: [
+    [128, 1, 4, 1],
+    [64, 1, 4, 1],
+    [64, 1, 2, 1],
+    [32, 1, 2, 1],
+    [32, 1, 1, 1],
+    [16, 1, 1, 1],
+  ],
+};
+/** Two warpgroups with 64 rows each, or one. */
+const forWarpgroups: Sizes = {
+  across: [
+    [128, 256, 8, 1],
+    [128, 128, 8, 1],
+    [64, 128, 4, 1],
+    [64, 64, 4, 1],
+  ],
+  along: [
+    [128, 1, 8, 1],
+    [64, 1, 4, 1],
+  ],
+};
+
+/** NVIDIA GPUs with mma.m16n8k16, ldmatrix and cp.async (sm_80 and later). */
+export const tensorTarget: TeamTarget = {
+  sharedBytes: 160 * 1024,
+  sharedAim: 99 * 1024,
+  accumulators: 196,
+  groups: 100,
+  blocks: [64, 32],
+  stages: 3,
+  fewestStages: 1,
+  sums: 32,
+  pattern: "matrices",
+  exchange: 32,
+  sizes: forMatrices,
+};
+
+/** Hopper GPUs (sm_90a): two warpgroups with 64 rows each, or one. */
+export const hopperTarget: TeamTarget = {
+  sharedBytes: 224 * 1024,
+  sharedAim: 224 * 1024,
+  accumulators: 168,
+  groups: 100,
+  blocks: [128, 64, 32],
+  stages: 4,
+  fewestStages: 2,
+  sums: 32,
+  pattern: "matrices",
+  exchange: 32,
+  sizes: forWarpgroups,
+  otherwise: tensorTarget,
+};
+
+/** GPUs behind WebGPU: the least of workgroup memory that there is, and a thread's registers as the smallest have them. */
+export const blockTarget: TeamTarget = {
+  ...tensorTarget,
+  sharedBytes: 16 * 1024,
+  sharedAim: 16 * 1024,
+  accumulators: 96,
+  groups: 1,
+  blocks: [64, 32, 16],
+  stages: 2,
+  sizes: forBlocks,
+  sums: 16,
+  pattern: "blocks",
+  exchange: 1,
+};
