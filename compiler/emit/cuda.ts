@@ -85,7 +85,11 @@ type Uses = {
 
 function kernelText(p: LaneProgram, uses: Uses): string {
   const shared = placesOf(p);
-  const spelling = cuda(uses, shared.at, new Set(["group", "lane", "quad", "warpgroup", ...p.scalars.map((s) => s.name)]));
+  const spelling = cuda(
+    uses,
+    shared.at,
+    new Set(["group", "lane", "quad", "warpgroup", ...p.scalars.map((s) => s.name)]),
+  );
   const body = printer(spelling, p).block(p.body, 1);
   const params = [
     ...p.buffers.map(parameter(uses)),
@@ -101,7 +105,9 @@ function kernelText(p: LaneProgram, uses: Uses): string {
     ...(/\bgroup\b/.test(body) ? ["  const int group = blockIdx.x;"] : []),
     ...(/\blane\b/.test(body) ? ["  const int lane = threadIdx.x;"] : []),
     ...(/\bquad\b/.test(body) ? ["  const int quad = threadIdx.x & 3;"] : []),
-    ...(/\bwarpgroup\b/.test(body) ? ["  const int warpgroup = __shfl_sync(0xffffffffu, int(threadIdx.x) / 128, 0);"] : []),
+    ...(/\bwarpgroup\b/.test(body)
+      ? ["  const int warpgroup = __shfl_sync(0xffffffffu, int(threadIdx.x) / 128, 0);"]
+      : []),
     body,
     "}",
   ].join("\n");
@@ -276,7 +282,9 @@ function together({ expr: i, program }: Printer, call: Call, shared: ReadonlyMap
       return `${type}* const ${s.name} = reinterpret_cast<${type}*>(shared_memory + ${shared.get(s.name)}); // ${s.size} elements`;
     }
     case "barrier":
-      return s.threads === undefined ? "__syncthreads();" : `${call.generic("meet", "meet", ["1", String(s.threads)])};`;
+      return s.threads === undefined
+        ? "__syncthreads();"
+        : `${call.generic("meet", "meet", ["1", String(s.threads)])};`;
     case "copy": {
       const b = program.buffers[s.buffer]!;
       const bytes = s.count * (sixteen(b) ? 2 : 4);
@@ -291,7 +299,10 @@ function together({ expr: i, program }: Printer, call: Call, shared: ReadonlyMap
     case "mma":
       return `${call.generic(`mma_${s.dtype}`, `mma_${s.dtype}`, [place(s.to, s.at), place(s.a, s.aAt), place(s.b, s.bAt)])};`;
     case "mbarriers": {
-      const [at, open] = [shared.get(s.name), call.generic("mbarrier", "mbarrier_open", [`${s.name} + i`, `${s.arrivals}`])];
+      const [at, open] = [
+        shared.get(s.name),
+        call.generic("mbarrier", "mbarrier_open", [`${s.name} + i`, `${s.arrivals}`]),
+      ];
       call.generic("shared_memory", "", []);
       return [
         `mbarrier* const ${s.name} = reinterpret_cast<mbarrier*>(shared_memory + ${at}); // ${s.count}`,

@@ -106,7 +106,8 @@ ${ways.join("\n")}
 const matrix = "unsigned long long a";
 
 function instruction(dtype: Half, n: number, left: WarpgroupProducts["left"]): string {
-  const list = (from: number, count: number): string => Array.from({ length: count }, (_, k) => `%${from + k}`).join(", ");
+  const list = (from: number, count: number): string =>
+    Array.from({ length: count }, (_, k) => `%${from + k}`).join(", ");
   const d = n / 2;
   // The operands, in order: d, a, b, whether to add, what is turned.
   const [b, a] = left === "registers" ? [d + 4, `{${list(d, 4)}}`] : [d + 1, `%${d}`];

@@ -12,8 +12,8 @@ import { lowerWarpgroups } from "./team/hopper/lower.ts";
 import { lowerPlan } from "./team/lower.ts";
 import { type Plan, type Plans, plansFor } from "./team/plan.ts";
 import { sharedBytesIn } from "./team/shared.ts";
-import type { TeamTarget } from "./team/target.ts";
 import { splitLongSums } from "./team/split.ts";
+import type { TeamTarget } from "./team/target.ts";
 
 /** A kernel for a team, and the choice that made it. */
 export type TeamProgram = { readonly program: LaneProgram; readonly choice: TeamChoice };

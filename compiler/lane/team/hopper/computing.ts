@@ -154,7 +154,10 @@ function stream(l: Loop, order: Extract<Order, { kind: "stream" }>): Written {
   return {
     body() {
       for (const s of ahead) awaitFull(ctx, barriers, s, ref(ring.stage), ref(ring.phase));
-      const intoCarry = ({ product, carry }: Late) => () => start(ctx, product, carryHeld(ctx, f, carry), true);
+      const intoCarry =
+        ({ product, carry }: Late) =>
+        () =>
+          start(ctx, product, carryHeld(ctx, f, carry), true);
       l.startAll(ctx, order.late.map(intoCarry));
       push(ctx, { kind: "waitProducts", left: 1 });
       l.ifStarted(done);
@@ -209,8 +212,7 @@ function pair(
   if (takesTurns) l.openTurns(warpgroups);
   return {
     body() {
-      for (const s of ahead)
-        if (early.has(s.value.id)) awaitFull(ctx, barriers, s, ref(ring.stage), ref(ring.phase));
+      for (const s of ahead) if (early.has(s.value.id)) awaitFull(ctx, barriers, s, ref(ring.stage), ref(ring.phase));
       const results = order.ready.map((p) => declare(ctx, hintOf(p.sum), "f32", layoutFor(ctx, p.sum)));
       if (takesTurns) push(ctx, { kind: "turn", what: "take", warpgroups });
       l.startAll(
@@ -226,7 +228,7 @@ function pair(
       push(ctx, { kind: "waitProducts", left: order.late.length > 0 ? 1 : 0 });
       for (const s of onlyEarly) release(ctx, barriers, s, ref(ring.stage));
       for (const s of others) awaitFull(ctx, barriers, s, ref(ring.stage), ref(ring.phase));
-      order.ready.forEach((p, k) => hold(ctx, p.sum, results[k]!));
+      for (const [k, p] of order.ready.entries()) hold(ctx, p.sum, results[k]!);
       let settled = order.late.length === 0;
       const settle = (): void => {
         if (settled) return;
@@ -254,7 +256,9 @@ function pair(
 /** What threads load themselves: they do before they wait for products. */
 const loadedBy = (ctx: Context, f: Fold): readonly Value[] =>
   f.body.flatMap((s) =>
-    s.kind === "let" && ctx.plan.kept.has(s.value.id) && !ctx.full.has(s.value.id) && isLoaded(s.value) ? [s.value] : [],
+    s.kind === "let" && ctx.plan.kept.has(s.value.id) && !ctx.full.has(s.value.id) && isLoaded(s.value)
+      ? [s.value]
+      : [],
   );
 
 /** Writes a statement of a paired loop that has to do with its products; false where it is as any other. */

@@ -75,7 +75,9 @@ const fetches = (ctx: Context, f: Fold): boolean =>
 /** First what a product needs that starts with its block: both factors are tiles. */
 export function inOrder(ctx: Context, ahead: readonly Staged[]): readonly Staged[] {
   const early = new Set(
-    [...ctx.plan.products.values()].flatMap((p) => (p.left.kind === "shared" ? [p.left.value.id, p.right.value.id] : [])),
+    [...ctx.plan.products.values()].flatMap((p) =>
+      p.left.kind === "shared" ? [p.left.value.id, p.right.value.id] : [],
+    ),
   );
   const isEarly = (s: Staged): boolean => early.has(s.value.id);
   return [...ahead.filter(isEarly), ...ahead.filter((s) => !isEarly(s))];

@@ -42,7 +42,8 @@ export function fetchedTiles(
   const around = depths(kernel);
   for (const s of staged.values()) {
     mapOf(kernel, d, s);
-    if (around.get(s.value.id)?.at(-1)?.over.kind === "steps") give(`${s.value.name ?? "a factor"} is loaded in each step`);
+    if (around.get(s.value.id)?.at(-1)?.over.kind === "steps")
+      give(`${s.value.name ?? "a factor"} is loaded in each step`);
   }
   for (const f of foldsOf(kernel.body))
     if (f.bounds?.run && !isLoaded(f.bounds.run)) give("which blocks do something is computed from what they did");

@@ -1,4 +1,6 @@
 /** Products of warpgroups: 64 rows of the left factor for each, all columns, k in steps of 16. */
+
+import type { Value } from "../../../tile/ir.ts";
 import { add, lit, mul, op, ref } from "../../expr.ts";
 import type { Expr, SharedMatrix } from "../../ir.ts";
 import { type Context, type Held, partOf, push, within } from "../context.ts";
@@ -6,9 +8,8 @@ import type { Product } from "../operands.ts";
 import { unrolled } from "../product.ts";
 import { bytesOf } from "../shared.ts";
 import { tileOf } from "../stage.ts";
-import { boxElements, boxesOf } from "./tensors.ts";
 import { WARPGROUP } from "./plan.ts";
-import type { Value } from "../../../tile/ir.ts";
+import { boxElements, boxesOf } from "./tensors.ts";
 
 /**
  * Starts a product into registers. `packed`: a left factor in registers. `add`: whether it is added to what they hold.
