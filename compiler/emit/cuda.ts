@@ -4,16 +4,7 @@
  */
 import type { Half } from "../core/half.ts";
 import type { DType } from "../core/ir.ts";
-import type {
-  Barrier,
-  Expr,
-  LaneBuffer,
-  LaneProgram,
-  LaneStmt,
-  LaneType,
-  SharedMatrix,
-  Width,
-} from "../lane/ir.ts";
+import type { Barrier, Expr, LaneBuffer, LaneProgram, LaneStmt, LaneType, SharedMatrix, Width } from "../lane/ir.ts";
 import { elementwise, type HelperName, preludeOf } from "./cudaHelpers.ts";
 import type { WarpgroupProducts } from "./cudaHopper.ts";
 import {
