@@ -1,15 +1,17 @@
 /** What the thread that fetches does: the same loops as those that compute, and in them copies of boxes into free stages. */
-import type { Fold, Stmt } from "../../../tile/ir.ts";
-import { add, less, lit, mul, ref } from "../../expr.ts";
+import type { Axis, Fold, Stmt, Value } from "../../../tile/ir.ts";
+import { add, less, lit, min, mul, op, ref } from "../../expr.ts";
 import type { Expr, LaneStmt } from "../../ir.ts";
 import { blocksOf, searchBlock } from "../blocks.ts";
-import { type Context, partOf, push, within } from "../context.ts";
+import { type Context, nowhere, partOf, push, startOf, within } from "../context.ts";
+import { wide } from "../dealt.ts";
 import { fetchedAhead } from "../fold.ts";
-import { bytesOf, elementsOf } from "../shared.ts";
+import { bytesOf, elementsOf, type SharedTile } from "../shared.ts";
 import { tileOf } from "../stage.ts";
 import type { Staged } from "../staged.ts";
+import { evaluate } from "../value.ts";
 import { awaitFree, type Barriers, goRound, openRing, type Ring } from "./rings.ts";
-import { boxElements, boxesOf, placeOf } from "./tensors.ts";
+import { boxElements, boxesOf } from "./tensors.ts";
 
 /** `tensors`: the numbers of the tiles' maps. */
 export function fetching(ctx: Context, barriers: Barriers, tensors: ReadonlyMap<number, number>): readonly LaneStmt[] {
@@ -81,4 +83,24 @@ export function inOrder(ctx: Context, ahead: readonly Staged[]): readonly Staged
   );
   const isEarly = (s: Staged): boolean => early.has(s.value.id);
   return [...ahead.filter(isEarly), ...ahead.filter((s) => !isEarly(s))];
+}
+
+/** Where box number `part` of a tile begins in memory, the last dimension first. */
+function placeOf(ctx: Context, v: Value, tile: SharedTile, part: number): readonly Expr[] {
+  if (v.def.kind !== "load") return [];
+  const { index, clamp, buffer } = v.def;
+  const { shape } = ctx.kernel.buffers[buffer]!;
+  return index
+    .map((i, k): Expr => {
+      const axis = wide(ctx.dealt, i.axes)[0];
+      if (axis) return along(ctx, axis, tile, part);
+      const e = evaluate(ctx, i, nowhere());
+      return clamp && e.kind !== "lit" ? op("max", [min(e, lit(shape[k]! - 1)), lit(0)], "i32") : e;
+    })
+    .reverse();
+}
+function along(ctx: Context, axis: Axis, tile: SharedTile, part: number): Expr {
+  const start = startOf(ctx, partOf(ctx, axis).axis);
+  if (axis.id !== tile.columns.axis || part === 0) return start;
+  return add(start, lit(part * boxesOf(tile).columns));
 }

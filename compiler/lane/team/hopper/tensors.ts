@@ -4,15 +4,12 @@
  *
  *   element (r, c)  =  (c / 64) · 32 · 64  +  r · 64  +  (c mod 64), its piece exchanged
  */
-import type { Axis, Kernel, Value } from "../../../tile/ir.ts";
-import { add, lit, min, op } from "../../expr.ts";
-import type { Expr, TensorMap } from "../../ir.ts";
-import { type Context, nowhere, partOf, startOf } from "../context.ts";
+import type { Kernel } from "../../../tile/ir.ts";
+import type { TensorMap } from "../../ir.ts";
 import { type Dealt, wide } from "../dealt.ts";
 import { give } from "../rule.ts";
 import { bytesOf, elementsOf, type SharedTile } from "../shared.ts";
 import type { Staged } from "../staged.ts";
-import { evaluate } from "../value.ts";
 
 /** The most dimensions of an array, and elements of a box along one, that a tensor map has. */
 const MOST_DIMENSIONS = 5;
@@ -59,24 +56,4 @@ export function mapOf(kernel: Kernel, d: Dealt, s: Staged): Omit<TensorMap, "nam
   if ((shape.at(-1)! * bytesOf(tile.dtype)) % 16 !== 0) give(`rows of ${name} are no multiple of 16 bytes`);
   if (box.reduce((n, c) => n * c, 1) !== boxElements(tile)) give(`${what} is read at one place of its axes only`);
   return { buffer: def.buffer, box, span: boxes.span };
-}
-
-/** Where box number `part` of a tile begins in memory, the last dimension first. */
-export function placeOf(ctx: Context, v: Value, tile: SharedTile, part: number): readonly Expr[] {
-  if (v.def.kind !== "load") return [];
-  const { index, clamp, buffer } = v.def;
-  const { shape } = ctx.kernel.buffers[buffer]!;
-  return index
-    .map((i, k): Expr => {
-      const axis = wide(ctx.dealt, i.axes)[0];
-      if (axis) return along(ctx, axis, tile, part);
-      const e = evaluate(ctx, i, nowhere());
-      return clamp && e.kind !== "lit" ? op("max", [min(e, lit(shape[k]! - 1)), lit(0)], "i32") : e;
-    })
-    .reverse();
-}
-function along(ctx: Context, axis: Axis, tile: SharedTile, part: number): Expr {
-  const start = startOf(ctx, partOf(ctx, axis).axis);
-  if (axis.id !== tile.columns.axis || part === 0) return start;
-  return add(start, lit(part * boxesOf(tile).columns));
 }
