@@ -7,28 +7,31 @@
  * Every array is read or written once.
  */
 import { launchSeconds, type Machine, peakOf } from "../base/machine.ts";
+import { indexAlong } from "./places.ts";
 import { runningShare } from "./running.ts";
 import type { DType, Kernel, Masked, Ops, Schedule, Step, Work } from "./schedule.ts";
 
 /**
- * What launches of a kernel cost. `scalars`: those of the kernel's scalars that it hangs on, and how many values each has;
- * `seconds` and `flops` (in sums of products) are tables over them, the last running fastest.
+ * What launches of a kernel cost. `seconds` and `flops` (in sums of products) are tables over the coordinates that it hangs
+ * on, the last running fastest.
  */
 export type LaunchCost = {
-  readonly scalars: readonly { readonly index: number; readonly size: number }[];
+  readonly coordinates: readonly Coordinate[];
   readonly seconds: Float64Array;
   readonly flops: Float64Array;
 };
+
+/** The place in the mesh along `axes` (in the mesh's order, flattened), or the step of a loop; `size`: how many there are. */
+export type Coordinate = { readonly size: number } & (
+  | { readonly kind: "place"; readonly axes: readonly string[] }
+  | { readonly kind: "step"; readonly loop: number }
+);
 
 /** The size of the largest table that `launchCosts` would make; each entry takes about 24 bytes. */
 export function largestTable(s: Schedule): number {
   const counts = loopCounts(s.steps);
   return s.kernels.reduce((most, kernel) => {
-    const used = kernel.work ? usedScalars(kernel.work) : [];
-    return Math.max(
-      most,
-      used.reduce((n, index) => n * sizeOf(s, kernel, index, counts), 1),
-    );
+    return Math.max(most, cellsOf(coordinatesOf(s, kernel, counts)));
   }, 1);
 }
 
@@ -44,9 +47,9 @@ export function launchCosts(s: Schedule, machine: Machine, measured: Measured = 
   return s.kernels.map((kernel, k) => {
     const known = measured.get(k);
     const work = kernel.work ?? { always: { products: {}, other: kernel.cost?.flops ?? 0 }, masked: [] };
-    const scalars = usedScalars(work).map((index) => ({ index, size: sizeOf(s, kernel, index, counts) }));
-    const shares = work.masked.map((m) => shareTable(m, kernel, scalars));
-    const cells = scalars.reduce((n, x) => n * x.size, 1);
+    const coordinates = coordinatesOf(s, kernel, counts);
+    const shares = work.masked.map((m) => shareTable(s, m, kernel, coordinates));
+    const cells = cellsOf(coordinates);
     const seconds = new Float64Array(cells);
     const flops = new Float64Array(cells);
     const [always, ...parts] = [work.always, ...work.masked.map((m) => m.ops)].map((ops) => loadOf(ops, machine));
@@ -68,7 +71,7 @@ export function launchCosts(s: Schedule, machine: Machine, measured: Measured = 
         : launchSeconds(machine, Math.max(products, other), bytes);
       flops[cell] = count;
     }
-    return { scalars, seconds, flops };
+    return { coordinates, seconds, flops };
   });
 }
 
@@ -78,9 +81,9 @@ export function meanShares(s: Schedule): readonly number[] {
   return s.kernels.map((kernel) => {
     const { work } = kernel;
     if (!work || work.masked.length === 0) return 1;
-    const scalars = usedScalars(work).map((index) => ({ index, size: sizeOf(s, kernel, index, counts) }));
-    const shares = work.masked.map((m) => shareTable(m, kernel, scalars));
-    const cells = scalars.reduce((n, x) => n * x.size, 1);
+    const coordinates = coordinatesOf(s, kernel, counts);
+    const shares = work.masked.map((m) => shareTable(s, m, kernel, coordinates));
+    const cells = cellsOf(coordinates);
     return sum(Array.from({ length: cells }, (_, cell) => shareAt(work, (i) => shares[i]![cell]!))) / cells;
   });
 }
@@ -121,17 +124,22 @@ function launchOf(steps: readonly Step[], kernel: number): Extract<Step, { kind:
   return undefined;
 }
 
-/** The scalars that some condition reads, in order. */
-function usedScalars(work: Work): readonly number[] {
-  const used = work.masked.flatMap((m) => m.nodes.flatMap((n) => (n.kind === "scalar" ? [n.index] : [])));
-  return [...new Set(used)].sort((a, b) => a - b);
+/** What the scalars hang on that some condition of the kernel reads. Several places along the same axes are one coordinate. */
+function coordinatesOf(s: Schedule, kernel: Kernel, counts: ReadonlyMap<number, number>): readonly Coordinate[] {
+  const masked = kernel.work?.masked ?? [];
+  const used = masked.flatMap((m) => m.nodes.flatMap((n) => (n.kind === "scalar" ? [kernel.scalars[n.index]!] : [])));
+  const along = s.mesh.axes.filter((a) => used.some((x) => x.kind === "axis_index" && x.axes.includes(a.name)));
+  const loops = new Set(used.flatMap((x) => (x.kind === "step" ? [x.loop] : [])));
+  const size = along.reduce((n, a) => n * a.size, 1);
+  return [
+    ...(along.length > 0 ? [{ kind: "place", axes: along.map((a) => a.name), size } as const] : []),
+    ...[...loops].map((loop) => ({ kind: "step", loop, size: counts.get(loop) ?? 1 }) as const),
+  ];
 }
-
-function sizeOf(s: Schedule, kernel: Kernel, index: number, counts: ReadonlyMap<number, number>): number {
-  const scalar = kernel.scalars[index]!;
-  if (scalar.kind === "step") return counts.get(scalar.loop) ?? 1;
-  return scalar.axes.reduce((n, name) => n * s.mesh.axes.find((a) => a.name === name)!.size, 1);
-}
+const cellsOf = (coordinates: readonly Coordinate[]): number => coordinates.reduce((n, x) => n * x.size, 1);
+/** The number of cells from one value of each coordinate to the next. */
+export const stridesOf = (coordinates: readonly Coordinate[]): readonly number[] =>
+  coordinates.map((_, i) => cellsOf(coordinates.slice(i + 1)));
 
 /** How many steps each loop has, by its id. */
 function loopCounts(steps: readonly Step[], counts = new Map<number, number>()): ReadonlyMap<number, number> {
@@ -151,33 +159,37 @@ const EXACT = 4096;
 const CLOSE = 1 / 256;
 
 /**
- * `runningShare` at all values of `scalars`. Where these are many, masks are taken to change along lines: what is the same at
- * the corners and in the middle of a rectangle (of the two largest scalars) is the same in all of it; else it is halved.
+ * `runningShare` at all `coordinates`. Where these are many, masks are taken to change along lines: what is the same at
+ * the corners and in the middle of a rectangle (of the two largest coordinates) is the same in all of it; else it is halved.
  */
-function shareTable(masked: Masked, kernel: Kernel, scalars: LaunchCost["scalars"]): Float64Array {
-  const cells = scalars.reduce((n, x) => n * x.size, 1);
+function shareTable(s: Schedule, masked: Masked, kernel: Kernel, coordinates: readonly Coordinate[]): Float64Array {
+  const cells = cellsOf(coordinates);
   const table = new Float64Array(cells).fill(Number.NaN);
-  const strides = scalars.map((_, i) => scalars.slice(i + 1).reduce((n, x) => n * x.size, 1));
+  const strides = stridesOf(coordinates);
   const values = kernel.scalars.map(() => 0);
+  const setters = coordinates.map((x) => setterOf(s, kernel, x, values));
   const budget = cells <= EXACT ? Math.max(128, Math.min(4096, Math.floor(120_000 / cells))) : 96;
   const share = runningShare(masked);
   const at = (cell: number): number => {
     if (Number.isNaN(table[cell]!)) {
-      scalars.forEach((x, i) => {
-        values[x.index] = Math.floor(cell / strides[i]!) % x.size;
+      coordinates.forEach((x, i) => {
+        setters[i]!(Math.floor(cell / strides[i]!) % x.size);
       });
       const exact = share(values, budget);
       table[cell] = cells <= EXACT ? exact : Math.round(exact / CLOSE) * CLOSE;
     }
     return table[cell]!;
   };
-  if (cells <= EXACT || scalars.length < 2) {
+  if (cells <= EXACT || coordinates.length < 2) {
     for (let cell = 0; cell < cells; cell++) at(cell);
     return table;
   }
-  const [p, q] = scalars.map((_, i) => i).sort((i, j) => scalars[j]!.size - scalars[i]!.size) as [number, number];
-  const [rows, columns] = [scalars[p]!.size, scalars[q]!.size];
-  for (const base of bases(scalars, strides, [p, q]))
+  const [p, q] = coordinates.map((_, i) => i).sort((i, j) => coordinates[j]!.size - coordinates[i]!.size) as [
+    number,
+    number,
+  ];
+  const [rows, columns] = [coordinates[p]!.size, coordinates[q]!.size];
+  for (const base of bases(coordinates, strides, [p, q]))
     fillRectangles(
       rows,
       columns,
@@ -189,9 +201,38 @@ function shareTable(masked: Masked, kernel: Kernel, scalars: LaunchCost["scalars
   return table;
 }
 
-/** The cells at which two of the scalars are 0. */
-function bases(scalars: LaunchCost["scalars"], strides: readonly number[], free: readonly number[]): readonly number[] {
-  return scalars.reduce<readonly number[]>(
+/** Sets the values of the kernel's scalars that hang on a coordinate. */
+function setterOf(s: Schedule, kernel: Kernel, x: Coordinate, values: number[]): (at: number) => void {
+  const places = { name: "", axes: s.mesh.axes.filter((a) => x.kind === "place" && x.axes.includes(a.name)) };
+  const sets = kernel.scalars.flatMap((scalar, k): ((at: number) => void)[] => {
+    if (scalar.kind === "step") {
+      if (x.kind !== "step" || scalar.loop !== x.loop) return [];
+      return [
+        (at) => {
+          values[k] = at;
+        },
+      ];
+    }
+    if (!scalar.axes.every((name) => places.axes.some((a) => a.name === name))) return [];
+    const along = indexAlong(places, scalar.axes);
+    return [
+      (at) => {
+        values[k] = along[at]!;
+      },
+    ];
+  });
+  return (at) => {
+    for (const set of sets) set(at);
+  };
+}
+
+/** The cells at which two of the coordinates are 0. */
+function bases(
+  coordinates: readonly Coordinate[],
+  strides: readonly number[],
+  free: readonly number[],
+): readonly number[] {
+  return coordinates.reduce<readonly number[]>(
     (all, x, i) =>
       free.includes(i) ? all : all.flatMap((cell) => Array.from({ length: x.size }, (_, v) => cell + v * strides[i]!)),
     [0],

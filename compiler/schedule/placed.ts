@@ -1,5 +1,5 @@
 /** What a launch costs where, and when: tables over scalars, looked up for every device at the step at hand. */
-import type { LaunchCost } from "./durations.ts";
+import { type LaunchCost, stridesOf } from "./durations.ts";
 import { devicesOf, indexAlong } from "./places.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -10,13 +10,14 @@ export type LaunchAt = (kernel: number, turns: ReadonlyMap<number, number>) => C
 
 /** The costs of every kernel at `positions`. */
 export function launchesAt(s: Schedule, costs: readonly LaunchCost[], positions: readonly number[]): LaunchAt {
-  const placed = costs.map((cost, k) => {
+  const placed = costs.map((cost) => {
     const base = new Float64Array(positions.length);
     const steps: { readonly loop: number; readonly stride: number }[] = [];
-    for (const { scalar, stride } of scalarsOf(s, cost, k)) {
-      if (scalar.kind === "step") steps.push({ loop: scalar.loop, stride });
+    for (const [i, stride] of stridesOf(cost.coordinates).entries()) {
+      const x = cost.coordinates[i]!;
+      if (x.kind === "step") steps.push({ loop: x.loop, stride });
       else {
-        const along = indexAlong(s.mesh, scalar.axes);
+        const along = indexAlong(s.mesh, x.axes);
         positions.forEach((p, c) => {
           base[c] = base[c]! + along[p]! * stride;
         });
@@ -41,17 +42,17 @@ export function launchesAt(s: Schedule, costs: readonly LaunchCost[], positions:
 /** Of every position, a key: equal where all launches cost the same in all steps. */
 export function workKeys(s: Schedule, costs: readonly LaunchCost[]): readonly string[] {
   const keys = Array<string>(devicesOf(s.mesh)).fill("");
-  costs.forEach((cost, k) => {
-    const scalars = scalarsOf(s, cost, k);
-    if (!scalars.some((x) => x.scalar.kind === "axis_index")) return;
+  costs.forEach((cost) => {
+    if (!cost.coordinates.some((x) => x.kind === "place")) return;
     const base = new Int32Array(keys.length);
     let offsets: readonly number[] = [0];
-    for (const { scalar, stride, size } of scalars) {
-      if (scalar.kind === "step") {
-        offsets = offsets.flatMap((o) => Array.from({ length: size }, (_, t) => o + t * stride));
+    for (const [i, stride] of stridesOf(cost.coordinates).entries()) {
+      const x = cost.coordinates[i]!;
+      if (x.kind === "step") {
+        offsets = offsets.flatMap((o) => Array.from({ length: x.size }, (_, t) => o + t * stride));
         continue;
       }
-      const along = indexAlong(s.mesh, scalar.axes);
+      const along = indexAlong(s.mesh, x.axes);
       for (let p = 0; p < base.length; p++) base[p] = base[p]! + along[p]! * stride;
     }
     const rows = new Map<number, string>();
@@ -79,12 +80,4 @@ function digest(table: Float64Array, at: number, offsets: readonly number[]): st
     b ^= b >>> 13;
   }
   return `${a >>> 0}.${b >>> 0}`;
-}
-
-function scalarsOf(s: Schedule, { scalars }: LaunchCost, kernel: number) {
-  return scalars.map(({ index, size }, i) => ({
-    scalar: s.kernels[kernel]!.scalars[index]!,
-    size,
-    stride: scalars.slice(i + 1).reduce((n, x) => n * x.size, 1),
-  }));
 }

@@ -83,7 +83,7 @@ describe("masks", () => {
   test("more places and steps than are worked out one by one come to the same work", () => {
     for (const layout of layouts) {
       const cost = launchCosts(ring(layout, 128, 256, { ...sizes, C: 64 }), h100);
-      const flops = cost.reduce((sum, k) => sum + (k.scalars.length > 0 ? k.flops.reduce((a, b) => a + b) : 0), 0);
+      const flops = cost.reduce((sum, k) => sum + (k.coordinates.length > 0 ? k.flops.reduce((a, b) => a + b) : 0), 0);
       const blocks = (128 * 4 * (128 * 4 + 1)) / 2;
       const all = layout === "striped" ? 128 ** 2 * 10 : blocks;
       expect(flops / (4 * sizes.H * sizes.D * 64 ** 2 * all)).toBeCloseTo(1, 1);
