@@ -3,7 +3,7 @@
  * registers that differ by a constant share one name.
  */
 import type { Value } from "../tile/ir.ts";
-import { bindIn, type Context, type Coords, mapOf, rawPosition } from "./context.ts";
+import { bindIn, type Context, type Coords, overruns, rawPosition } from "./context.ts";
 import { add, lit, mul } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import type { Scope } from "./scope.ts";
@@ -27,7 +27,7 @@ function term(e: Expr): Affine {
 function affineOf(ctx: Context, v: Value, c: Coords): Affine {
   const d = v.def;
   if (d.kind === "const") return constant(d.value);
-  if (d.kind === "pos" && !mapOf(ctx, d.axis).ragged) {
+  if (d.kind === "pos" && !overruns(ctx, d.axis)) {
     const raw = rawPosition(ctx, d.axis, c.get(d.axis.id) ?? 0);
     return raw.refs.reduce((a, r) => plus(a, term(r)), constant(raw.constant));
   }

@@ -31,10 +31,12 @@ function axisMessages({ free, vector }: Allowed, a: Axis, m: AxisMap, simd: Mapp
   const numbers = [m.block, m.lanes, m.unroll, m.loop];
   if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 1))
     return ["blocks, lanes, registers and rounds are whole numbers from 1 on"];
+  // The last round over a whole axis may go past its end.
+  const whole = simd ? Math.ceil(a.extent / m.unroll) * m.unroll : a.extent;
   const own = free.has(a.id);
   const grid = a.role === "grid" && own;
   return [
-    ...(a.role === "inner" && m.block !== a.extent ? [`an inner axis is one block of ${a.extent}`] : []),
+    ...(a.role === "inner" && m.block !== whole ? [`an inner axis is one block of ${whole}`] : []),
     ...(a.role !== "inner" && !own && m.block !== blockAsked(a)
       ? [`the program's blocks of ${blockAsked(a)} elements meet, so they stay`]
       : []),
@@ -43,13 +45,13 @@ function axisMessages({ free, vector }: Allowed, a: Axis, m: AxisMap, simd: Mapp
       ? []
       : [`${m.lanes} lanes × ${m.unroll} registers × ${m.loop} rounds are no block of ${m.block}`]),
     ...(grid && m.loop > 1 && !simd ? ["an axis that is dealt out has no rounds"] : []),
-    ...(m.unroll > a.extent || m.lanes > Math.ceil(a.extent / m.unroll) || (!grid && m.block > a.extent)
+    ...(m.unroll > a.extent || m.lanes > Math.ceil(a.extent / m.unroll) || (!grid && m.block > whole)
       ? [`there are only ${a.extent} elements`]
       : []),
     ...(m.ragged === (a.extent % m.block !== 0)
       ? []
       : [m.ragged ? "no block is partial" : "the last block is partial"]),
-    ...(m.vector && !((simd ? simd.axis === a.id && a.extent % 4 === 0 : vector.has(a.id)) && m.unroll % 4 === 0)
+    ...(m.vector && !((simd ? simd.axis === a.id : vector.has(a.id)) && m.unroll % 4 === 0)
       ? ["four neighbours are held together only where memory and registers come in fours"]
       : []),
   ];

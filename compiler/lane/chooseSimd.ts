@@ -40,7 +40,8 @@ export function chooseSimd(kernel: Kernel, target: SimdTarget): Mapping {
   let groups = 1;
   for (const axis of allowed.axes) {
     const u = unroll.get(axis.id) ?? 1;
-    const block = isFree(allowed, axis) ? u * (chunks.get(axis.id) ?? 1) : blockOf(axis);
+    const rounds = isFree(allowed, axis) ? (chunks.get(axis.id) ?? 1) : Math.ceil(blockOf(axis) / u);
+    const block = u * rounds;
     maps.set(axis.id, {
       axis,
       block,
@@ -58,8 +59,9 @@ export function chooseSimd(kernel: Kernel, target: SimdTarget): Mapping {
 /** The axis along which computing by fours saves most; undefined where none saves anything. */
 function vectorAxis(kernel: Kernel, allowed: Allowed, target: SimdTarget): Axis | undefined {
   const able = allowed.axes.filter((a) => {
-    const block = a.role === "inner" ? a.extent : a.block === "auto" ? target.block : a.block;
-    return a.extent % 4 === 0 && (isFree(allowed, a) || (block % 4 === 0 && block >= 4));
+    if (a.extent < 4) return false;
+    const block = Math.min(a.extent, a.block === "auto" ? target.block : a.block);
+    return a.role === "inner" || isFree(allowed, a) || (block % 4 === 0 && block >= 4);
   });
   let best: Axis | undefined;
   let least = costAlong(kernel, allowed, undefined);
@@ -134,12 +136,12 @@ function registersOf(
   const { axes, products } = allowed;
   const unroll = new Map<number, number>();
   const registersFor = (a: Axis, want: number): number => {
-    if (isFree(allowed, a)) {
-      let u = want;
-      while (u > 1 && u > a.extent) u /= 2;
-      return u;
-    }
-    return divisor(blockOf(a), want, a === vector);
+    let most = want;
+    while (most > 1 && most > a.extent) most /= 2;
+    if (isFree(allowed, a)) return most;
+    const u = divisor(blockOf(a), want, a === vector);
+    // The last round over a whole axis may go past its end, where that saves more than it wastes.
+    return a.role === "inner" && (2 * u < most || (a === vector && u % 4 !== 0)) ? most : u;
   };
   const reused = (a: Axis): boolean => products.some((p) => reuses(p, a));
   // Four vectors along the vector axis, and the other sums along the other axes.

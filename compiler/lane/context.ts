@@ -129,6 +129,16 @@ export function oneByOne(ctx: Context, axis: Axis, write: () => void): void {
   ctx.mapping = mapping;
 }
 
+/** Whether some rounds of a partial block go past its end: those that it has end with it, if elements fill them. */
+export function overruns(ctx: Context, axis: Axis): boolean {
+  const m = mapOf(ctx, axis);
+  const ends = m.loop > 1 && axis.role !== "inner" && ctx.starts.has(axis.id) && !ctx.bases.has(axis.id);
+  return m.ragged && !(ends && axis.extent % m.unroll === 0);
+}
+/** Whether some of four neighbours exist, and some do not. */
+export const splits = (ctx: Context, axis: Axis): boolean =>
+  mapOf(ctx, axis).vector && axis.extent % 4 !== 0 && overruns(ctx, axis);
+
 /** A partial block ends early. */
 function roundsEnd(ctx: Context, m: AxisMap): Expr {
   const start = ctx.starts.get(m.axis.id);

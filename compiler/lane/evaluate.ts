@@ -21,6 +21,7 @@ import {
   neighbours,
   nest,
   oneByOne,
+  overruns,
   push,
   rawPosition,
   recast,
@@ -28,6 +29,7 @@ import {
   registersOf,
   type Stored,
   show,
+  splits,
   sum,
   vectorAxis,
   within,
@@ -55,7 +57,9 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
     case "scalar":
       return ref(ctx.scalars[d.index]!);
     case "pos":
-      return along ? vec(neighbours(c, along).map((n) => position(ctx, d.axis, n, v))) : position(ctx, d.axis, c, v);
+      return along
+        ? vec(neighbours(c, along).map((n) => position(ctx, d.axis, n, v, true)))
+        : position(ctx, d.axis, c, v);
     case "edge":
       return edge(ctx, d.axis, d.end);
     case "load":
@@ -168,12 +172,15 @@ function group(ctx: Context, v: Value, c: Coords, along: Axis | null, write: (na
 export const settle = (ctx: Context, v: Value, c: Coords, along: Axis | null, value: Expr): Expr =>
   bindIn(ctx, ctx.scope, keyOf(ctx, v, c, along), () => registerName(ctx, nameOf(v), v, c), value);
 
-/** Element number of a register; past the end of a partial block it is the last element that exists. */
-function position(ctx: Context, a: Axis, c: Coords, v: Value): Expr {
+/**
+ * Element number of a register; past the end of a partial block it is the last element that exists. Four neighbours of which
+ * some exist are `loose` where they are: the others are of no use, but may be asked for.
+ */
+function position(ctx: Context, a: Axis, c: Coords, v: Value, loose = false): Expr {
   const m = mapOf(ctx, a);
   const u = c.get(a.id) ?? 0;
   const raw = rawPosition(ctx, a, u);
-  if (!m.ragged) return sum(raw.refs, raw.constant);
+  if (!overruns(ctx, a)) return sum(raw.refs, raw.constant);
   const place = m.vector ? u % 4 : 0;
   const first = m.vector ? rawPosition(ctx, a, u - place) : raw;
   const home = homeOf(
@@ -182,19 +189,29 @@ function position(ctx: Context, a: Axis, c: Coords, v: Value): Expr {
     ctx.facts.depth.get(v.id) ?? 0,
   );
   const key = `inside ${a.id} ${u - place}`;
-  const last = lit(m.vector ? a.extent - 4 : a.extent - 1);
+  const last = lit(m.vector ? a.extent - 1 - ((a.extent - 1) % 4) : a.extent - 1);
   const inside =
     find(ctx.scope, key) ??
     bindIn(ctx, home, key, () => ctx.fresh(a.name), min(sum(first.refs, first.constant), last), m.vector ? 4 : 1);
-  return add(inside, lit(place));
+  const at = add(inside, lit(place));
+  return loose || !splits(ctx, a) ? at : min(at, lit(a.extent - 1));
 }
 
 /** Whether a register's element exists; undefined where it always does. */
 export function inRange(ctx: Context, a: Axis, u: number): Expr | undefined {
-  const m = mapOf(ctx, a);
-  if (!m.ragged) return undefined;
+  if (!overruns(ctx, a)) return undefined;
   const raw = rawPosition(ctx, a, u);
-  return less(sum(raw.refs, raw.constant), lit(a.extent));
+  if (raw.refs.length > 0) return less(sum(raw.refs, raw.constant), lit(a.extent));
+  return raw.constant < a.extent ? undefined : lit(0, "bool");
+}
+/** The same of each of four neighbours. */
+function fourInRange(ctx: Context, a: Axis, u: number): Expr | undefined {
+  const first = inRange(ctx, a, u);
+  if (!first || first.kind === "lit" || !splits(ctx, a)) return first && vec([first, first, first, first]);
+  const raw = rawPosition(ctx, a, u);
+  const base = bindIn(ctx, ctx.scope, `raw ${a.id} ${u}`, () => ctx.fresh(a.name), sum(raw.refs, raw.constant));
+  const end = lit(a.extent);
+  return op("lt", [vec([0, 1, 2, 3].map((k) => add(base, lit(k)))), vec([end, end, end, end])], "bool", 4);
 }
 
 function edge(ctx: Context, a: Axis, end: "first" | "last"): Expr {
@@ -229,9 +246,12 @@ function load(ctx: Context, v: Value, d: Load, c: Coords, along: Axis | null): E
   const shared = d.clamp ? undefined : spread(ctx, v, d, c, null);
   if (shared) return shared;
   return bind(ctx, v, c, null, () => {
-    const index = d.clamp
-      ? clampedOffset(ctx, d.index, buffer.shape, c)
-      : writeAffine(ctx, offsetOf(ctx, d.index, buffer.shape, c));
+    // Of four neighbours of which some exist, the others may have been computed too.
+    const loose = d.index.some((i) => i.def.kind !== "pos" && i.axes.some((a) => splits(ctx, a)));
+    const index =
+      d.clamp || loose
+        ? clampedOffset(ctx, d.index, buffer.shape, c)
+        : writeAffine(ctx, offsetOf(ctx, d.index, buffer.shape, c));
     return { kind: "load", buffer: d.buffer, index, type, width: 1 };
   });
 }
@@ -446,7 +466,7 @@ function partsOf(
   const natural = ctx.facts.natural.get(arg.id)?.has(axis.id) === true && laneType(arg.dtype) === "f32";
   const four = across ? "kept" : !native && dots && m.vector && natural ? "joined" : undefined;
   const parts: Expr[] = [];
-  for (let u = 0; u < m.unroll; u += four ? 4 : 1) parts.push(partOf(ctx, axis, arg, c, native, none, u, four));
+  for (let u = 0; u < m.unroll; u += four ? 4 : 1) parts.push(partOf(ctx, axis, arg, c, native, none, u, four, dots));
   return parts;
 }
 
@@ -460,14 +480,23 @@ function partOf(
   none: number,
   u: number,
   four: "kept" | "joined" | undefined,
+  dots: boolean,
 ): Expr {
   const e = ctx.evaluate(arg, new Map(c).set(axis.id, u), four ? axis : native);
   const part = four === "kept" ? (e.width === 1 ? vec([e, e, e, e]) : e) : four === "joined" ? acrossFour(e) : e;
-  const exists = inRange(ctx, axis, u);
+  const exists = four === "kept" ? fourInRange(ctx, axis, u) : inRange(ctx, axis, u);
   if (!exists) return part;
-  const asWide = (x: Expr): Expr => (part.width === 4 ? vec([x, x, x, x]) : x);
-  const empty = lit(none, laneType(arg.dtype));
-  return op("select", [asWide(exists), part, asWide(empty)], empty.type, part.width);
+  const where = (x: Expr, none: number): Expr => {
+    const asWide = (y: Expr): Expr => (x.width === 4 && y.width === 1 ? vec([y, y, y, y]) : y);
+    return op("select", [asWide(exists), x, asWide(lit(none, x.type))], x.type, x.width);
+  };
+  // Of a product one factor, so that it stays a multiply-add: the other is that of the last element, which takes part itself.
+  if (ctx.mapping.simd && dots && !four && part.kind === "op" && part.op === "mul") {
+    const [a, b] = part.args as [Expr, Expr];
+    const args = a.kind === "load" ? [a, where(b, 0)] : [where(a, 0), b];
+    return { ...part, args };
+  }
+  return where(part, none);
 }
 function acrossFour(e: Expr): Expr {
   if (e.width === 1) return op("mul", [e, lit(4, e.type)], e.type);

@@ -11,9 +11,11 @@ import {
   groupOf,
   keyOf,
   mapOf,
+  neighbours,
   nest,
   push,
   registersOf,
+  splits,
   within,
 } from "./context.ts";
 import { evaluate, inRange, settle } from "./evaluate.ts";
@@ -22,7 +24,7 @@ import { factsOf } from "./facts.ts";
 import { runLoop, storeValue } from "./fill.ts";
 import { lowerBody } from "./folds.ts";
 import { buffersInFours } from "./fours.ts";
-import type { Expr, LaneBuffer, LaneProgram } from "./ir.ts";
+import type { Expr, LaneBuffer, LaneProgram, LaneStmt } from "./ir.ts";
 import type { AxisMap, Mapping } from "./map.ts";
 import { unevenAxes } from "./order.ts";
 import { childScope, find, namer } from "./scope.ts";
@@ -151,27 +153,49 @@ function lowerStore(ctx: Context, s: Store): void {
     const along = sideBySide(ctx, s.index, shape, all);
     for (const c of registersOf(ctx, all, along)) {
       const guards = all.flatMap((a) => inRange(ctx, a, c.get(a.id) ?? 0) ?? []);
-      const write = (): void => {
-        const found = along ? ctx.evaluate(s.value, c, along) : single(ctx, s.value, c);
-        const value = unrounded(found, ctx.kernel.buffers[s.buffer]!.dtype);
-        const index = writeAffine(ctx, offsetOf(ctx, s.index, shape, c));
-        push(ctx, {
-          kind: "store",
-          buffer: s.buffer,
-          index,
-          value: along && value.width === 1 ? vec([value, value, value, value]) : value,
-        });
+      const write = (at: Coords, by: Axis | null): void => {
+        const x = unrounded(oneOrFour(ctx, s.value, at, by), ctx.kernel.buffers[s.buffer]!.dtype);
+        const index = writeAffine(ctx, offsetOf(ctx, s.index, shape, at));
+        push(ctx, { kind: "store", buffer: s.buffer, index, value: by && x.width === 1 ? vec([x, x, x, x]) : x });
       };
-      if (guards.length === 0) write();
-      else {
-        const inside = childScope(ctx.scope, ctx.scope.region, undefined, false);
-        void (along ? ctx.evaluate(s.value, c, along) : single(ctx, s.value, c));
-        within(ctx, inside, write);
-        push(ctx, { kind: "if", cond: guards.reduce(and), then: inside.stmts, else: [] });
+      if (guards.length > 0) {
+        const x = oneOrFour(ctx, s.value, c, along);
+        if (along && splits(ctx, along)) settle(ctx, s.value, c, along, x);
       }
+      when(ctx, guards, () => {
+        if (!along || !splits(ctx, along)) {
+          write(c, along);
+          return;
+        }
+        const existing = (n: Coords): readonly Expr[] => [inRange(ctx, along, n.get(along.id)!) ?? []].flat();
+        const four = neighbours(c, along);
+        when(
+          ctx,
+          existing(four[3]!),
+          () => write(c, along),
+          () => {
+            for (const n of four.slice(0, 3)) when(ctx, existing(n), () => write(n, null));
+          },
+        );
+      });
     }
   });
 }
+/** Statements that run where all conditions hold, and those that run elsewhere. */
+function when(ctx: Context, conds: readonly Expr[], write: () => void, otherwise: () => void = () => {}): void {
+  if (conds.length === 0) {
+    write();
+    return;
+  }
+  const branch = (run: () => void): readonly LaneStmt[] => {
+    const scope = childScope(ctx.scope, ctx.scope.region, undefined, false);
+    within(ctx, scope, run);
+    return scope.stmts;
+  };
+  push(ctx, { kind: "if", cond: conds.reduce(and), then: branch(write), else: branch(otherwise) });
+}
+const oneOrFour = (ctx: Context, v: Value, c: Coords, along: Axis | null): Expr =>
+  along ? ctx.evaluate(v, c, along) : single(ctx, v, c);
 /** One element; with SIMD it is taken out of the four that are computed together. */
 function single(ctx: Context, v: Value, c: Coords): Expr {
   const axis = v.axes.find((a) => a.id === ctx.mapping.simd?.axis);

@@ -54,7 +54,8 @@ export function createArena(mostPages: number): Arena {
         new Uint8Array(memory.buffer, at, bytes).fill(0);
         return at;
       }
-      if (!grow(fresh + bytes)) return undefined;
+      // Four elements may be read where only one is left.
+      if (!grow(fresh + bytes + ALIGN)) return undefined;
       const at = fresh;
       fresh += bytes;
       return at;
