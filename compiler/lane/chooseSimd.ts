@@ -7,7 +7,7 @@
 import { isSlow } from "../core/ops.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
 import { type Allowed, allowedOf, reuses } from "./allowed.ts";
-import { type AxisMap, foldsOf, type Mapping } from "./map.ts";
+import { type AxisMap, foldsOf, type Mapping, stepsAlong } from "./map.ts";
 
 export type SimdTarget = {
   /** Values in a vector register. */
@@ -90,8 +90,8 @@ const count = (axes: readonly Axis[]): number =>
 function costAlong(kernel: Kernel, { values, products }: Allowed, vector: Axis | undefined): number {
   const along = (v: { readonly axes: readonly Axis[] }): boolean => vector !== undefined && dependsOn(v, vector);
   const adjacent = (index: readonly Value[]): boolean => {
-    const last = index.at(-1)?.def;
-    return last?.kind === "pos" && last.axis.id === vector?.id && !index.slice(0, -1).some((i) => along(i));
+    const last = index.at(-1);
+    return !!vector && !!last && stepsAlong(last, vector) && !index.slice(0, -1).some((i) => along(i));
   };
   const folded = foldAxes(kernel);
   /** A factor is loaded anew for each block of registers along what its partner has and it has not; before a fold it is kept. */
@@ -135,17 +135,19 @@ function registersOf(
 ): ReadonlyMap<number, number> {
   const { axes, products } = allowed;
   const unroll = new Map<number, number>();
+  const reused = (a: Axis): boolean => products.some((p) => reuses(p, a));
   const registersFor = (a: Axis, want: number): number => {
     let most = want;
     while (most > 1 && most > a.extent) most /= 2;
     if (isFree(allowed, a)) return most;
     const u = divisor(blockOf(a), want, a === vector);
     // The last round over a whole axis may go past its end, where that saves more than it wastes.
-    return a.role === "inner" && (2 * u < most || (a === vector && u % 4 !== 0)) ? most : u;
+    const wanted = a === vector ? u % 4 !== 0 : reused(a) && 2 * u < most;
+    return a.role === "inner" && wanted ? most : u;
   };
-  const reused = (a: Axis): boolean => products.some((p) => reuses(p, a));
-  // Four vectors along the vector axis, and the other sums along the other axes.
-  if (vector) unroll.set(vector.id, registersFor(vector, reused(vector) ? 16 : 4));
+  // Four vectors along the vector axis, and the other sums along the other axes. Sums along it wait for each other less.
+  const met = (a: Axis): boolean => allowed.values.some(({ def }) => def.kind === "reduce" && def.axis.id === a.id);
+  if (vector) unroll.set(vector.id, registersFor(vector, reused(vector) || met(vector) ? 16 : 4));
   for (const p of products) {
     const across = vector && p.axes.some((a) => a.id === vector.id) ? (unroll.get(vector.id) ?? 4) / 4 : 1;
     let left = target.sums / across;

@@ -124,9 +124,16 @@ export function oneByOne(ctx: Context, axis: Axis, write: () => void): void {
   const { mapping } = ctx;
   const m = mapOf(ctx, axis);
   if (mapping.simd && mapping.simd.axis !== axis.id)
-    ctx.mapping = { ...mapping, axes: new Map(mapping.axes).set(axis.id, { ...m, unroll: 1, loop: m.block }) };
+    ctx.mapping = { ...mapping, axes: new Map(mapping.axes).set(axis.id, { ...m, ...singles(m) }) };
   write();
   ctx.mapping = mapping;
+}
+
+/** The same block, one element a round. */
+function singles({ axis, block, ragged }: AxisMap): Partial<AxisMap> {
+  const whole = axis.role === "inner";
+  const own = whole ? axis.extent : block;
+  return { block: own, unroll: 1, loop: own, ragged: ragged && !whole };
 }
 
 /** Whether some rounds of a partial block go past its end: those that it has end with it, if elements fill them. */

@@ -36,6 +36,7 @@ import {
 } from "./context.ts";
 import { add, and, cast, component, identity, joinOp, laneType, less, lit, min, mul, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
+import { stepsAlong } from "./map.ts";
 import { childScope, find, homeOf, openLoop } from "./scope.ts";
 import { elementOf, rawLocal } from "./storage.ts";
 
@@ -295,13 +296,19 @@ function keep(ctx: Context, v: Value, c: Coords, along: Axis, value: Expr): Expr
 /** The axis along which four elements can be loaded at once: it alone moves the last index, and groups of four are aligned. */
 function sideBySide(ctx: Context, v: Value, d: Load, c: Coords): Axis | null {
   const last = d.index.at(-1);
-  if (d.clamp || last?.def.kind !== "pos") return null;
-  const axis = last.def.axis;
-  if (!mapOf(ctx, axis).vector || !dependsOn(v, axis)) return null;
-  if (d.index.slice(0, -1).some((i) => dependsOn(i, axis))) return null;
+  if (d.clamp || !last) return null;
+  const axis = nextTo(ctx, last, v.axes);
+  if (!axis || d.index.slice(0, -1).some((i) => dependsOn(i, axis))) return null;
   if (ctx.mapping.simd) return axis;
   const shape = ctx.kernel.buffers[d.buffer]!.shape;
   return shape.at(-1)! % 4 === 0 && alignedToFour(ctx, offsetOf(ctx, d.index, shape, groupOf(c, axis))) ? axis : null;
+}
+/** The axis held by fours along which a last index moves by one; with SIMD four may begin anywhere. */
+export function nextTo(ctx: Context, last: Value, axes: readonly Axis[]): Axis | undefined {
+  const { simd } = ctx.mapping;
+  const moves = (a: Axis): boolean =>
+    simd ? a.id === simd.axis && stepsAlong(last, a) : last.def.kind === "pos" && last.def.axis.id === a.id;
+  return axes.find((a) => mapOf(ctx, a).vector && moves(a));
 }
 function clampedOffset(ctx: Context, index: readonly Value[], shape: readonly number[], c: Coords): Expr {
   let offset: Expr = lit(0);

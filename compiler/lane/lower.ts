@@ -18,7 +18,7 @@ import {
   splits,
   within,
 } from "./context.ts";
-import { evaluate, inRange, settle } from "./evaluate.ts";
+import { evaluate, inRange, nextTo, settle } from "./evaluate.ts";
 import { add, and, component, lit, mul, op, ref, unrounded, vec } from "./expr.ts";
 import { factsOf } from "./facts.ts";
 import { runLoop, storeValue } from "./fill.ts";
@@ -212,10 +212,8 @@ function sideBySide(
   all: readonly Axis[],
 ): Axis | null {
   const last = index.at(-1);
-  if (last?.def.kind !== "pos") return null;
-  const axis = last.def.axis;
-  if (!all.some((a) => a.id === axis.id) || !mapOf(ctx, axis).vector) return null;
-  if (index.slice(0, -1).some((i) => dependsOn(i, axis))) return null;
+  const axis = last && nextTo(ctx, last, all);
+  if (!axis || index.slice(0, -1).some((i) => dependsOn(i, axis))) return null;
   if (ctx.mapping.simd) return axis;
   if (shape.at(-1)! % 4 !== 0) return null;
   const c: Coords = new Map();

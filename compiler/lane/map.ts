@@ -199,6 +199,16 @@ export function foldsOf(body: readonly Stmt[]): readonly Extract<Stmt, { kind: "
   return body.flatMap((s) => (s.kind === "fold" ? [s, ...foldsOf(s.body)] : []));
 }
 
+/** Whether an index is one larger at the next element of an axis: its number, and what does not depend on it. */
+export function stepsAlong(index: Value, a: Axis): boolean {
+  const free = (v: Value): boolean => !v.axes.some((x) => x.id === a.id);
+  const d = index.def;
+  if (d.kind === "pos") return d.axis.id === a.id;
+  if (d.kind !== "map" || (d.op !== "add" && d.op !== "sub")) return false;
+  const [x, y] = d.args as readonly [Value, Value];
+  return (stepsAlong(x, a) && free(y)) || (d.op === "add" && free(x) && stepsAlong(y, a));
+}
+
 /** All axes of a kernel: those of its grid, of its folds, and those that its values have besides. */
 export function axesOf(kernel: Kernel): readonly Axis[] {
   const axes = new Map<number, Axis>();
