@@ -360,7 +360,7 @@ const teamFor = (team: TeamTarget, { subgroups, workgroupMemory }: CompileOption
 
 /** For a team of threads where the target has them and all of the kernel has a rule; else for each thread alone. */
 function lowered(kernel: Kernel, mapping: Mapping, team: TeamTarget | undefined): LaneProgram {
-  const together = team && mapping.team !== null ? lowerTeam(kernel, team, mapping.team) : undefined;
+  const together = team && mapping.team !== null ? lowerTeam(kernel, team, mapping) : undefined;
   if (together && !("reason" in together)) return together;
   const alone = lowerKernel(kernel, mapping);
   return together ? { ...alone, notes: [...alone.notes, `each thread alone: ${together.reason}`] } : alone;

@@ -67,7 +67,7 @@ export function check(p: LaneProgram): readonly string[] {
       }
       case "load":
         if (!p.buffers[e.buffer]) say(`buffer ${e.buffer} does not exist`);
-        else if (e.width === 4 && !p.unaligned && !p.buffers[e.buffer]!.vector)
+        else if (e.width === 4 && !p.unaligned && !p.mixed && !p.buffers[e.buffer]!.vector)
           say(`${p.buffers[e.buffer]!.name} is read by fours`);
         index(n, e.index);
         return;
@@ -142,7 +142,7 @@ export function check(p: LaneProgram): readonly string[] {
         expr(n, s.value);
         const b = p.buffers[s.buffer];
         if (!b || b.access === "read") say(`buffer ${b?.name ?? s.buffer} is only read, and stored to`);
-        else if (!p.unaligned && b.vector !== (s.value.width === 4) && !(s.value.width === 2 && !b.vector))
+        else if (!p.unaligned && !p.mixed && b.vector !== (s.value.width === 4))
           say(`${b.name} is stored to in groups of ${s.value.width}`);
         return;
       }

@@ -279,6 +279,8 @@ export type LaneProgram = {
   readonly resident?: number;
   /** Fours may begin at any element, beside single reads and writes of the same buffer. */
   readonly unaligned?: true;
+  /** Fours, at multiples of four, are read and written beside single elements of the same buffer. */
+  readonly mixed?: true;
   readonly body: readonly LaneStmt[];
   /** For people: how the kernel was mapped, one line for each axis, and what is known of its masks. */
   readonly notes: readonly string[];

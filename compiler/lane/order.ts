@@ -2,7 +2,8 @@
  * In which order workgroups go over a kernel's grid. Where masks leave some blocks of an axis more to do than others,
  * those begin first, of all the grid: no long one is left when all others are done. Any order is right.
  */
-import type { Axis, Kernel, Value } from "../tile/ir.ts";
+import type { Axis, Kernel } from "../tile/ir.ts";
+import { type EdgeOf, numberOf } from "./known.ts";
 import { foldsOf } from "./map.ts";
 
 /** Elements of an axis that a workgroup holds. */
@@ -29,40 +30,14 @@ function stepsRun(kernel: Kernel, blockOf: BlockOf, starts: ReadonlyMap<number, 
     if (!run || f.over.kind !== "blocks") continue;
     const { axis } = f.over;
     for (let j = 0; j < axis.extent; j += blockOf(axis))
-      if (known(run, blockOf, new Map([...starts, [axis.id, j]])) !== 0) count++;
+      if (numberOf(run, new Map(), edgeOf(blockOf, new Map([...starts, [axis.id, j]])), Number.NaN) !== 0) count++;
   }
   return count;
 }
-/** A scalar's number, with all blocks not given at their first; NaN where memory says it. */
-function known(v: Value, blockOf: BlockOf, starts: ReadonlyMap<number, number>): number {
-  const d = v.def;
-  if (d.kind === "const") return d.value;
-  if (d.kind === "edge") {
-    const start = starts.get(d.axis.id) ?? 0;
-    return d.end === "first" ? start : Math.min(start + blockOf(d.axis), d.axis.extent) - 1;
-  }
-  if (d.kind === "cast") return known(d.arg, blockOf, starts);
-  if (d.kind !== "map") return d.kind === "scalar" ? 0 : Number.NaN;
-  const f = meanings[d.op];
-  return f ? f(...d.args.map((a) => known(a, blockOf, starts))) : Number.NaN;
-}
-const meanings: Readonly<Record<string, (...x: number[]) => number>> = {
-  add: (x, y) => x! + y!,
-  sub: (x, y) => x! - y!,
-  mul: (x, y) => x! * y!,
-  div: (x, y) => Math.floor(x! / y!),
-  mod: (x, y) => x! - y! * Math.floor(x! / y!),
-  min: (x, y) => Math.min(x!, y!),
-  max: (x, y) => Math.max(x!, y!),
-  neg: (x) => -x!,
-  le: (x, y) => +(x! <= y!),
-  lt: (x, y) => +(x! < y!),
-  ge: (x, y) => +(x! >= y!),
-  gt: (x, y) => +(x! > y!),
-  eq: (x, y) => +(x! === y!),
-  ne: (x, y) => +(x! !== y!),
-  and: (x, y) => x! & y!,
-  or: (x, y) => x! | y!,
-  not: (x) => 1 - x!,
-  select: (c, x, y) => (c ? x! : y!),
-};
+/** First or last element of blocks that begin at `starts`; of others the first block's. */
+const edgeOf =
+  (blockOf: BlockOf, starts: ReadonlyMap<number, number>): EdgeOf =>
+  (axis, end) => {
+    const start = starts.get(axis.id) ?? 0;
+    return end === "first" ? start : Math.min(start + blockOf(axis), axis.extent) - 1;
+  };

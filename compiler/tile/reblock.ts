@@ -12,6 +12,7 @@
  * K and B are scalar functions of a few ops, and the two laws are tried out at many points, the infinities that a mask
  * makes among them. A law that fails anywhere, or gives NaN, leaves the program's blocks as they are.
  */
+import type { ReduceKind } from "../core/ir.ts";
 import { operandsOf } from "./build.ts";
 import type { Axis, Fold, Value } from "./ir.ts";
 
@@ -28,6 +29,39 @@ export function blocksAreFree(f: Fold): boolean {
       next.id === carry.id || isJoined(carry, next, axis, single) || isRescaled(carry, next, axis, single, running)
     );
   });
+}
+
+/**
+ * How what several folds have, each over some of the blocks, becomes what one over all has:
+ *
+ *   joined      c = ⊕ of all c
+ *   rescaled    c = Σ K(m of each, m of all) c, with K the product of `scale`, functions of `running` values: carries and their next
+ */
+export type Merge =
+  | { readonly kind: "same" }
+  | { readonly kind: "joined"; readonly op: ReduceKind }
+  | {
+      readonly kind: "rescaled";
+      readonly scale: readonly Value[];
+      readonly running: readonly { readonly carry: Value; readonly next: Value }[];
+    };
+
+/** For each carry; undefined where the fold's blocks are not free, or nothing is known but that. */
+export function mergesOf(f: Fold): readonly Merge[] | undefined {
+  if (f.over.kind !== "blocks" || f.body.some((s) => s.kind === "fold")) return undefined;
+  const { axis } = f.over;
+  const single = singleOf(f, axis);
+  const running = f.carry.flatMap((carry, k) => runningOf(carry, f.next[k]!, axis, single) ?? []);
+  const merges = f.carry.map((carry, k): Merge | undefined => {
+    const next = f.next[k]!;
+    if (next.id === carry.id) return { kind: "same" };
+    if (isJoined(carry, next, axis, single) && next.def.kind === "map")
+      return { kind: "joined", op: reductions[next.def.op]! };
+    if (!isRescaled(carry, next, axis, single, running)) return undefined;
+    const own = termsOf(next, "add").find((t) => termsOf(t, "mul").some((x) => x.id === carry.id))!;
+    return { kind: "rescaled", scale: termsOf(own, "mul").filter((x) => x.id !== carry.id), running };
+  });
+  return merges.every((m) => m !== undefined) ? (merges as Merge[]) : undefined;
 }
 
 /** Whether a value is of single elements: no carry of the fold, nothing reduced, scanned or re-indexed along its axis. */
@@ -52,7 +86,7 @@ type Single = (v: Value) => boolean;
 
 // --- Joined ----------------------------------------------------------------------------------------------------------
 
-const reductions: Readonly<Record<string, string>> = {
+const reductions: Readonly<Record<string, ReduceKind>> = {
   add: "sum",
   max: "max",
   min: "min",

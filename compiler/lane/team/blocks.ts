@@ -27,7 +27,7 @@ export function blocksOf(ctx: Context, f: Fold, axis: Axis): Blocks {
   for (const v of f.bounds?.run ? conjuncts(f.bounds.run) : []) {
     const [low, high, strict] = compared(v) ?? [];
     const slope = low && high ? minus(slopeOf(high, axis, block), slopeOf(low, axis, block)) : undefined;
-    if (!low || !high || (slope !== 1 && slope !== -1)) {
+    if (!low || !high || !slope || !Number.isInteger(slope)) {
       runs.push(v);
       continue;
     }
@@ -37,9 +37,10 @@ export function blocksOf(ctx: Context, f: Fold, axis: Axis): Blocks {
     const rest = op("sub", [evaluate(ctx, high, nowhere()), evaluate(ctx, low, nowhere())], "i32");
     if (before) ctx.starts.set(axis.id, before);
     const need = strict ? 1 : 0;
-    if (slope === -1) below = min(below, add(rest, lit(1 - need)));
+    const over = (e: Expr): Expr => (Math.abs(slope) === 1 ? e : op("div", [e, lit(Math.abs(slope))], "i32"));
+    if (slope < 0) below = min(below, add(over(add(rest, lit(-need))), lit(1)));
     else {
-      const first = op("sub", [lit(need), rest], "i32");
+      const first = over(add(op("sub", [lit(need), rest], "i32"), lit(slope - 1)));
       const rounded = mul(op("div", [add(first, lit(block - 1)), lit(block)], "i32"), lit(block));
       from = op("max", [from, rounded], "i32");
     }
@@ -96,6 +97,8 @@ function slopeOf(v: Value, axis: Axis, block: number): number | undefined {
     if (d.op === "add" && a !== undefined && b !== undefined) return a + b;
     if (d.op === "sub") return minus(a, b);
     if (d.op === "neg") return minus(0, a);
+    const by = d.args[1]?.def;
+    if (d.op === "mul" && a !== undefined && by?.kind === "const") return a * by.value;
   }
   return parts.every((p) => p === 0) ? 0 : undefined;
 }

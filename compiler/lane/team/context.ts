@@ -56,6 +56,8 @@ export type At = {
   readonly own: ReadonlyMap<number, Expr>;
   /** What has been computed for it. */
   readonly memo: Map<number, Expr>;
+  /** The axis of which four elements are meant, from this one on. */
+  readonly fours?: number;
 };
 export const nowhere = (own: ReadonlyMap<number, Expr> = new Map()): At => ({
   layout: null,
@@ -103,7 +105,16 @@ export function nest(ctx: Context, layout: Layout, write: (at: At) => void, skip
     const name = loopName(ctx, d);
     digits[k] = ref(name);
     const body = within(ctx, () => open(k - 1));
-    push(ctx, { kind: "for", name, from: lit(0), below: lit(d.count), step: 1, unroll: true, body });
+    const rolled = partOf(ctx, d.axis).rolled === d.stride;
+    push(ctx, {
+      kind: "for",
+      name,
+      from: lit(0),
+      below: lit(d.count),
+      step: 1,
+      ...(rolled ? {} : { unroll: true as const }),
+      body,
+    });
   };
   open(layout.registers.length - 1);
 }
@@ -171,7 +182,7 @@ export const startOf = (ctx: Context, axis: Axis): Expr => ctx.starts.get(axis.i
 /** The element's number along the axis; past the end it is the last that exists. */
 export function position(ctx: Context, at: At, axis: Axis): Expr {
   const raw = add(startOf(ctx, axis), local(ctx, at, axis));
-  return partOf(ctx, axis).ragged ? min(raw, lit(axis.extent - 1)) : raw;
+  return partOf(ctx, axis).ragged ? min(raw, lit(axis.extent - (at.fours === axis.id ? 4 : 1))) : raw;
 }
 /** Whether the element exists; undefined where it always does. */
 export function exists(ctx: Context, at: At, axis: Axis): Expr | undefined {
@@ -214,7 +225,7 @@ export function writeHeld(ctx: Context, h: Held, at: At, value: Expr): void {
   if (isArray(h)) push(ctx, { kind: "setElem", array: h.name, index: registerAt(h, at), value });
   else push(ctx, { kind: "set", name: h.name, value });
 }
-/** Declares registers for a value; one register begins as zero. */
+/** Declares registers for a value, an array where there are several: for `nest` to write. */
 export function declare(ctx: Context, hint: string, type: LaneType, layout: Layout): Held {
   const name = ctx.fresh(hint);
   const size = sizeOf(layout.registers);
@@ -227,6 +238,26 @@ export function declareFours(ctx: Context, hint: string, size: number): string {
   const name = ctx.fresh(hint);
   push(ctx, { kind: "array", name, type: "f32", width: 4, size });
   return name;
+}
+/** Registers that begin as `value`; `forGood` where they stay so. */
+export function initial(
+  ctx: Context,
+  hint: string,
+  type: LaneType,
+  layout: Layout,
+  value: (at: At) => Expr,
+  forGood = false,
+): Held {
+  if (sizeOf(layout.registers) > 1) {
+    const held = declare(ctx, hint, type, layout);
+    nest(ctx, layout, (at) => writeHeld(ctx, held, at, value(at)));
+    return held;
+  }
+  const first = value({ layout, digits: [], own: new Map(), memo: new Map() });
+  const name = ctx.fresh(hint);
+  if (forGood) push(ctx, { kind: "let", name, value: first });
+  else push(ctx, { kind: "var", name, type, width: 1, value: first });
+  return { name, type, layout };
 }
 export function hold(ctx: Context, v: Value, h: Held): void {
   ctx.held.set(v.id, [...(ctx.held.get(v.id) ?? []), h]);

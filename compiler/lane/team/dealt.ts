@@ -1,6 +1,8 @@
 /** How much of each axis a team holds, and the layout of every value by its axes. */
+import { invariant } from "../../base/invariant.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
 import { deal, type Layout, type Pattern, type Side } from "./layout.ts";
+import { type Slots, slotLayout } from "./slots.ts";
 
 /** How much of an axis a team holds. `cover`: `block` rounded up to what layouts deal out. */
 export type Part = {
@@ -9,6 +11,8 @@ export type Part = {
   readonly cover: number;
   /** Some of the cover's elements do not exist, in some block at least. */
   readonly ragged: boolean;
+  /** A thread's elements this far apart are gone over in a loop, and never held together. */
+  readonly rolled?: number;
 };
 
 export type Shape = {
@@ -21,13 +25,22 @@ export type Shape = {
   /** Elements of a step of loops whose blocks may be of any size. */
   readonly foldBlock: number;
 };
+/** A part whose last block may end early, and whose blocks may be less than what is dealt out. */
+export const partWith = (axis: Axis, block: number, cover: number): Part => {
+  const lastStart = Math.floor((axis.extent - 1) / block) * block;
+  return { axis, block, cover, ragged: lastStart + cover > axis.extent };
+};
 export const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 /** What layouts are made from. */
 export type Dealt = {
   readonly parts: ReadonlyMap<number, Part>;
-  readonly shape: Shape;
+  readonly by: Shape | Slots;
   readonly warps: number;
   readonly pattern: Pattern;
+};
+export const shapeOf = (d: Dealt): Shape => {
+  invariant("rows" in d.by, "a team with products of matrices has rows");
+  return d.by;
 };
 
 /** The axes that a team holds more than one element of. */
@@ -40,7 +53,8 @@ export const wide = (d: Dealt, axes: readonly Axis[]): readonly Axis[] =>
  * those before inner ones.
  */
 export function layoutOf(d: Dealt, axes: readonly Axis[]): Layout {
-  const { rows, columns, rowWarps, columnWarps } = d.shape;
+  if ("slots" in d.by) return slotLayout(d.by, d.parts, wide(d, axes));
+  const { rows, columns, rowWarps, columnWarps } = d.by;
   const rank = (a: Axis): number =>
     a.id === rows.id ? 0 : a.id === columns?.id ? 1 : a.role === "grid" ? 2 : a.role === "fold" ? 3 : 4;
   const all = [...wide(d, axes)].sort((a, b) => rank(a) - rank(b) || a.id - b.id);
@@ -69,7 +83,7 @@ export function warpsFor(cover: number, warps: number): number {
 /** How a product wants its left factor. */
 export const leftLayout = (d: Dealt, m: Axis, k: Axis): Layout =>
   deal(
-    { axis: m.id, cover: d.parts.get(m.id)!.cover, warps: warpsFor(d.parts.get(m.id)!.cover, d.shape.rowWarps) },
+    { axis: m.id, cover: d.parts.get(m.id)!.cover, warps: warpsFor(d.parts.get(m.id)!.cover, shapeOf(d).rowWarps) },
     { axis: k.id, cover: d.parts.get(k.id)!.cover, warps: 1 },
     [],
     d.warps,

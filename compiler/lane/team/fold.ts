@@ -14,6 +14,8 @@ import { add, laneType, less, lit, mul, op, ref } from "../expr.ts";
 import type { Expr } from "../ir.ts";
 import { blocksOf, searchBlock } from "./blocks.ts";
 import {
+  type At,
+  initial,
   type Context,
   declare,
   type Held,
@@ -28,8 +30,9 @@ import {
   within,
   writeHeld,
 } from "./context.ts";
+import { largest, picked, runningSum } from "./picks.ts";
 import { keep, prepare, reduce } from "./registers.ts";
-import { addedTo } from "./roles.ts";
+import { addedTo, goesOnFrom } from "./roles.ts";
 import { elementsOf } from "./shared.ts";
 import { copyPieces, tileOf } from "./stage.ts";
 import type { Staged } from "./staged.ts";
@@ -40,7 +43,7 @@ export function lowerBody(ctx: Context, body: readonly Stmt[], fold?: Fold): voi
   const ahead = new Set(fold ? fetchedAhead(ctx, fold).map((s) => s.value.id) : []);
   body.forEach((s, place) => {
     if (s.kind === "fold") {
-      lowerFold(ctx, s);
+      lowerFold(ctx, s, fold);
       return;
     }
     const v = s.value;
@@ -56,7 +59,9 @@ export function lowerBody(ctx: Context, body: readonly Stmt[], fold?: Fold): voi
           ways.multiply(ctx, product, held);
           hold(ctx, v, held);
         }
-      } else if (v.def.kind === "reduce") reduce(ctx, v);
+      } else if (v.def.kind === "reduce") v.def.op === "argmax" ? largest(ctx, v) : reduce(ctx, v);
+      else if (v.def.kind === "scan") runningSum(ctx, v);
+      else if (v.def.kind === "at") picked(ctx, v);
       else {
         const added = addends(ctx, v, body);
         if (added) {
@@ -83,10 +88,7 @@ export function addends(ctx: Context, v: Value, body: readonly Stmt[]) {
   return undefined;
 }
 function zeros(ctx: Context, v: Value): Held {
-  const layout = layoutFor(ctx, v);
-  const held = declare(ctx, hintOf(v), "f32", layout);
-  nest(ctx, layout, (at) => writeHeld(ctx, held, at, lit(0, "f32")));
-  return held;
+  return initial(ctx, hintOf(v), "f32", layoutFor(ctx, v), () => lit(0, "f32"));
 }
 export function begin(ctx: Context, v: Value, first: Value, into: Held | undefined): Held {
   const layout = layoutFor(ctx, v);
@@ -105,6 +107,7 @@ export function carryOf(ctx: Context, f: Fold, v: Value, place: number): number 
   const k = f.next.findIndex((n) => n.id === v.id);
   if (k < 0 || f.next.filter((n) => n.id === v.id).length > 1 || ctx.full.has(v.id)) return undefined;
   const carry = f.carry[k]!;
+  if (carry.axes.length !== v.axes.length) return undefined;
   const later = f.body.slice(place + 1).some((s) => readsOf(ctx, s).has(carry.id));
   const handedOn = f.next.some((n, i) => i !== k && reaching(ctx, n, new Set()).has(carry.id));
   // A product that is added here is written after what it is added to: its factors must not need the carry.
@@ -148,13 +151,15 @@ export function fetchedAhead(ctx: Context, f: Fold): readonly Staged[] {
   });
 }
 
-function lowerFold(ctx: Context, f: Fold): void {
+/** `around`: the loop whose body it is in. */
+function lowerFold(ctx: Context, f: Fold, around?: Fold): void {
   const carries = f.carry.map((c, k) => {
+    const same = goesOnFrom(around, f, k, ctx.plan.uses);
+    if (same) return ctx.held.get(same.id)![0]!;
     const layout = layoutFor(ctx, c);
     prepare(ctx, f.init[k]!, layout);
-    const held = declare(ctx, hintOfCarry(ctx, c, f.results[k]!), laneType(c.dtype), layout);
-    nest(ctx, layout, (at) => writeHeld(ctx, held, at, evaluate(ctx, f.init[k]!, at)));
-    return held;
+    const first = (at: At): Expr => evaluate(ctx, f.init[k]!, at);
+    return initial(ctx, hintOfCarry(ctx, c, f.results[k]!), laneType(c.dtype), layout, first);
   });
   const before = new Map(ctx.held);
   f.carry.forEach((c, k) => {
@@ -199,9 +204,7 @@ function goOn(ctx: Context, f: Fold, carries: readonly Held[]): void {
     prepare(ctx, n, layout);
     const direct = ctx.plan.kept.has(n.id) || ![...reaching(ctx, n, new Set())].some((id) => others.has(id));
     if (direct) return { to, read: n };
-    const temp = declare(ctx, `next_${to.name}`, to.type, layout);
-    nest(ctx, layout, (at) => writeHeld(ctx, temp, at, evaluate(ctx, n, at)));
-    return { to, temp };
+    return { to, temp: initial(ctx, `next_${to.name}`, to.type, layout, (at) => evaluate(ctx, n, at), true) };
   });
   for (const { to, read, temp } of values)
     nest(ctx, to.layout, (at) => writeHeld(ctx, to, at, temp ? readHeld(temp, at) : evaluate(ctx, read!, at)));

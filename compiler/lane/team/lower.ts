@@ -7,9 +7,10 @@ import { buffersInFours } from "../fours.ts";
 import type { Expr, LaneProgram } from "../ir.ts";
 import { unevenAxes } from "../order.ts";
 import { namer } from "../scope.ts";
-import { type At, allExist, type Context, nest, partOf, push, type Ways, within } from "./context.ts";
+import { allExist, type Context, partOf, push, type Ways, within } from "./context.ts";
 import { layoutOf, wide } from "./dealt.ts";
 import { lowerBody, overBlocks } from "./fold.ts";
+import { nestByFours } from "./fours.ts";
 import type { Layout } from "./layout.ts";
 import { dealtOf, type Plan } from "./plan.ts";
 import { multiply } from "./product.ts";
@@ -34,6 +35,7 @@ export function lowerPlan(plan: Plan): LaneProgram {
     ...rest,
     buffers: buffers.map((b, k) => ({ ...b, vector: fours.has(k) })),
     threads: plan.warps * 32,
+    ...(plan.pattern === "matrices" ? { mixed: true as const } : {}),
     body,
     notes: [...plan.notes, ...boundNotes(plan)],
   };
@@ -114,39 +116,33 @@ export function placeTeam(ctx: Context): void {
   }
 }
 
-/** Writes one result, by the first of the threads that hold an element; two neighbours at once where they are together. */
+/** Writes one result, by the first of the threads that hold an element; neighbours at once where they are together. */
 function lowerStore(ctx: Context, s: Store): void {
   const axes = unionOf(...[...s.index, s.value].map((v) => v.axes));
   const layout = layoutOf(ctx.dealt, axes);
   for (const v of [...s.index, s.value]) prepare(ctx, v, layout);
-  const axesOf = wide(ctx.dealt, axes);
-  const together = sideBySide(ctx, s, layout);
+  const all = wide(ctx.dealt, axes);
+  const width = sideBySide(ctx, s, layout);
   onlyFirst(ctx, layout, () =>
-    nest(
+    nestByFours(
       ctx,
       layout,
-      (at) => {
-        const all = Array.from({ length: together }, (_, k) => (together > 1 ? withDigit(at, k) : at));
-        const first = all[0]!;
+      [...s.index, s.value],
+      (at, others) => {
         const write = (): void => {
           const { dtype } = ctx.kernel.buffers[s.buffer]!;
-          const args = all.map((here) => unrounded(evaluate(ctx, s.value, here), dtype));
-          const value: Expr = together === 1 ? args[0]! : { kind: "vec", args, type: args[0]!.type, width: together };
-          push(ctx, { kind: "store", buffer: s.buffer, index: offsetIn(ctx, s.buffer, s.index, false, first), value });
+          const args = [at, ...others].map((here) => unrounded(evaluate(ctx, s.value, here), dtype));
+          const value: Expr = width === 1 ? args[0]! : { kind: "vec", args, type: args[0]!.type, width };
+          push(ctx, { kind: "store", buffer: s.buffer, index: offsetIn(ctx, s.buffer, s.index, false, at), value });
         };
-        const guard = allExist(ctx, first, axesOf);
+        const guard = allExist(ctx, at, all);
         if (guard) push(ctx, { kind: "if", cond: guard, then: within(ctx, write), else: [] });
         else write();
       },
-      together > 1 ? 1 : 0,
+      width,
     ),
   );
 }
-const withDigit = (at: At, digit: number): At => ({
-  ...at,
-  digits: [lit(digit), ...at.digits.slice(1)],
-  memo: new Map(),
-});
 /** How many of a thread's registers of the fastest digit go to neighbouring elements, the first at a multiple of as many. */
 function sideBySide(ctx: Context, s: Store, layout: Layout): 1 | 2 | 4 {
   const digit = layout.registers[0];

@@ -1,7 +1,7 @@
 /** Which sums are products for a team, which factor has the rows, and how each comes to its product. */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
-import { type Dealt, layoutOf, leftLayout, wide } from "./dealt.ts";
+import { type Dealt, layoutOf, leftLayout, shapeOf, wide } from "./dealt.ts";
 import { same } from "./layout.ts";
 import type { Factors } from "./products.ts";
 import { give } from "./rule.ts";
@@ -56,7 +56,7 @@ export function productOf(d: Dealt, f: Factors): Product | undefined {
       ? result.registers[0]?.axis === x[0]!.id
       : !result.threads.some((t) => t.axis === x[0]!.id && t.stride === 1);
   const [a, b, m, n] = swap ? [f.b, f.a, y[0]!, x[0]!] : [f.a, f.b, x[0]!, y[0]!];
-  if (d.shape.columns && f.k.id === d.shape.columns.id) give(`${name} sums over ${f.k.name}, which warps share`);
+  if (f.k.id === shapeOf(d).columns?.id) give(`${name} sums over ${f.k.name}, which warps share`);
   const left: Operand = {
     kind: !tensor || isLoaded(a) || !same(layoutOf(d, [m, f.k]), leftLayout(d, m, f.k)) ? "shared" : "registers",
     value: a,

@@ -10,17 +10,18 @@
  *
  * A value's layout is a function of its axes (layoutOf), so what has the same rows lies in the same threads.
  */
-import type { Axis, Kernel, Stmt, Value } from "../../tile/ir.ts";
+import type { Axis, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import type { TeamChoice } from "../map.ts";
 import { type Dealt, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
 import { fetchedTiles } from "./hopper/plan.ts";
 import { type Pattern, sizeOf } from "./layout.ts";
 import { type Product, productOf } from "./operands.ts";
 import { allFactors, type Factors } from "./products.ts";
-import { addedTo, inLoop, rolesOf, usesOf } from "./roles.ts";
+import { addedTo, goesOnFrom, inLoop, rolesOf, usesOf } from "./roles.ts";
 import { NoRule } from "./rule.ts";
 import { freeFolds, partsOf, shapesFor } from "./shapes.ts";
 import { bytesOf, elementsOf } from "./shared.ts";
+import type { Slots } from "./slots.ts";
 import { type Staged, stagedOf } from "./staged.ts";
 import type { TeamTarget } from "./target.ts";
 
@@ -31,9 +32,7 @@ export type Plan = {
   readonly exchange: number;
   readonly groups: number;
   readonly parts: ReadonlyMap<number, Part>;
-  readonly rows: Axis;
-  readonly columns: Axis | undefined;
-  readonly columnWarps: number;
+  readonly by: Shape | Slots;
   readonly products: ReadonlyMap<number, Product>;
   /** Shared tiles by the value that they hold. */
   readonly staged: ReadonlyMap<number, Staged>;
@@ -46,13 +45,15 @@ export type Plan = {
   readonly sharedBytes: number;
   /** Registers of a thread that hold products' results and carries. */
   readonly accumulators: number;
-  /** What the plan was made from. */
-  readonly choice: TeamChoice;
   readonly notes: readonly string[];
 };
+/** Of a kernel with products of matrices, and what it was made from. */
+export type ProductPlan = Plan & { readonly choice: TeamChoice };
+/** Why there is no plan. */
+export type Unplanned = { readonly reason: string };
 
 /** The plans of a kernel, made as they are asked for; `reason` says, after the last, why there were none. */
-export type Plans = { readonly all: Iterable<Plan>; readonly reason: () => string };
+export type Plans = { readonly all: Iterable<ProductPlan>; readonly reason: () => string };
 
 /** The plans of a kernel that has products, in the order of the shapes. Deterministic. */
 export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
@@ -61,7 +62,7 @@ export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
   let reason = "";
   const loops = freeFolds(kernel).size > 0;
   const blocks = loops ? target.blocks : target.blocks.slice(0, 1);
-  function* all(): Generator<Plan> {
+  function* all(): Generator<ProductPlan> {
     for (const shape of shapesFor(kernel, factors, target.sizes))
       for (const foldBlock of blocks)
         try {
@@ -73,16 +74,20 @@ export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
   }
   return { all: all(), reason: () => reason || "its tiles do not fit the registers and shared memory of a team" };
 }
-
 /** The plans of one shape; none where it does not fit. Where threads multiply, one for each number of stages. */
-function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, target: TeamTarget): readonly Plan[] {
+function attempt(
+  kernel: Kernel,
+  factors: readonly Factors[],
+  shape: Shape,
+  target: TeamTarget,
+): readonly ProductPlan[] {
   const parts = partsOf(kernel, shape);
   const warps = shape.rowWarps * shape.columnWarps;
-  const groups = kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);
+  const groups = groupsOf(kernel, parts);
   const smaller = shape.rowBlock > 64 || shape.columnBlock > 64;
   if (smaller && groups < target.groups) return [];
   const { pattern, exchange } = target;
-  const dealt: Dealt = { parts, shape, warps, pattern };
+  const dealt: Dealt = { parts, by: shape, warps, pattern };
   const products = new Map(
     factors.flatMap((f) => {
       const p = productOf(dealt, f);
@@ -90,13 +95,13 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
     }),
   );
   if (products.size === 0) return [];
-  const accumulators = heldTogether(kernel, dealt, products);
-  if (accumulators > target.accumulators) return [];
   const uses = usesOf(kernel, products);
+  const accumulators = heldTogether(kernel, dealt, products, uses);
+  if (accumulators > target.accumulators) return [];
   const asked = stagedOf(kernel, dealt, products);
   const staged = target.otherwise ? fetchedTiles(kernel, dealt, products, asked) : asked;
   const loaded = [...asked.keys()].filter((id) => !staged.has(id));
-  const found: Plan[] = [];
+  const found: ProductPlan[] = [];
   for (const aim of [target.sharedAim, target.sharedBytes]) {
     for (let stages = target.stages; stages >= target.fewestStages; stages--) {
       const tiles = new Map(
@@ -120,9 +125,7 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
         exchange,
         groups,
         parts,
-        rows: shape.rows,
-        columns: shape.columns,
-        columnWarps: shape.columnWarps,
+        by: shape,
         products,
         staged: tiles,
         factors: roles.factors,
@@ -138,30 +141,28 @@ function attempt(kernel: Kernel, factors: readonly Factors[], shape: Shape, targ
   }
   return found;
 }
+/** How many teams a kernel takes. */
+export const groupsOf = (kernel: Kernel, parts: ReadonlyMap<number, Part>): number =>
+  kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);
 
-export const dealtOf = (p: Plan): Dealt => ({
-  parts: p.parts,
-  warps: p.warps,
-  pattern: p.pattern,
-  shape: {
-    rows: p.rows,
-    columns: p.columns,
-    rowBlock: 0,
-    columnBlock: 0,
-    rowWarps: p.warps / p.columnWarps,
-    columnWarps: p.columnWarps,
-    foldBlock: 0,
-  },
-});
+export const dealtOf = ({ parts, by, warps, pattern }: Plan): Dealt => ({ parts, by, warps, pattern });
 /** Registers that products' results and carries take at once: those of each body of a loop, with those around it. */
-function heldTogether(kernel: Kernel, d: Dealt, products: ReadonlyMap<number, Product>): number {
+function heldTogether(
+  kernel: Kernel,
+  d: Dealt,
+  products: ReadonlyMap<number, Product>,
+  uses: ReadonlyMap<number, number>,
+): number {
   const size = (v: Value): number => sizeOf(layoutOf(d, v.axes).registers);
-  const body = (stmts: readonly Stmt[]): number => {
+  const body = (stmts: readonly Stmt[], around?: Fold): number => {
     let here = 0;
     let inside = 0;
     for (const s of stmts) {
       if (s.kind === "let") here += products.has(s.value.id) && !addedTo(s.value, stmts, products) ? size(s.value) : 0;
-      else inside = Math.max(inside, s.carry.reduce((n, c) => n + size(c), 0) + body(s.body));
+      else {
+        const own = s.carry.filter((_, k) => !goesOnFrom(around, s, k, uses));
+        inside = Math.max(inside, own.reduce((n, c) => n + size(c), 0) + body(s.body, s));
+      }
     }
     return Math.max(here, 0) + inside;
   };

@@ -1,12 +1,14 @@
 /** Values kept in registers: elementwise ones, reductions (in the thread, then between threads), and changes of layout. */
 import { invariant } from "../../base/invariant.ts";
 import type { DType, ReduceKind } from "../../core/ir.ts";
+import { unionOf } from "../../tile/build.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
 import { add, and, identity, joinOp, laneType, lit, mul, op, ref } from "../expr.ts";
-import type { Expr, LaneType } from "../ir.ts";
+import type { Expr } from "../ir.ts";
 import {
   type At,
   axisIds,
+  initial,
   type Context,
   declare,
   digitOf,
@@ -24,7 +26,8 @@ import {
   within,
   writeHeld,
 } from "./context.ts";
-import { wide } from "./dealt.ts";
+import { layoutOf, wide } from "./dealt.ts";
+import { nestByFours } from "./fours.ts";
 import { everywhere, type Layout, project, sizeOf, threadBits } from "./layout.ts";
 import { evaluate, reads } from "./value.ts";
 
@@ -40,8 +43,14 @@ export function keep(ctx: Context, v: Value, into?: Held): Held {
   const full = ctx.full.get(v.id);
   const [cond, chosen, other] = full && v.def.kind === "map" ? v.def.args : [];
   prepare(ctx, v, layout);
+  const what = chosen ?? v;
+  if (!into && !full && sizeOf(layout.registers) === 1) {
+    const held = initial(ctx, hintOf(v), laneType(v.dtype), layout, (at) => evaluate(ctx, what, at), true);
+    hold(ctx, v, held);
+    return held;
+  }
   const held = into ?? declare(ctx, hintOf(v), laneType(v.dtype), layout);
-  nest(ctx, layout, (at) => writeHeld(ctx, held, at, evaluate(ctx, chosen ?? v, at)));
+  nestByFours(ctx, layout, [what], (at) => writeHeld(ctx, held, at, evaluate(ctx, what, at)));
   if (full) {
     // where(c, a, b): a everywhere, then b where c does not hold, unless it is known to hold throughout the block.
     const masked = within(ctx, () =>
@@ -61,19 +70,21 @@ export function keep(ctx: Context, v: Value, into?: Held): Held {
   return held;
 }
 
+/** The layout of a value along an axis, which it may be the same along. */
+export const layoutAlong = (ctx: Context, v: Value, axis: Axis): Layout => layoutOf(ctx.dealt, unionOf(v.axes, [axis]));
+
 /** A reduction: over the thread's own elements, between threads that can exchange by shuffles, between others through memory. */
 export function reduce(ctx: Context, v: Value): void {
-  invariant(v.def.kind === "reduce" && v.def.op !== "argmax", "argmax is not planned");
+  invariant(v.def.kind === "reduce" && v.def.op !== "argmax", "the place of the largest is found in picks.ts");
   const { axis, arg, op: kind } = v.def as { axis: Axis; arg: Value; op: ReduceKind };
   const type = laneType(v.dtype);
-  const layout = layoutFor(ctx, arg);
+  const layout = layoutAlong(ctx, arg, axis);
   const rest = project(layout, axisIds(ctx, v));
   const none = lit(identity(kind, type), type);
   const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type);
   prepare(ctx, arg, layout);
-  const held = declare(ctx, hintOf(v), type, rest);
-  nest(ctx, rest, (at) => writeHeld(ctx, held, at, none));
-  nest(ctx, layout, (at) => {
+  const held = initial(ctx, hintOf(v), type, rest, () => none);
+  nestByFours(ctx, layout, [arg], (at) => {
     const here = exists(ctx, at, axis);
     const value = evaluate(ctx, arg, at);
     writeHeld(ctx, held, at, join(readHeld(held, at), here ? op("select", [here, value, none], type) : value));
@@ -86,34 +97,32 @@ export function reduce(ctx: Context, v: Value): void {
         writeHeld(ctx, held, at, join(readHeld(held, at), op("shuffle_xor", [readHeld(held, at), lit(b)], type)));
     });
   const apart = bits.filter((b) => b >= ctx.plan.exchange);
-  if (apart.length > 0) throughMemory(ctx, held, apart, type, join);
+  if (apart.length > 0) throughMemory(ctx, held, apart, join);
   hold(ctx, v, held);
 }
 /** Joins what threads that cannot exchange hold of the same elements: each writes its part, and all read all parts. */
-function throughMemory(
-  ctx: Context,
-  held: Held,
-  bits: readonly number[],
-  type: LaneType,
-  join: (a: Expr, b: Expr) => Expr,
-): void {
-  const threads = ctx.plan.warps * 32;
-  const size = sizeOf(held.layout.registers);
-  const name = sharedArray(ctx, `${held.name}_parts`, type as DType, threads * size);
-  const place = (thread: Expr, at: At): Expr => add(mul(thread, lit(size)), isWhole(held) ? lit(0) : indexOf(held, at));
-  push(ctx, { kind: "barrier" });
-  nest(ctx, held.layout, (at) =>
-    push(ctx, { kind: "setElem", array: name, index: place(ref("lane"), at), value: readHeld(held, at) }),
-  );
-  push(ctx, { kind: "barrier" });
+function throughMemory(ctx: Context, held: Held, bits: readonly number[], join: (a: Expr, b: Expr) => Expr): void {
+  const read = parts(ctx, held);
   nest(ctx, held.layout, (at) => {
     for (let other = 1; other < 2 ** bits.length; other++) {
       const flip = bits.reduce((n, b, k) => (other & (1 << k) ? n | b : n), 0);
       const thread = op("xor", [ref("lane"), lit(flip)], "i32");
-      const part: Expr = { kind: "elem", array: name, index: place(thread, at), type, width: 1 };
-      writeHeld(ctx, held, at, join(readHeld(held, at), part));
+      writeHeld(ctx, held, at, join(readHeld(held, at), read(thread, at)));
     }
   });
+}
+/** Puts what each thread holds into shared memory, for the others to read. */
+export function parts(ctx: Context, held: Held): (thread: Expr, at: At) => Expr {
+  const threads = ctx.plan.warps * 32;
+  const size = sizeOf(held.layout.registers);
+  const array = sharedArray(ctx, `${held.name}_parts`, held.type as DType, threads * size);
+  const place = (thread: Expr, at: At): Expr => add(mul(thread, lit(size)), isWhole(held) ? lit(0) : indexOf(held, at));
+  push(ctx, { kind: "barrier" });
+  nest(ctx, held.layout, (at) =>
+    push(ctx, { kind: "setElem", array, index: place(ref("lane"), at), value: readHeld(held, at) }),
+  );
+  push(ctx, { kind: "barrier" });
+  return (thread, at) => ({ kind: "elem", array, index: place(thread, at), type: held.type, width: 1 });
 }
 const isWhole = (h: Held): boolean => sizeOf(h.layout.registers) === 1;
 function indexOf(h: Held, at: At): Expr {
@@ -152,21 +161,21 @@ export function onlyFirst(ctx: Context, layout: Layout, write: () => void): void
 
 /** Another layout of what is held, through shared memory. */
 function convert(ctx: Context, v: Value, to: Layout): void {
+  const read = share(ctx, v);
+  const { type } = ctx.held.get(v.id)![0]!;
+  hold(ctx, v, initial(ctx, hintOf(v), type, to, read, true));
+}
+/** Puts what is held into shared memory, for all threads to read any element of. */
+export function share(ctx: Context, v: Value): (at: At) => Expr {
   const from = ctx.held.get(v.id)![0]!;
   const axes = wide(ctx.dealt, v.axes);
   const size = axes.reduce((n, a) => n * partOf(ctx, a).cover, 1);
-  const name = sharedArray(ctx, `${hintOf(v)}_shared`, from.type as DType, size);
+  const array = sharedArray(ctx, `${hintOf(v)}_shared`, from.type as DType, size);
   const place = (at: At): Expr =>
     axes.reduce<Expr>((e, a) => add(mul(e, lit(partOf(ctx, a).cover)), local(ctx, at, a)), lit(0));
   push(ctx, { kind: "barrier" });
-  const write = (at: At): void =>
-    push(ctx, { kind: "setElem", array: name, index: place(at), value: readHeld(from, at) });
+  const write = (at: At): void => push(ctx, { kind: "setElem", array, index: place(at), value: readHeld(from, at) });
   onlyFirst(ctx, from.layout, () => nest(ctx, from.layout, write));
   push(ctx, { kind: "barrier" });
-  const held = declare(ctx, hintOf(v), from.type, to);
-  nest(ctx, to, (at) => {
-    const e: Expr = { kind: "elem", array: name, index: place(at), type: from.type, width: 1 };
-    writeHeld(ctx, held, at, e);
-  });
-  hold(ctx, v, held);
+  return (at) => ({ kind: "elem", array, index: place(at), type: from.type, width: 1 });
 }

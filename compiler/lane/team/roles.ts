@@ -69,6 +69,19 @@ export function depths(kernel: Kernel): ReadonlyMap<number, readonly Fold[]> {
   return found;
 }
 
+/** The carry of the loop around that a loop's carry goes on from, and that becomes what it ends as: one in the same registers. */
+export function goesOnFrom(
+  around: Fold | undefined,
+  f: Fold,
+  k: number,
+  uses: ReadonlyMap<number, number>,
+): Value | undefined {
+  const at = around?.carry.findIndex((c) => c.id === f.init[k]!.id) ?? -1;
+  const carry = around?.carry[at];
+  if (!carry || carry.axes.length !== f.carry[k]!.axes.length || uses.get(carry.id) !== 1) return undefined;
+  return around.next[at]!.id === f.results[k]!.id ? carry : undefined;
+}
+
 export const inLoop = (kernel: Kernel, v: Value): boolean => (depths(kernel).get(v.id)?.length ?? 0) > 0;
 /** What is kept in registers where it is let, and what is only a factor. */
 export function rolesOf(
@@ -78,6 +91,7 @@ export function rolesOf(
   uses: ReadonlyMap<number, number>,
 ): { readonly kept: ReadonlySet<number>; readonly factors: ReadonlySet<number> } {
   const around = depths(kernel);
+  const bySlots = "slots" in d.by;
   const kept = new Set<number>();
   const factors = new Set<number>();
   const folds = foldsOf(kernel.body);
@@ -112,23 +126,30 @@ export function rolesOf(
       kept.add(v.id);
       continue;
     }
-    if (def.kind === "reduce") {
-      if (def.op === "argmax") give("argmax has no rule for teams yet");
-      if (wide(d, def.arg.axes).length > 2)
-        give(`${v.name ?? "a reduction"} is over all pairs of [${names(wide(d, def.arg.axes))}], and no product`);
+    const all = def.kind === "reduce" || def.kind === "scan" ? wide(d, def.arg.axes) : [];
+    if (!bySlots && def.kind === "reduce" && def.op === "argmax") give("argmax has no rule beside products");
+    if (!bySlots && def.kind === "scan") give("a running sum along an axis has no rule beside products");
+    if (!bySlots && def.kind === "at") give("elements picked by number have no rule beside products");
+    if (!bySlots && all.length > 2)
+      give(`${v.name ?? "a reduction"} is over all pairs of [${names(all)}], and no product`);
+    const long = v.axes.find((a) => d.parts.get(a.id)!.rolled !== undefined);
+    if (["reduce", "scan", "at"].includes(def.kind)) {
+      if (long) give(`${v.name ?? def.kind} would have to be held for all ${long.extent} elements of ${long.name}`);
       kept.add(v.id);
+      if (def.kind === "at" && !isLoaded(def.arg)) kept.add(def.arg.id);
       continue;
     }
-    if (def.kind === "scan") give("a running sum along an axis has no rule for teams yet");
-    if (def.kind === "at") give("elements of a computed value picked by number have no rule for teams yet");
     const onlyFactor = asFactor.has(v.id) && used === factorUses(v, products);
     if (onlyFactor) continue;
     // What is overwritten at the end is read before.
     const lost = def.kind === "load" && kernel.buffers[def.buffer]!.access !== "read";
     if (lost) {
+      if (long) give(`all ${long.extent} elements of ${long.name} are read before any is written`);
       kept.add(v.id);
       continue;
     }
+    // Too many to be held: computed wherever they are used.
+    if (long) continue;
     if (isLoaded(v)) {
       const size = sizeOf(layoutOf(d, v.axes).registers);
       if (hasLoad(v) && size <= 32 && (usedDeeper.has(v.id) || used > 1)) kept.add(v.id);

@@ -3,7 +3,7 @@ import type { Axis, Kernel } from "../../tile/ir.ts";
 import { blocksAreFree } from "../../tile/reblock.ts";
 import { meetingAxes } from "../allowed.ts";
 import { foldsOf, valuesOf } from "../map.ts";
-import { has, type Part, roundUp, type Shape } from "./dealt.ts";
+import { has, type Part, partWith, roundUp, type Shape } from "./dealt.ts";
 import type { Factors } from "./products.ts";
 import { give } from "./rule.ts";
 import type { Sizes } from "./target.ts";
@@ -111,7 +111,7 @@ export function partsOf(kernel: Kernel, shape: Shape): ReadonlyMap<number, Part>
     const cover = block === 1 && axis.id !== shape.rows.id ? 1 : roundUp(block, step);
     if (axis.role === "inner" && cover > 512)
       give(`axis ${axis.name} has ${axis.extent} elements, too many to hold at once`);
-    parts.set(axis.id, { axis, block, cover, ragged: axis.extent % cover !== 0 });
+    parts.set(axis.id, partWith(axis, block, cover));
   }
   return parts;
 }

@@ -10,6 +10,7 @@ import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { valuesOf } from "../map.ts";
 import { allFactors, type Factors } from "./products.ts";
+import { keyOf, largest, largestAxis, withOperands } from "./rewrite.ts";
 
 /** Elements of a sum that are held at once: rows of as many bytes whatever their type. */
 const blockOf = (f: Factors, sums: number): number => (f.dtype === "f32" ? sums : 2 * sums);
@@ -128,15 +129,7 @@ function loopOf(w: Writer, first: Value, left: Value[]): void {
     const axes = swap(v.axes);
     const moved = withOperands(v.def, (a) => move(a));
     const def: Def = "axis" in moved && gone.has(moved.axis.id) ? ({ ...moved, axis } as Def) : moved;
-    const key = JSON.stringify([
-      v.dtype,
-      def.kind,
-      "op" in def ? def.op : "",
-      "buffer" in def ? def.buffer : "",
-      operandsOf(def).map((a) => a.id),
-      "axis" in def ? def.axis.id : "",
-      def.kind === "const" ? String(def.value) : "",
-    ]);
+    const key = keyOf(v, def);
     const value = known.get(key) ?? { ...v, id: w.next++, axes, def };
     if (!known.has(key) && !["const", "scalar", "pos", "edge"].includes(def.kind)) body.push({ kind: "let", value });
     known.set(key, value);
@@ -209,51 +202,3 @@ function replaced(w: Writer, f: Fold): Fold {
   });
   return walk(f);
 }
-
-function withOperands(d: Def, f: (v: Value) => Value): Def {
-  const same = (before: readonly Value[], after: readonly Value[]): boolean => before.every((v, k) => v === after[k]);
-  switch (d.kind) {
-    case "load": {
-      const index = d.index.map(f);
-      return same(d.index, index) ? d : { ...d, index };
-    }
-    case "map": {
-      const args = d.args.map(f);
-      return same(d.args, args) ? d : { ...d, args };
-    }
-    case "cast":
-    case "reduce":
-    case "scan": {
-      const arg = f(d.arg);
-      return arg === d.arg ? d : { ...d, arg };
-    }
-    case "at": {
-      const arg = f(d.arg);
-      const bind = d.bind.map((b) => ({ ...b, index: f(b.index) }));
-      return arg === d.arg && bind.every((b, k) => b.index === d.bind[k]!.index) ? d : { ...d, arg, bind };
-    }
-    default:
-      return d;
-  }
-}
-
-function largest(kernel: Kernel): number {
-  let n = 0;
-  const walk = (body: readonly Stmt[]): void => {
-    for (const s of body)
-      if (s.kind === "fold") {
-        n = Math.max(n, s.id, ...[...s.carry, ...s.init, ...s.next, ...s.results].map((v) => v.id));
-        walk(s.body);
-      }
-  };
-  walk(kernel.body);
-  return Math.max(n, ...valuesOf(kernel).map((v) => v.id)) + 1000;
-}
-const largestAxis = (kernel: Kernel): number =>
-  Math.max(
-    ...kernel.grid.map((a) => a.id),
-    ...valuesOf(kernel)
-      .flatMap((v) => [...v.axes, ...("axis" in v.def ? [v.def.axis] : [])])
-      .map((a) => a.id),
-    0,
-  );

@@ -121,11 +121,13 @@ export function offsetIn(ctx: Context, buffer: number, index: readonly Value[], 
   let total: Expr = lit(0);
   for (let k = shape.length - 1; k >= 0; k--) {
     const i = evaluate(ctx, index[k]!, at);
-    const inside = !clamp
-      ? i
-      : i.kind === "lit"
-        ? lit(Math.max(0, Math.min(i.value, shape[k]! - 1)))
-        : op("max", [min(i, lit(shape[k]! - 1)), lit(0)], "i32");
+    const d = index[k]!.def;
+    const inside =
+      !clamp || (d.kind === "pos" && d.axis.extent <= shape[k]!)
+        ? i
+        : i.kind === "lit"
+          ? lit(Math.max(0, Math.min(i.value, shape[k]! - 1)))
+          : op("max", [min(i, lit(shape[k]! - 1)), lit(0)], "i32");
     if (shape[k] !== 1) total = add(mul(inside, lit(stride)), total);
     stride *= shape[k]!;
   }

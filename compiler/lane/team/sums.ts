@@ -1,0 +1,222 @@
+/**
+ * How a team computes a kernel that has no products of matrices, and joins things along axes: sums and maxima of rows, running
+ * sums, the place of the largest. Threads are dealt first to an axis along which memory lies side by side, four elements
+ * each, so that a warp's loads are whole sectors; then to one other axis, which may be summed over too. What several threads
+ * have of a sum they join by shuffles, and warps through shared memory. Loops whose blocks are free are shared out among
+ * warps (share.ts).
+ *
+ * All ways to do that are weighed (traffic.ts), one thread for each result among them: that one is ../lower.ts's.
+ */
+import type { Axis, Kernel, Value } from "../../tile/ir.ts";
+import { meetingAxes } from "../allowed.ts";
+import { axesOf, axesSeen, type Mapping, valuesOf } from "../map.ts";
+import { type Dealt, layoutOf, type Part, partWith, roundUp } from "./dealt.ts";
+import { sizeOf } from "./layout.ts";
+import { groupsOf, type Plan, type Unplanned } from "./plan.ts";
+import { rolesOf, usesOf } from "./roles.ts";
+import { NoRule } from "./rule.ts";
+import { blockOf } from "./shapes.ts";
+import { shareFolds } from "./share.ts";
+import { roundOf, type Slot, type Slots, threadsAlong } from "./slots.ts";
+import type { TeamTarget } from "./target.ts";
+import { type Access, accessesOf, secondsOf, type Way } from "./traffic.ts";
+import { uniteAxes } from "./unite.ts";
+
+/** Elements of a value that a thread may hold, and that are written out one by one. */
+const HELD = 32;
+const WRITTEN = 128;
+/** Of an axis that is too long for that, those of one round. */
+const AT_ONCE = 4;
+const MOST_THREADS = 512;
+/** Warps that share out a loop, and elements of a block for each. */
+const SHARING = { parts: 8, step: 16 } as const;
+
+/** `alone`: how single threads would do it. */
+export function planSums(kernel: Kernel, target: TeamTarget, alone?: Mapping): Plan | Unplanned {
+  const joins = valuesOf(kernel, false).some((v) => v.def.kind === "reduce" || v.def.kind === "scan");
+  if (!joins) return { reason: "nothing is joined along an axis" };
+  let reason = "no way to deal out its axes";
+  for (const { kernel: k, way, seconds } of rankedWays(kernel)) {
+    if (alone && seconds >= secondsOf(kernel, accessesOf(kernel), wayOf(alone)))
+      return { reason: "no team would be faster" };
+    const plan = planFor(k, target, way);
+    if (typeof plan !== "string") return plan;
+    reason = plan;
+  }
+  return { reason };
+}
+
+/** The ways for teams, the fastest first, with loops shared out and as they are. */
+export function rankedWays(kernel: Kernel): readonly { kernel: Kernel; way: Way; seconds: number }[] {
+  const one = uniteAxes(kernel);
+  const shared = shareFolds(one, SHARING);
+  return (shared === one ? [one] : [shared, one])
+    .flatMap((k) => {
+      const accesses = accessesOf(k);
+      return waysOf(k, accesses).map((way) => ({ kernel: k, way, seconds: secondsOf(k, accesses, way) }));
+    })
+    .sort((a, b) => a.seconds - b.seconds);
+}
+
+/** The plan of a way, or what has no rule. */
+export function planFor(kernel: Kernel, { pattern, exchange }: TeamTarget, { parts, slots }: Way): Plan | string {
+  const warps = slots.slots.reduce((n, s) => n * s.count, 1) / 32;
+  const dealt: Dealt = { parts, by: slots, warps, pattern };
+  const none = new Map<number, never>();
+  const uses = usesOf(kernel, none);
+  try {
+    return {
+      kernel,
+      warps,
+      pattern,
+      exchange,
+      groups: groupsOf(kernel, parts),
+      parts,
+      by: slots,
+      products: none,
+      staged: none,
+      ...rolesOf(kernel, dealt, none, uses),
+      uses,
+      sharedBytes: 0,
+      accumulators: 0,
+      notes: notesOf(kernel, dealt, slots),
+    };
+  } catch (e) {
+    if (!(e instanceof NoRule)) throw e;
+    return e.message;
+  }
+}
+
+/** All ways worth weighing: threads along an axis that lies side by side in memory, and along one other. */
+function waysOf(kernel: Kernel, accesses: readonly Access[]): readonly Way[] {
+  const axes = axesOf(kernel);
+  const values = valuesOf(kernel);
+  const meet = meetingsOf(values);
+  const part = axes.find((a) => a.name === "part" && a.role === "inner" && a.extent <= SHARING.parts);
+  const open = axes.filter((a) => a !== part && a.extent > 1);
+  /** An axis, and others that no value has beside it, which the same threads can count along. */
+  const family = (first: Axis, like: (a: Axis) => boolean): readonly Axis[] => {
+    const found = [first];
+    for (const a of open) if (!found.some((f) => f === a || meet(f, a)) && like(a)) found.push(a);
+    return found;
+  };
+  const sideBySide = new Map<Axis, number>();
+  for (const { axes: all, fours, strides, bytes } of accesses)
+    for (const a of all) {
+      if (strides.get(a.id) !== bytes && fours?.id !== a.id) continue;
+      const mine = open.find((o) => o.id === a.id);
+      if (mine) sideBySide.set(mine, (sideBySide.get(mine) ?? 0) + all.reduce((n, x) => n * x.extent, bytes));
+    }
+  const along = [...sideBySide].sort(([, x], [, y]) => y - x).map(([a]) => a);
+  const found: Way[] = [];
+  for (const first of along.length > 0 ? along.slice(0, 2) : open.slice(0, 1)) {
+    const fast = family(first, (a) => sideBySide.has(a));
+    const side = new Map(
+      fast.flatMap((a) =>
+        accesses.some((x) => x.fours?.id === a.id) && a.extent % 4 === 0 ? [[a.id, 4] as const] : [],
+      ),
+    );
+    const others = [undefined, ...open.filter((a) => !fast.includes(a) && fast.every((f) => meet(f, a)))];
+    for (const other of others) {
+      const slow = other ? family(other, (a) => a.role === other.role && !fast.includes(a)) : [];
+      for (const threads of part ? [32] : [32, 64, 128, 256, MOST_THREADS])
+        for (let n = 1; n <= threads; n *= 2) {
+          if (!other && n < threads && n * 2 <= longest(fast, side)) continue;
+          if (n > 1 && n / 2 >= longest(fast, side)) break;
+          if (other && threads / n > 2 * other.extent) continue;
+          const slots: Slot[] = [
+            { count: n, axes: fast.map((a) => a.id) },
+            { count: threads / n, axes: slow.map((a) => a.id) },
+            ...(part ? [{ count: part.extent, axes: [part.id] }] : []),
+          ];
+          const way = dealtTo(kernel, axes, values, { slots, side });
+          if (way) found.push(way);
+        }
+    }
+  }
+  return found;
+}
+/** Threads that the longest of some axes has elements for. */
+const longest = (axes: readonly Axis[], side: ReadonlyMap<number, number>): number =>
+  Math.max(...axes.map((a) => a.extent / (side.get(a.id) ?? 1)));
+
+/** Whether some value has two axes. */
+function meetingsOf(values: readonly Value[]): (a: Axis, b: Axis) => boolean {
+  const pairs = new Set<string>();
+  for (const v of values) for (const a of axesSeen(v)) for (const b of axesSeen(v)) pairs.add(`${a.id} ${b.id}`);
+  return (a, b) => pairs.has(`${a.id} ${b.id}`);
+}
+
+/** How much of each axis a team then has; undefined where a thread would have too much to do at once. */
+function dealtTo(kernel: Kernel, axes: readonly Axis[], values: readonly Value[], slots: Slots): Way | undefined {
+  const meeting = meetingAxes(kernel);
+  const parts = new Map<number, Part>();
+  for (const axis of axes) {
+    const round = roundOf(slots, axis.id);
+    const free = axis.role === "grid" && !meeting.has(axis.id);
+    const block = free ? Math.min(round, axis.extent) : blockOf(axis);
+    const cover = block === 1 && round === 1 ? 1 : roundUp(block, round);
+    parts.set(axis.id, partWith(axis, block, cover));
+  }
+  const registers = (v: Value): number =>
+    v.axes.reduce((n, a) => {
+      const { cover, rolled } = parts.get(a.id)!;
+      return n * Math.min((rolled ?? cover) / threadsAlong(slots, a.id), cover / threadsAlong(slots, a.id));
+    }, 1);
+  const tooMuch = (): Value | undefined =>
+    values.find((v) => v.def.kind !== "pos" && registers(v) > (v.axes.some(isRolled) ? WRITTEN : held(v, values)));
+  const isRolled = (a: Axis): boolean => parts.get(a.id)!.rolled !== undefined;
+  // Long inner axes are gone over in rounds.
+  for (let v = tooMuch(); v; v = tooMuch()) {
+    const longest = v.axes
+      .filter((a) => a.role === "inner" && !isRolled(a))
+      .sort((a, b) => parts.get(b.id)!.cover / roundOf(slots, b.id) - parts.get(a.id)!.cover / roundOf(slots, a.id))[0];
+    if (!longest) return undefined;
+    const part = parts.get(longest.id)!;
+    const rolled = Math.min(AT_ONCE * roundOf(slots, longest.id), part.cover);
+    const cover = roundUp(part.block, rolled);
+    parts.set(longest.id, { ...partWith(longest, part.block, cover), rolled });
+  }
+  return { parts, slots };
+}
+/** Elements of a value that a thread may have: what is used once is not held. */
+const held = (v: Value, values: readonly Value[]): number =>
+  v.def.kind === "load" || v.def.kind === "map" || v.def.kind === "cast"
+    ? values.filter((u) => u !== v && usesValue(u, v)).length > 1
+      ? HELD
+      : WRITTEN
+    : HELD;
+const usesValue = (u: Value, v: Value): boolean => {
+  const d = u.def;
+  return d.kind === "map" ? d.args.includes(v) : "arg" in d && d.arg === v;
+};
+
+/** What single threads do, as a way: nothing but the grid is dealt out. */
+function wayOf(mapping: Mapping): Way {
+  const slots: Slot[] = [];
+  const side = new Map<number, number>();
+  const parts = new Map<number, Part>();
+  for (const m of [...mapping.axes.values()].reverse()) {
+    if (m.lanes > 1) slots.push({ count: m.lanes, axes: [m.axis.id] });
+    if (m.vector) side.set(m.axis.id, 4);
+  }
+  if (slots.length === 0) slots.push({ count: 1, axes: [] });
+  for (const m of mapping.axes.values()) {
+    const cover = roundUp(m.block, m.lanes * (m.vector ? 4 : 1));
+    parts.set(m.axis.id, partWith(m.axis, m.block, cover));
+  }
+  return { parts, slots: { slots, side } };
+}
+
+function notesOf(kernel: Kernel, d: Dealt, slots: Slots): readonly string[] {
+  const name = (id: number): string => d.parts.get(id)!.axis.name;
+  const along = slots.slots.filter((s) => s.count > 1 && s.axes.length > 0);
+  const dealt = along.map((s) => `${s.count} along ${s.axes.map(name).join(" or ")}`).join(", ");
+  const rolled = [...d.parts.values()].filter((p) => p.rolled !== undefined);
+  const most = Math.max(1, ...valuesOf(kernel).map((v) => sizeOf(layoutOf(d, v.axes).registers)));
+  return [
+    `teams of ${d.warps * 32} threads: ${dealt || "all do the same"}; of the largest value each has ${most} elements`,
+    ...[...slots.side].map(([id, n]) => `${name(id)} by ${n}s, side by side in memory`),
+    ...rolled.map((p) => `${p.axis.name} in rounds of ${p.rolled}: it is too long to be held`),
+  ];
+}
