@@ -2,17 +2,14 @@
 import { invariant } from "../../base/invariant.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
 import { deal, type Layout, type Pattern, type Side } from "./layout.ts";
-import { type Slots, slotLayout } from "./slots.ts";
+import { type Cover, type Slots, slotLayout } from "./slots.ts";
 
 /** How much of an axis a team holds. `cover`: `block` rounded up to what layouts deal out. */
-export type Part = {
+export type Part = Cover & {
   readonly axis: Axis;
   readonly block: number;
-  readonly cover: number;
   /** Some of the cover's elements do not exist, in some block at least. */
   readonly ragged: boolean;
-  /** A thread's elements this far apart are gone over in a loop, and never held together. */
-  readonly rolled?: number;
 };
 
 export type Shape = {

@@ -7,9 +7,10 @@
  *   s(i, d), d: 512, side 4, slots d × 32, i × 4       registers  d 1×4, d 128×4        threads  d 4×32, i 1×4
  */
 import type { Axis } from "../../tile/ir.ts";
-import type { Part } from "./dealt.ts";
 import { type Digit, everywhere, type Layout } from "./layout.ts";
 
+/** How much of an axis a team has; a thread's elements `rolled` apart are gone over in a loop, and never held together. */
+export type Cover = { readonly cover: number; readonly rolled?: number };
 export type Slot = { readonly count: number; readonly axes: readonly number[] };
 export type Slots = {
   readonly slots: readonly Slot[];
@@ -23,7 +24,7 @@ export const threadsAlong = (s: Slots, axis: number): number =>
 /** Elements of an axis that all threads have in one round. */
 export const roundOf = (s: Slots, axis: number): number => threadsAlong(s, axis) * (s.side.get(axis) ?? 1);
 
-export function slotLayout(s: Slots, parts: ReadonlyMap<number, Part>, axes: readonly Axis[]): Layout {
+export function slotLayout(s: Slots, parts: ReadonlyMap<number, Cover>, axes: readonly Axis[]): Layout {
   const below = new Map(axes.map((a) => [a.id, s.side.get(a.id) ?? 1]));
   const threads = s.slots.map((slot): Digit => {
     const axis = axes.find((a) => slot.axes.includes(a.id))?.id;
