@@ -15,12 +15,12 @@ import type { Expr } from "../ir.ts";
 import { blocksOf, searchBlock } from "./blocks.ts";
 import {
   type At,
-  initial,
   type Context,
   declare,
   type Held,
   hintOf,
   hold,
+  initial,
   layoutFor,
   nest,
   nowhere,

@@ -7,7 +7,6 @@ import type { Expr } from "../ir.ts";
 import {
   type At,
   axisIds,
-  initial,
   bind,
   type Context,
   declare,
@@ -15,6 +14,7 @@ import {
   type Held,
   hintOf,
   hold,
+  initial,
   layoutFor,
   local,
   nest,

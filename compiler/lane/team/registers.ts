@@ -8,7 +8,6 @@ import type { Expr } from "../ir.ts";
 import {
   type At,
   axisIds,
-  initial,
   type Context,
   declare,
   digitOf,
@@ -17,6 +16,7 @@ import {
   heldFor,
   hintOf,
   hold,
+  initial,
   layoutFor,
   local,
   nest,
