@@ -2,6 +2,8 @@
 import { roundTo } from "../../runtime/dtype.ts";
 import { array, attention, largest, mod, once, range, scalar, sum, tabulate, trial } from "./harness.ts";
 
+const near = (x: number, dtype: "f16" | "bf16"): number => roundTo(Float64Array.of(x), dtype)[0]!;
+
 trial("bf16 operands", {
   program: "programs/half-precision",
   dims: { N: 8, D: 24, E: 6 },
@@ -10,7 +12,7 @@ trial("bf16 operands", {
   expect: ({ x, w, bias }) => {
     const y = once((n, e) => sum(24, (d) => x(n!, d) * w(d, e!)) + bias(e!));
     return {
-      0: array([8, 6], (n, e) => y(n!, e!)),
+      0: array([8, 6], (n, e) => near(y(n!, e!), "bf16")),
       1: array([6], (e) => sum(8, (n) => y(n, e!) * sum(24, (d) => 2 * x(n, d)))),
     };
   },
@@ -35,7 +37,6 @@ trial("whole numbers and truth", {
   },
 });
 
-const near = (x: number, dtype: "f16" | "bf16"): number => roundTo(Float64Array.of(x), dtype)[0]!;
 trial("casts to whole numbers and to 16 bits", {
   program: "programs/casts",
   dims: { N: 32 },
