@@ -1,6 +1,5 @@
 import type { Declare } from "../command.ts";
 import { readText, writeAtomic } from "../files.ts";
-import { plural } from "../text.ts";
 
 type Options = { readonly check?: true; readonly json?: true };
 
@@ -42,7 +41,7 @@ export const fmtCommand: Declare = (program, io, done) => {
         tell(io, diagnostics, {});
         for (const path of changed) io.err(`${path}: ${options.check ? "not formatted" : "formatted"}\n`);
         if (options.check && changed.length > 0)
-          io.err(`help: \`gyre fmt\` formats ${plural(changed.length, "this file", "these files")}\n`);
+          io.err(`help: \`gyre fmt\` formats ${changed.length === 1 ? "this file" : "these files"}\n`);
       }
       done(diagnostics.length > 0 || (options.check && changed.length > 0) ? 1 : 0);
     });
