@@ -4,7 +4,16 @@
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -44,8 +53,10 @@ function buildInto(folder: string, files: readonly string[]): void {
   const others = ["nvrtc.cpp", "nccl.cpp"];
   const driver = files.filter((f) => f.endsWith(".cpp") && !others.includes(f)).map(path);
   compile("-o", join(draft, "libcuda.so"), ...driver, "-ldl");
+  // Kernels are compiled with the headers that the library was, whatever becomes of the sources.
+  for (const file of files.filter((f) => f.endsWith(".h"))) copyFileSync(path(file), join(draft, file));
   const define = (name: string, value: string): string => `-D${name}="${value}"`;
-  const defines = [define("GYRE_HEADERS", sources), define("GYRE_LIBRARY", join(folder, "libcuda.so"))];
+  const defines = [define("GYRE_HEADERS", folder), define("GYRE_LIBRARY", join(folder, "libcuda.so"))];
   for (const other of others)
     compile(...defines, "-o", join(draft, `lib${other.replace(".cpp", ".so")}`), path(other), "-ldl");
   try {
