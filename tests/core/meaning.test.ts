@@ -36,7 +36,8 @@ test("casts", () => {
   expect(numbers(cast(of("f32", -1.7, 2.9, 1e10), "u32"))).toEqual([0, 2, 2 ** 32 - 1]);
   expect(numbers(cast(of("i32", -1, 5), "u32"))).toEqual([2 ** 32 - 1, 5]);
   expect(numbers(cast(of("f32", 0, 0.1), "bool"))).toEqual([0, 1]);
-  expect(numbers(cast(of("f32", 0.1), "bf16"))).toEqual([0.1]);
+  expect(numbers(cast(of("f32", 0.1, -1e39), "bf16"))).toEqual([0.10009765625, Number.NEGATIVE_INFINITY]);
+  expect(numbers(cast(of("f32", 65519, 65520, 2 ** -25), "f16"))).toEqual([65504, Number.POSITIVE_INFINITY, 0]);
 });
 
 test("unary functions", () => {

@@ -183,7 +183,6 @@ function unary(b: Builder, how: number, x: Atom): Atom {
     () => emit(b, "log", {}, positive()),
     () => emit(b, "rsqrt", {}, positive()),
     () => emit(b, "exp", {}, emit(b, "neg", {}, positive())),
-    () => emit(b, "cast", { dtype: "f32" }, emit(b, "cast", { dtype: "bf16" }, x)),
     () => mul(b, x, x),
   ];
   return forms[how % forms.length]!();
