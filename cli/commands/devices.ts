@@ -8,16 +8,33 @@ import { humanBytes } from "../text.ts";
 export const devicesCommand: Declare = (program, io) => {
   program
     .command("devices")
-    .description("list the devices that each backend finds, and why one finds none")
+    .description(
+      "list the devices that each backend finds, and the libraries that connect them, and why there are none",
+    )
     .option("--json", "machine-readable output on standard output")
-    .addHelpText("after", "\nExamples:\n  $ gyre devices\n  $ gyre devices --json | jq '.[].devices[].name'")
+    .addHelpText("after", "\nExamples:\n  $ gyre devices\n  $ gyre devices --json | jq '.[].devices[]?.name'")
     .action(async (options: { json?: true }) => {
-      const { listDevices } = await import("../../runtime/open.ts");
+      const [{ listDevices }, { listMpi }, { listNccl }] = await Promise.all([
+        import("../../runtime/open.ts"),
+        import("../../runtime/transport/mpi.ts"),
+        import("../../runtime/transport/nccl/library.ts"),
+      ]);
       const backends = [...(await listDevices()), reference];
-      if (options.json) io.out(`${JSON.stringify(backends, null, 2)}\n`);
-      else io.out(`${backends.map((b) => describe(b, colors(io.outColor))).join("\n")}\n`);
+      const transports = [
+        { transport: "mpi", ...(await listMpi()) },
+        { transport: "nccl", ...(await listNccl()) },
+      ];
+      if (options.json) return io.out(`${JSON.stringify([...backends, ...transports], null, 2)}\n`);
+      const styles = colors(io.outColor);
+      const lines = [...backends.map((b) => describe(b, styles)), ...transports.map((t) => libraries(t, styles))];
+      io.out(`${lines.join("\n")}\n`);
     });
 };
+
+/** The libraries of a transport between processes, as far as they are found. */
+type Libraries = { readonly transport: string; readonly found: readonly string[]; readonly why: readonly string[] };
+const libraries = ({ transport, found, why }: Libraries, { bold, dim }: Colors): string =>
+  [bold(transport), ...found.map((line) => `  ${line}`), ...why.map((line) => dim(`  ${line}`))].join("\n");
 
 const reference = { backend: "reference", devices: [], why: ["the interpreter in float64: always there, slow, exact"] };
 

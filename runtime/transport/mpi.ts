@@ -10,6 +10,7 @@
  */
 import { promisify } from "node:util";
 import { fail, GyreRuntimeError, withLimit } from "../errors.ts";
+import { loadLibrary as openLibrary } from "../library.ts";
 import type { Launch, MpiFamily } from "./launcher.ts";
 import { askAgain } from "./pace.ts";
 import { COLLECTIVE_TAG, LIMIT_MS, type Transport } from "./transport.ts";
@@ -99,7 +100,7 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
   const [rank, size] = [[0], [0]];
   check(calls.rank(world, rank), "MPI_Comm_rank");
   check(calls.size(world, size), "MPI_Comm_size");
-  const version = versionOf(calls);
+  const version = versionOf(calls.version);
   if (size[0] !== launch.size || rank[0] !== launch.rank)
     fail(
       "peer",
@@ -245,6 +246,27 @@ function loadLibrary(koffi: Koffi, launch: Launch, told: string | undefined): { 
   );
 }
 
+/** The libraries of each family that are found, by what they call themselves; nothing is started. */
+export async function listMpi(): Promise<{ readonly found: readonly string[]; readonly why: readonly string[] }> {
+  const found: string[] = [];
+  const why: string[] = [];
+  for (const [family, { files }] of Object.entries(families)) {
+    const before = found.length;
+    for (const path of files) {
+      try {
+        const { lib } = await openLibrary(path);
+        const version = lib.func("int MPI_Get_library_version(void *text, _Out_ int *length)");
+        found.push(`${versionOf(version)} (${path})`);
+        break;
+      } catch {
+        // perhaps the next
+      }
+    }
+    if (found.length === before) why.push(`no ${family === "mpich" ? "MPICH" : "Open MPI"} (${files[0]})`);
+  }
+  return { found, why };
+}
+
 function hasSymbol(library: Library, name: string): boolean {
   try {
     return Boolean(library.symbol(name));
@@ -278,9 +300,9 @@ function functionsOf(library: Library, { handle }: Family) {
 }
 
 /** `Open MPI v4.1.4`, `MPICH 4.0.2`. */
-function versionOf(calls: ReturnType<typeof functionsOf>): string {
+function versionOf(version: ReturnType<typeof functionsOf>["version"]): string {
   const [text, length] = [new Uint8Array(new ArrayBuffer(8192)), [0]];
-  calls.version(text, length);
+  version(text, length);
   const all = Buffer.from(text.subarray(0, length[0])).toString("latin1");
   const mpich = /MPICH Version:\s*(\S+)/.exec(all)?.[1];
   return mpich === undefined ? (all.split(/[,\n]/)[0] ?? "MPI").trim() : `MPICH ${mpich}`;

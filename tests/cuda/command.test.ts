@@ -24,6 +24,8 @@ describe.skipIf("why" in standIn)("gyre", () => {
       (b) => b.backend === "cuda",
     )!;
     expect(cuda.devices.map((d) => d.name)).toEqual(["Stand-in GPU 0", "Stand-in GPU 1"]);
+    const nccl = (JSON.parse(out) as { transport?: string; found: string[] }[]).find((b) => b.transport === "nccl")!;
+    expect(nccl.found.join()).toMatch(/^NCCL 2\.21\.5 \(.*libnccl\.so\)$/);
   });
 
   test("run: a ring of four positions on two GPUs, held against the reference, with a trace", async () => {

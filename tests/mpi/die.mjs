@@ -8,10 +8,10 @@ import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { Socket } from "node:net";
 
-const { DIE_RANK, DIE_SIGNAL, DIE_AT = "", OMPI_COMM_WORLD_RANK, PMI_RANK, RANK } = process.env;
+const { DIE_RANK, DIE_SIGNAL, DIE_AT = "", OMPI_COMM_WORLD_RANK, PMI_RANK, RANK, SLURM_PROCID } = process.env;
 const end = () => process.kill(process.pid, DIE_SIGNAL);
 
-if ((OMPI_COMM_WORLD_RANK ?? PMI_RANK ?? RANK) === DIE_RANK) {
+if ((OMPI_COMM_WORLD_RANK ?? PMI_RANK ?? RANK ?? SLURM_PROCID) === DIE_RANK) {
   if (DIE_AT === "start") end();
   else if (DIE_AT === "full") {
     const { openSync } = fs;

@@ -1,6 +1,6 @@
 /** When a process dies, stops, or does something else: all end soon, one says why, and no half of a file is left. */
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -139,6 +139,28 @@ test("one process that cannot write its part: it says why, with its rank, and no
   );
   expect(leftIn(out)).toEqual([]);
 });
+
+/** A disk of 32 KiB, where this user may mount one. */
+const disk = join(folder, "disk");
+mkdirSync(disk);
+const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=32k", "tmpfs", disk]).status === 0;
+if (mounted) afterAll(() => void spawnSync("umount", [disk]));
+else console.log("skipped: a disk that is full (this user may not mount one)");
+
+test.skipIf(!mounted)(
+  "a disk that is full, for one process and for three: one says so, and nothing is left",
+  async () => {
+    const one = spawn("node", ring(disk), { cwd: root, env: { ...process.env, NO_COLOR: "1" } });
+    const three = () => byHand(3).map((env) => spawn("node", ring(disk), { cwd: root, env }));
+    for (const children of [[one], three()]) {
+      const all = await Promise.all(children.map((child) => ended(child)));
+      const said = all.map(({ err }) => err).join("");
+      for (const { code } of all) expect(code, said).toBe(3);
+      expect(said).toMatch(/^error: (rank \d: )?cannot write .*disk.result\.npy: the disk is full\nhelp: .+\n$/);
+      expect(leftIn(disk)).toEqual([]);
+    }
+  },
+);
 
 test("more processes than devices", async () => {
   const few = ring(folder).map((arg) => arg.replace("sp=4", "sp=2"));

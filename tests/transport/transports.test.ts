@@ -40,6 +40,10 @@ test("a message that does not come is a timeout that names the rank", async () =
     "receiving 4 bytes from rank 1 did not finish: nothing moved for 0.1 s",
   );
   await Promise.all([first!.close(), second!.close(), ...all.map((roster) => roster.leave())]);
+  await expect(memoryTransports(2, 50)[1]!.receive(0, 9, new Uint8Array(4))).rejects.toMatchObject({
+    kind: "timeout",
+    message: "receiving 4 bytes from rank 0 did not finish: nothing moved for 0.1 s",
+  });
 });
 
 test("positions are dealt in order, as evenly as can be", () => {

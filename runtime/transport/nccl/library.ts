@@ -40,6 +40,7 @@ type Name = keyof typeof SIGNATURES;
 export type NcclLibrary = {
   /** `NCCL 2.21.5`. */
   readonly name: string;
+  readonly path: string;
   /** Whether communicators can be split (2.18). */
   readonly splits: boolean;
   /** Calls; throws what went wrong: `doing` that. What is still under way is no error. */
@@ -116,6 +117,16 @@ export function loadNccl(told?: string): Promise<NcclLibrary> {
   return made;
 }
 
+/** What is found, for lists; does not throw. */
+export async function listNccl(): Promise<{ readonly found: readonly string[]; readonly why: readonly string[] }> {
+  try {
+    const { name, path } = await loadNccl();
+    return { found: [`${name} (${path})`], why: [] };
+  } catch (error) {
+    return { found: [], why: [String((error as Error).message).replace(/^NCCL cannot be loaded: /, "no NCCL: ")] };
+  }
+}
+
 const HELP =
   "install NCCL 2.14 or later (Debian and Ubuntu: libnccl2 of NVIDIA's repository), say where it is with --nccl-library, or use --transport mpi or tcp";
 
@@ -136,7 +147,7 @@ async function load(paths: readonly string[]): Promise<NcclLibrary> {
       };
       const version = [0];
       find("ncclGetVersion")(version);
-      if (version[0]! >= OLDEST) return libraryOf(find, version[0]!);
+      if (version[0]! >= OLDEST) return libraryOf(find, version[0]!, path);
       reasons.push(`${path} is NCCL ${spoken(version[0]!)}, and 2.14 is needed`);
     } catch (error) {
       reasons.push(
@@ -151,7 +162,7 @@ async function load(paths: readonly string[]): Promise<NcclLibrary> {
 /** Whether koffi knows the struct: it is one for the process. */
 let unique = false;
 
-function libraryOf(find: (name: Name) => (...args: unknown[]) => unknown, version: number): NcclLibrary {
+function libraryOf(find: (name: Name) => (...args: unknown[]) => unknown, version: number, path: string): NcclLibrary {
   const name = `NCCL ${spoken(version)}`;
   const status = (which: Name, ...args: readonly unknown[]) => Number(find(which)(...args));
   const error = (doing: string, code: number, communicator?: Communicator): GyreRuntimeError => {
@@ -171,6 +182,7 @@ function libraryOf(find: (name: Name) => (...args: unknown[]) => unknown, versio
   };
   return {
     name,
+    path,
     splits: version >= FIRST_SPLIT,
     call,
     ready(communicator, doing) {
