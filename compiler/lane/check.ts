@@ -110,6 +110,9 @@ export function check(p: LaneProgram): readonly string[] {
     if (held && (held.type !== value.type || held.width !== value.width))
       say(`${name} is ${held.type} × ${held.width}, set to ${value.type} × ${value.width}`);
   };
+  /** An array into which fours may be written anywhere. */
+  const within = (held: Held | undefined, value: Expr): Held | undefined =>
+    held && p.unaligned ? { ...held, width: value.width } : held;
   const statement = (n: Names, s: LaneStmt): void => {
     switch (s.kind) {
       case "let":
@@ -135,7 +138,7 @@ export function check(p: LaneProgram): readonly string[] {
       case "setElem":
         index(n, s.index);
         expr(n, s.value);
-        assign(use(n, s.array, true), s.array, s.value);
+        assign(within(use(n, s.array, true), s.value), s.array, s.value);
         return;
       case "store": {
         index(n, s.index);

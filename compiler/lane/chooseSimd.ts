@@ -145,9 +145,13 @@ function registersOf(
     const wanted = a === vector ? u % 4 !== 0 : reused(a) && 2 * u < most;
     return a.role === "inner" && wanted ? most : u;
   };
-  // Four vectors along the vector axis, and the other sums along the other axes. Sums along it wait for each other less.
+  // Four vectors along the vector axis, and the other sums along the other axes. Sums along it alone wait for each other less.
+  const summed = (a: Axis): boolean => products.some((p) => p.over.id === a.id);
   const met = (a: Axis): boolean => allowed.values.some(({ def }) => def.kind === "reduce" && def.axis.id === a.id);
-  if (vector) unroll.set(vector.id, registersFor(vector, reused(vector) || met(vector) ? 16 : 4));
+  if (vector) {
+    const many = reused(vector) || (met(vector) && !summed(vector));
+    unroll.set(vector.id, registersFor(vector, many ? 16 : 4));
+  }
   for (const p of products) {
     const across = vector && p.axes.some((a) => a.id === vector.id) ? (unroll.get(vector.id) ?? 4) / 4 : 1;
     let left = target.sums / across;
@@ -162,8 +166,7 @@ function registersOf(
   for (const a of axes) {
     if (unroll.has(a.id)) continue;
     const size = blockOf(a);
-    const summed = products.some((p) => p.over.id === a.id);
-    unroll.set(a.id, isFree(allowed, a) ? 1 : registersFor(a, summed ? 1 : size <= 4 ? size : 4));
+    unroll.set(a.id, isFree(allowed, a) ? 1 : registersFor(a, summed(a) ? 1 : size <= 4 ? size : 4));
   }
   return unroll;
 }

@@ -17,8 +17,9 @@ import {
 import { nameOf, openSum, roundOnto, settle } from "./evaluate.ts";
 import { laneType, lit, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
-import { find, homeOf, type Scope } from "./scope.ts";
-import { allocate, elementOf, setElement } from "./storage.ts";
+import { stepsAlong } from "./map.ts";
+import { find, homeOf, openLoop, type Scope } from "./scope.ts";
+import { allocate, elementOf, memoryOrder, setElement } from "./storage.ts";
 
 /** Gives a value an array of its own: filled as the loop at hand goes, or where the value's region begins to need it. */
 export function storeValue(ctx: Context, v: Value): void {
@@ -111,7 +112,27 @@ export function fill(ctx: Context, target: Stored, v: Value, axes: readonly Axis
   else if (v.def.kind === "scan" && looped(ctx, v.axes).length > 0 && !target.vector)
     fillScan(ctx, target, v, v.def.axis, v.def.arg);
   else if (split) fillByRounds(ctx, target, v, split);
+  else if (ctx.mapping.simd && v.def.kind === "load") copyPanel(ctx, target, v, v.def.index.at(-1));
   else fillEach(ctx, target, v.axes, v);
+}
+
+/** What is only laid together is copied in its own order, by fours where four lie side by side: whatever it is used by. */
+function copyPanel(ctx: Context, target: Stored, v: Value, last: Value | undefined): void {
+  const { mapping } = ctx;
+  const axes = memoryOrder(v);
+  const axis = axes.at(-1);
+  const m = axis && mapOf(ctx, axis);
+  const by = [16, 4].find((u) => m && m.block % u === 0 && !m.ragged && !ctx.bases.has(m.axis.id));
+  if (!axis || !m || !by || target.vector || !last || !stepsAlong(last, axis) || openLoop(ctx.scope, axis.id)) {
+    fillEach(ctx, target, axes, v);
+    return;
+  }
+  const fours = { ...m, unroll: by, loop: m.block / by, vector: true };
+  ctx.mapping = { ...mapping, simd: { axis: axis.id }, axes: new Map(mapping.axes).set(axis.id, fours) };
+  nest(ctx, axes, () => {
+    for (const c of registersOf(ctx, axes, axis)) push(ctx, setElement(ctx, target, c, ctx.evaluate(v, c, axis)));
+  });
+  ctx.mapping = mapping;
 }
 
 /** target = base; then, round by round of the sum's axis: target = target ⊕ (that round's part). */

@@ -277,7 +277,7 @@ export type LaneProgram = {
   readonly tensors?: readonly TensorMap[];
   /** Workgroups that are to have room on a processor, where registers are dealt out by hand. */
   readonly resident?: number;
-  /** Fours may begin at any element, beside single reads and writes of the same buffer. */
+  /** Fours may begin at any element, beside single reads and writes of the same buffer or array. */
   readonly unaligned?: true;
   /** Fours, at multiples of four, are read and written beside single elements of the same buffer. */
   readonly mixed?: true;

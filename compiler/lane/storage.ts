@@ -5,12 +5,21 @@ import { add, laneType, lit, mul } from "./expr.ts";
 import { registers } from "./facts.ts";
 import type { Expr, LaneStmt } from "./ir.ts";
 
+/** Axes as the elements of a loaded array follow each other in memory: what is laid together is read there in order. */
+export function memoryOrder(v: Value, axes: readonly Axis[] = v.axes): readonly Axis[] {
+  const { def } = v;
+  if (def.kind !== "load") return axes;
+  const place = (a: Axis): number => def.index.findIndex((i) => i.axes.some((x) => x.id === a.id));
+  return [...axes].sort((a, b) => place(a) - place(b));
+}
+
 /** Declares an array for all elements of a value that the thread holds. The axis held by fours is innermost. */
 export function allocate(ctx: Context, v: Value, hint: string): Stored {
   const addressed = ctx.facts.addressed.get(v.id);
   const vector = vectorAxis(ctx, v);
   const by = vector && !addressed?.has(vector.id) && v.def.kind !== "scan" ? vector : null;
-  const order = [...v.axes.filter((a) => a.id !== by?.id), ...(by ? [by] : [])];
+  const axesHeld = ctx.mapping.simd ? memoryOrder(v) : v.axes;
+  const order = [...axesHeld.filter((a) => a.id !== by?.id), ...(by ? [by] : [])];
   let size = 1;
   const axes: { axis: Axis; stride: number }[] = [];
   for (const axis of [...order].reverse()) {
