@@ -100,17 +100,22 @@ export const count =
     throw new InvalidArgumentError(`'${text}' is not a whole number from ${least} on.`);
   };
 
-/** `--link bandwidth=1e9,latency=5e-6`: bytes per second and seconds; or a machine, whose links are taken. */
-export type LinkFlag = { readonly bandwidth: number; readonly latency: number } | { readonly machine: string };
+/** `--link bandwidth=1e9,latency=5e-6,message=1e-6`: bytes per second and seconds; or a machine, whose links are taken. */
+export type LinkFlag =
+  | { readonly bandwidth: number; readonly latency: number; readonly message?: number }
+  | { readonly machine: string };
 export function linkFlag(text: string): LinkFlag {
   if (!text.includes("=")) return { machine: text };
-  const found = { bandwidth: Number.POSITIVE_INFINITY, latency: 0 };
+  const found: { bandwidth: number; latency: number; message?: number } = {
+    bandwidth: Number.POSITIVE_INFINITY,
+    latency: 0,
+  };
   for (const part of text.split(",")) {
-    const [, name, value] = /^\s*(bandwidth|latency)\s*=\s*(\S+)\s*$/.exec(part) ?? [];
+    const [, name, value] = /^\s*(bandwidth|latency|message)\s*=\s*(\S+)\s*$/.exec(part) ?? [];
     const number = Number(value);
     if (name === undefined || !Number.isFinite(number) || number < 0 || (name === "bandwidth" && number === 0))
       throw new InvalidArgumentError(
-        `'${part.trim()}' is not of the form bandwidth=1e9 (bytes/s) or latency=5e-6 (s).`,
+        `'${part.trim()}' is not of the form bandwidth=1e9 (bytes/s), latency=5e-6 or message=1e-6 (s).`,
       );
     found[name as keyof typeof found] = number;
   }

@@ -89,9 +89,9 @@ function transferTable(s: Schedule): readonly string[] {
       s.values[t.value]?.name ?? "",
       way(t.route, t.axes, s),
       `${count} × ${humanBytes(t.bytes)}`,
-      under.length > 0
+      (under.length > 0
         ? `while ${[...new Set(under)].join(", ")} ${under.length > 1 ? "run" : "runs"}`
-        : "not overlapped",
+        : "not overlapped") + (t.message === undefined ? "" : `, in message ${t.message}`),
     ]),
   );
 }

@@ -79,13 +79,20 @@ function joined(steps: readonly Step[]): readonly Joined[] {
       if (seen.has(step.token)) return [];
       seen.add(step.token);
       const send = steps.find((other) => other.kind === "send" && other.token === step.token) as Transfer | undefined;
-      const what = (s: Schedule) =>
-        `${name(s, (send ?? step).value)} ${way(step.route, step.axes, s)}, ${humanBytes(step.bytes)}`;
+      const first = steps.find((other) => other.kind === "send" && isWith(step, other)) as Transfer | undefined;
+      const what = (s: Schedule) => {
+        const joins = first && first.token !== step.token ? `, with ${name(s, first.value)}` : "";
+        return `${name(s, (send ?? step).value)} ${way(step.route, step.axes, s)}, ${humanBytes(step.bytes)}${joins}`;
+      };
       return [{ step, what }];
     }
     return [{ step, what: () => "" }];
   });
 }
+
+/** Whether two transfers travel as one message. */
+const isWith = (step: Transfer, other: Transfer): boolean =>
+  step.message !== undefined && step.message === other.message;
 
 const name = (s: Schedule, value: number): string => s.values[value]?.name ?? `value ${value}`;
 /** `add(acc, cur) → acc'`; in place it is `acc' over acc`. Long ones go without what they write, which has their name. */

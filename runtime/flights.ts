@@ -9,10 +9,13 @@ import type { Transfer } from "../compiler/schedule/schedule.ts";
 import type { Device, DeviceBuffer } from "./device.ts";
 import type { Exchange, QueuedTransfers, TransferEnd, Transfers } from "./transport/transfers.ts";
 
+/** Told, of a transfer that travelled in a message, which share of its time it was: from 0 to 1, by bytes. */
+type Done = (part?: { readonly from: number; readonly to: number }) => void;
+
 export type Flights = {
   /** Begins an end; `peer` is at its other side, if anybody is. `done` is told when it is done, unless nobody is. */
-  readonly begin: (step: Transfer, peer: number | undefined, buffer: DeviceBuffer, done: () => void) => void;
-  /** Before every step that is no transfer. */
+  readonly begin: (step: Transfer, peer: number | undefined, buffer: DeviceBuffer, done: Done) => void;
+  /** Before every step that is no transfer: what makes one message is complete. */
   readonly depart: () => void;
   /** Resolves when all later work comes after the transfer; undefined where there is nothing to wait for. */
   readonly wait: (token: number) => Promise<unknown> | undefined;
@@ -34,28 +37,65 @@ export const flightsOf = (travelling: Travelling): Flights =>
     ? queued(travelling, travelling.transfers)
     : endByEnd(travelling, travelling.transfers);
 
+type Part = {
+  readonly step: Transfer;
+  readonly peer: number;
+  readonly buffer: DeviceBuffer;
+  readonly done: Done;
+};
+
 function endByEnd({ position, device, explained }: Travelling, transfers: Transfers): Flights {
   const flying = new Map<number, { readonly ends: Promise<void>[]; readonly done: Promise<unknown> }>();
   const turns = new Map<string, number>();
-  return {
-    begin({ kind, token, stream, bytes, label }, peer, buffer, done) {
-      const key = `${kind} ${token}`;
-      const turn = turns.get(key) ?? 0;
-      turns.set(key, turn + 1);
-      if (peer === undefined) {
-        if (kind === "receive") device.write(buffer, 0, new Uint8Array(bytes));
-        return;
-      }
-      const end: TransferEnd = { position, peer, token, turn, stream, buffer, bytes };
-      const ended = (kind === "send" ? transfers.send(end) : transfers.receive(end)).then(done, (error) => {
+  /** Messages of which more parts may come. */
+  let open = new Map<string, Part[]>();
+  const go = (parts: readonly Part[]): void => {
+    const { step, peer } = parts[0]!;
+    const { kind, token, stream, label } = step;
+    const key = `${kind} ${token}`;
+    const turn = turns.get(key) ?? 0;
+    turns.set(key, turn + 1);
+    const end: TransferEnd = {
+      ...{ position, peer, token, turn, stream },
+      parts: parts.map(({ buffer, step: { bytes } }) => ({ buffer, bytes })),
+      bytes: parts.reduce((sum, part) => sum + part.step.bytes, 0),
+    };
+    const ended = (kind === "send" ? transfers.send(end) : transfers.receive(end)).then(
+      () => {
+        let to = 0;
+        for (const part of parts) {
+          const from = to;
+          to = part === parts.at(-1) ? 1 : from + part.step.bytes / end.bytes;
+          part.done({ from, to });
+        }
+      },
+      (error) => {
         throw explained(error, label);
-      });
-      const ends = [...(flying.get(token)?.ends ?? []), ended];
+      },
+    );
+    for (const part of parts) {
+      const ends = [...(flying.get(part.step.token)?.ends ?? []), ended];
       const all = Promise.all(ends);
       all.catch(() => {}); // whoever waits for the token sees it
-      flying.set(token, { ends, done: all });
+      flying.set(part.step.token, { ends, done: all });
+    }
+  };
+  return {
+    begin(step, peer, buffer, done) {
+      if (peer === undefined) {
+        if (step.kind === "receive") device.write(buffer, 0, new Uint8Array(step.bytes));
+        return;
+      }
+      const part: Part = { step, peer, buffer, done };
+      if (step.message === undefined) return go([part]);
+      const key = `${step.kind} ${step.message}`;
+      open.set(key, [...(open.get(key) ?? []), part]);
     },
-    depart() {},
+    depart() {
+      const going = [...open.values()];
+      open = new Map();
+      for (const parts of going) go(parts);
+    },
     wait(token) {
       const flight = flying.get(token)?.done;
       flying.delete(token);

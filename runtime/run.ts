@@ -176,6 +176,9 @@ function launchSink(shared: Shared, device: Device, index: number, trace: (event
 
 // ---- one device ------------------------------------------------------------------------------------------------------
 
+/** The share of a message's time that a transfer in it is told to have taken: by bytes. */
+const WHOLE = { from: 0, to: 1 };
+
 /** The loops around a step, by id, and the innermost of them. */
 type Loops = { readonly steps: ReadonlyMap<number, number>; readonly step: number; readonly count: number };
 const OUTSIDE: Loops = { steps: new Map(), step: 0, count: 1 };
@@ -190,10 +193,11 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
 
   /** A span of a stream begins where the one before it ended: what waits its turn is not under way yet. */
   const lastEnds = new Map<string, number>();
-  const trace = (stream: string, name: string, asked: number, detail: TraceEvent["detail"]) => {
-    const end = nowMicros();
-    const start = Math.max(asked, lastEnds.get(stream) ?? asked);
-    lastEnds.set(stream, end);
+  const trace = (stream: string, name: string, asked: number, detail: TraceEvent["detail"], part = WHOLE) => {
+    const now = nowMicros();
+    const since = Math.max(asked, lastEnds.get(stream) ?? asked);
+    if (part.to === 1) lastEnds.set(stream, now);
+    const [start, end] = [since + part.from * (now - since), since + part.to * (now - since)];
     options.trace?.({ device: device.info.name, stream, name, start, end, ...(detail ? { detail } : {}) });
   };
 
@@ -206,11 +210,11 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
     const sends = step.kind === "send";
     const peer = sends ? to : from;
     const start = nowMicros();
-    flights.begin(step, peer, names[step.buffer]!, () => {
+    flights.begin(step, peer, names[step.buffer]!, (part) => {
       shared.moved();
       if (peer === undefined || peer === position) return;
       const detail = { ...detailOf(loops), bytes: step.bytes, [sends ? "to" : "from"]: nameOf(peer) };
-      trace(sends ? step.stream : `${step.stream} in`, step.label, start, detail);
+      trace(sends ? step.stream : `${step.stream} in`, step.label, start, detail, part);
     });
   };
 

@@ -22,13 +22,14 @@ export type Machine = {
   readonly links: { readonly inside?: Link; readonly between?: Link };
 };
 /**
- * `bandwidth`: bytes per second, one way, of each device. `latency`: seconds until the first byte arrives. `duplex`: sending
- * and receiving don't slow each other. `shared`: a device has one port for all its transfers (a switch); else each direction
+ * `bandwidth`: bytes per second, one way, of each device. `latency`: seconds until the first byte arrives. `message`: seconds
+ * for which a message keeps the port besides its bytes. `duplex`: sending and receiving don't slow each other. `shared`: a device has one port for all its transfers (a switch); else each direction
  * of each ring has a link of its own (a torus).
  */
 export type Link = {
   readonly bandwidth: number;
   readonly latency: number;
+  readonly message?: number;
   readonly duplex: boolean;
   readonly shared: boolean;
 };
@@ -43,8 +44,8 @@ export const usualMachine: Machine = {
   launch: 4e-6,
   devicesPerNode: 8,
   links: {
-    inside: { bandwidth: 450e9, latency: 3e-6, duplex: true, shared: true },
-    between: { bandwidth: 50e9, latency: 8e-6, duplex: true, shared: true },
+    inside: { bandwidth: 450e9, latency: 3e-6, message: 1e-6, duplex: true, shared: true },
+    between: { bandwidth: 50e9, latency: 8e-6, message: 1e-6, duplex: true, shared: true },
   },
 };
 
@@ -72,6 +73,6 @@ export const launchSeconds = ({ efficiency, memory, launch }: Machine, arithmeti
  */
 export function linkOf({ links, efficiency }: Machine, inside: boolean) {
   const link = (inside ? (links.inside ?? links.between) : (links.between ?? links.inside)) ?? FREE;
-  return { link, rate: link.bandwidth * efficiency.links * (link.duplex ? 1 : 0.5) };
+  return { link, message: link.message ?? 0, rate: link.bandwidth * efficiency.links * (link.duplex ? 1 : 0.5) };
 }
 const FREE: Link = { bandwidth: Number.POSITIVE_INFINITY, latency: 0, duplex: true, shared: true };

@@ -118,6 +118,6 @@ export function placesInNode({ devicesPerNode }: Machine, mesh: Mesh, axes: read
 /** What a transfer of `bytes` takes: on its link, and until it is there. `bothWays`: how much of it two directions carry at once. */
 export function transferSeconds(m: Machine, mesh: Mesh, { axes, within = ringSize(mesh, axes) }: Way, bytes: number) {
   const inside = placesInNode(m, mesh, axes) % within === 0;
-  const { link, rate } = linkOf(m, inside);
-  return { inside, onLink: bytes / rate, latency: link.latency, bothWays: link.shared ? 1 : 2 };
+  const { link, message, rate } = linkOf(m, inside);
+  return { inside, onLink: message + bytes / rate, message, latency: link.latency, bothWays: link.shared ? 1 : 2 };
 }

@@ -10,8 +10,16 @@ import type { Copy, DType, Kernel, Launch, Masked, Mesh, Ops, Route, Schedule, T
 export type Costs = {
   readonly launch: (step: Launch) => number;
   readonly copy: (step: Copy) => number;
-  /** `port`: transfers of one port follow each other. `onLink`: how long it keeps it busy; `latency` comes on top. */
-  readonly transfer: (step: Transfer) => { readonly port: string; readonly onLink: number; readonly latency: number };
+  /**
+   * `port`: transfers of one port follow each other. `onLink`: how long it keeps it busy, `message` of it whatever its size;
+   * `latency` comes on top.
+   */
+  readonly transfer: (step: Transfer) => {
+    readonly port: string;
+    readonly onLink: number;
+    readonly message: number;
+    readonly latency: number;
+  };
 };
 
 export function costsOf(s: Schedule, machine: Machine): Costs {
@@ -35,8 +43,8 @@ export function linkSeconds(
   stream: string,
 ) {
   const within = route.kind === "shift" && route.within !== undefined ? { within: route.within } : {};
-  const { inside, onLink, latency, bothWays } = transferSeconds(machine, mesh, { axes, ...within }, bytes);
-  return { port: `${inside} ${bothWays > 1 ? stream : ""}`, onLink, latency };
+  const { inside, onLink, message, latency, bothWays } = transferSeconds(machine, mesh, { axes, ...within }, bytes);
+  return { port: `${inside} ${bothWays > 1 ? stream : ""}`, onLink, message, latency };
 }
 
 type Looping = {

@@ -40,7 +40,9 @@ function played(
 ): number {
   let clock = 0;
   const ports = new Map<string, number>();
-  const flights = new Map<number, { send: Transfer; begins: number; end: number; beside: Set<number> }>();
+  type Flight = { send: Transfer; begins: number; end: number; beside: Set<number> };
+  /** By token; those of one message are one. */
+  const flights = new Map<number, Flight>();
   for (const step of steps) {
     // Steps with a guard count as the loop's others do; what happens in one step only is left out of long loops.
     if (loop && loop.count > 2 && (step.when === "first" || step.when === "last")) continue;
@@ -53,7 +55,14 @@ function played(
         clock += costs.copy(step);
         break;
       case "send": {
-        const { port, onLink, latency } = costs.transfer(step);
+        const { port, onLink, latency, message } = costs.transfer(step);
+        const joined = [...flights.values()].find((f) => step.message !== undefined && f.send.message === step.message);
+        if (joined) {
+          joined.end += onLink - message;
+          ports.set(port, (ports.get(port) ?? 0) + onLink - message);
+          flights.set(step.token, joined);
+          break;
+        }
         const begins = Math.max(clock, ports.get(port) ?? 0);
         ports.set(port, begins + onLink);
         flights.set(step.token, { send: step, begins, end: begins + onLink + latency, beside: new Set() });
@@ -68,7 +77,7 @@ function played(
         const known = hidden.get(send);
         hidden.set(send, { seconds: (known?.seconds ?? 0) + seconds, beside });
         clock = Math.max(clock, end);
-        flights.delete(step.token);
+        for (const [token, f] of [...flights]) if (f === flight) flights.delete(token);
         break;
       }
       case "loop": {

@@ -1,4 +1,5 @@
 /** The form of a schedule: what can be seen of it without walking its steps. check.ts walks them. */
+import { wayOf } from "./messages.ts";
 import type { Loop, Mesh, Port, Schedule, Step, Transfer } from "./schedule.ts";
 
 /**
@@ -121,12 +122,48 @@ export function checkForm(s: Schedule): readonly string[] {
     }
   };
   form(s.steps, []);
+  wrong.push(...messageErrors(s.steps));
   for (const token of new Set([...ends.keys()].map((key) => key.split(" ")[1]!))) {
     for (const kind of ["send", "receive", "wait"]) {
       const n = ends.get(`${kind} ${token}`) ?? 0;
       say(n === 1, `transfer ${token} has ${n === 0 ? "no" : n} ${kind}${n > 1 ? "s" : ""}`);
     }
   }
+  return wrong;
+}
+
+/**
+ * The transfers of a message must be both ends of the same tokens, on one way, with nothing but transfers between them: each
+ * device then begins all of them before it waits for any.
+ */
+function messageErrors(steps: readonly Step[], seen = new Set<number>()): readonly string[] {
+  const wrong: string[] = [];
+  const within = new Set<number>();
+  /** The messages that go on, by what was sent and received for them. */
+  let open = new Map<number, { first: Transfer; sent: string[]; received: string[] }>();
+  const close = (): void => {
+    for (const [message, { sent, received }] of open)
+      if (sent.join() !== received.join())
+        wrong.push(`message ${message} sends transfers ${sent.join(", ")} and receives ${received.join(", ")}`);
+    open = new Map();
+  };
+  for (const step of steps) {
+    if (step.kind !== "send" && step.kind !== "receive") close();
+    if (step.kind === "loop") wrong.push(...messageErrors(step.body, seen));
+    if ((step.kind !== "send" && step.kind !== "receive") || step.message === undefined) continue;
+    const { message } = step;
+    const known = open.get(message);
+    if (!known && (within.has(message) || seen.has(message)))
+      wrong.push(`'${step.label}' belongs to message ${message}, and other steps stand between its transfers`);
+    within.add(message);
+    const { first, sent, received } = known ?? { first: step, sent: [], received: [] };
+    open.set(message, { first, sent, received });
+    (step.kind === "send" ? sent : received).push(String(step.token));
+    if (wayOf(step) !== wayOf(first))
+      wrong.push(`'${step.label}' goes another way than '${first.label}' in its message`);
+  }
+  close();
+  for (const message of within) seen.add(message);
   return wrong;
 }
 

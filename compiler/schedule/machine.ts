@@ -76,6 +76,7 @@ const LINK: Field = {
   fields: {
     bandwidth: positive("bytes per second, one way"),
     latency: { kind: "number", is: "seconds, 0 or more", ok: (n) => n >= 0, or: 0 },
+    message: { kind: "number", is: "seconds, 0 or more", ok: (n) => n >= 0, or: 0 },
     duplex: { kind: "flag", is: "true or false", or: true },
     shared: { kind: "flag", is: "true or false", or: true },
   },

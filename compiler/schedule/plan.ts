@@ -7,6 +7,7 @@ import { explain } from "./explain.ts";
 import type { Flow } from "./flow.ts";
 import { byBytes, fewest, late } from "./late.ts";
 import { assignMemory, bytesOf } from "./memory.ts";
+import { joinMessages } from "./messages.ts";
 import { type FlowCosts, type Moves, overlap } from "./overlap.ts";
 import type { Decision, Kernel, Schedule } from "./schedule.ts";
 import { sequential } from "./sequential.ts";
@@ -52,8 +53,11 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
       : smaller(program, simple, ordered, placed, first, limit);
   const turns: Partial<Schedule> = options.overlap === false ? { inTurn: true } : {};
   if (!machine) return { ...schedule, ...turns };
-  const made = [...alike(chosen), ...explain(schedule, moves, machine)].sort((a, b) => worth(b) - worth(a));
-  return { ...schedule, ...turns, decisions: { on: machine.name, made } };
+  const joined = joinMessages(schedule, machine);
+  const made = [...alike(chosen), ...joined.made, ...explain(joined.schedule, moves, machine)].sort(
+    (a, b) => worth(b) - worth(a),
+  );
+  return { ...joined.schedule, ...turns, decisions: { on: machine.name, made } };
 }
 /** The schedule with as few transfers late as it takes to stay under the limit, or as many as there are. */
 function smaller(

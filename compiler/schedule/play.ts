@@ -3,10 +3,11 @@
  *
  *   launch, copy   begins when the compute stream is free and everything waited for is there
  *   transfer       begins when the sender has what it sends, the receiver's buffer is free, and so are the ports of both;
- *                  where everything goes in turn, no sooner than what both launched before is done
+ *                  where everything goes in turn, no sooner than what both launched before is done; the transfers of one
+ *                  message begin with the last of them and are there together
  *   wait           holds back whatever comes after it on its device
  */
-import type { Machine } from "./machine.ts";
+import type { Link, Machine } from "./machine.ts";
 import type { LaunchAt } from "./placed.ts";
 import type { Copy, Launch, Loop, Schedule, Step, Transfer, When } from "./schedule.ts";
 
@@ -28,9 +29,9 @@ export type Stage = {
   readonly watch: ReadonlySet<number>;
 };
 
-/** A transfer over the run: how often it was done, its time on links, and how long compute stood still for it. */
+/** A message over the run: what arrives with it, how often it was sent, its time on links, and how long compute stood still for it. */
 export type Tally = {
-  readonly transfer: Transfer;
+  readonly parts: readonly Transfer[];
   count: number;
   readonly seconds: Vector;
   readonly exposed: Vector;
@@ -51,12 +52,17 @@ export type Played = {
   }[];
 };
 
-/** A transfer of which one end or both have been begun. */
+/** A message of which some ends, or all, have been begun. */
 type Flight = {
-  readonly step: Transfer;
-  sends?: Vector;
-  receives?: { readonly can: Vector; readonly slot: number };
-  /** Both ends done: of each device, when both sides were there, and when the bytes were. */
+  /** What arrives with it. */
+  readonly parts: Transfer[];
+  /** Ends that are still to be begun. */
+  left: number;
+  /** When the sender has what it sends, and when the receiver's buffers are free. */
+  readonly sends: Vector;
+  readonly receives: Vector;
+  readonly slots: number[];
+  /** All ends done: of each device, when both sides were there, and when the bytes were. */
   done?: { readonly met: Vector; readonly end: Vector };
 };
 
@@ -70,6 +76,8 @@ export function play(stage: Stage): Played {
   const ready = s.buffers.map(vector);
   const used = s.buffers.map(vector);
   const ports = new Map<string, Vector>();
+  const messages = messagesOf(s.steps);
+  /** By the lowest token of the message. */
   const flights = new Map<number, Flight>();
   const tallies = new Map<string, Tally>();
   const turns = new Map<number, number>();
@@ -78,6 +86,16 @@ export function play(stage: Stage): Played {
 
   const record = (step: Launch | Copy | Transfer, device: number, start: number, end: number): void => {
     if (spans.length < MOST_SPANS) spans.push({ device, stream: step.stream, label: step.label, start, end });
+  };
+  /** The parts of a message are on their way one after another. */
+  const recordParts = (parts: readonly Transfer[], device: number, start: number, end: number): void => {
+    const all = parts.reduce((sum, part) => sum + part.bytes, 0);
+    let from = start;
+    for (const part of parts) {
+      const to = from + ((end - start) * part.bytes) / all;
+      record(part, device, from, to);
+      from = to;
+    }
   };
   const port = (name: string): Vector => {
     const known = ports.get(name) ?? vector();
@@ -88,17 +106,18 @@ export function play(stage: Stage): Played {
    * The ports that a transfer goes through, and for how long. Shared links have one port a device, others one for each
    * stream. Where a link is not duplex, what comes in and what goes out have half of the rate each.
    */
-  const way = (kind: "inside" | "between", step: Transfer) => {
-    const link = machine.links[kind] ?? { bandwidth: Number.POSITIVE_INFINITY, latency: 0, duplex: true, shared: true };
+  const way = (kind: "inside" | "between", step: Transfer, bytes: number) => {
+    const link: Link = machine.links[kind] ?? FREE;
     const name = link.shared ? kind : `${kind} ${step.stream}`;
     const rate = link.bandwidth * machine.efficiency.links * (link.duplex ? 1 : 0.5);
-    const seconds = step.bytes / rate;
+    const seconds = (link.message ?? 0) + bytes / rate;
     return { output: port(`${name} out`), input: port(`${name} in`), seconds, latency: link.latency };
   };
-  const tallyOf = (transfer: Transfer): Tally => {
+  const tallyOf = (parts: readonly Transfer[]): Tally => {
+    const [transfer] = parts as [Transfer];
     const known = tallies.get(transfer.label);
     if (known) return known;
-    const made = { transfer, count: 0, seconds: vector(), exposed: vector(), late: vector() };
+    const made = { parts, count: 0, seconds: vector(), exposed: vector(), late: vector() };
     tallies.set(transfer.label, made);
     return made;
   };
@@ -120,40 +139,47 @@ export function play(stage: Stage): Played {
     for (const slot of makes) ready[slot]!.set(compute);
   };
 
-  /** One end of a transfer; with the second, the bytes go. */
+  /** One end of a transfer; with the last of a message, the bytes go. */
   const begin = (step: Transfer): void => {
     const slot = slotOf[step.buffer]!;
     const since = step.kind === "send" ? ready[slot]! : used[slot]!;
-    const can = vector();
-    for (let c = 0; c < size; c++) can[c] = Math.max(gate[c]!, since[c]!, s.inTurn ? compute[c]! : 0);
-    const known = flights.get(step.token);
-    const flight: Flight = known && !known.done ? known : { step };
-    flights.set(step.token, flight);
-    if (step.kind === "send") flight.sends = can;
-    else flight.receives = { can, slot };
-    if (flight.sends && flight.receives) fly(flight, flight.sends, flight.receives);
+    const { key, parts } = messages.get(step.token)!;
+    let flight = flights.get(key);
+    if (!flight || flight.done) {
+      flight = { parts: [], left: 2 * parts, sends: vector(), receives: vector(), slots: [] };
+      flights.set(key, flight);
+    }
+    const can = step.kind === "send" ? flight.sends : flight.receives;
+    for (let c = 0; c < size; c++) can[c] = Math.max(can[c]!, gate[c]!, since[c]!, s.inTurn ? compute[c]! : 0);
+    if (step.kind === "receive") {
+      flight.parts.push(step);
+      flight.slots.push(slot);
+    }
+    if (--flight.left === 0) fly(flight);
   };
 
-  const fly = (flight: Flight, sends: Vector, receives: { readonly can: Vector; readonly slot: number }): void => {
-    const { step } = flight;
+  const fly = (flight: Flight): void => {
+    const { parts, sends, receives } = flight;
+    const step = parts[0]!;
+    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
     const { to, from, far } = stage.ways(step, turns);
-    const tally = tallyOf(step);
+    const tally = tallyOf(parts);
     tally.count++;
     // Times of the receiving ends; -1 where nobody sends.
     const [met, end, starts, leaves] = [vector().fill(-1), vector().fill(-1), vector(), vector()];
-    const ways = { inside: way("inside", step), between: way("between", step) };
-    const arrives = ready[receives.slot]!;
+    const ways = { inside: way("inside", step, bytes), between: way("between", step, bytes) };
+    const arrivals = flight.slots.map((slot) => ready[slot]!);
     for (let c = 0; c < size; c++) {
       const peer = from[c]!;
       const distance = far[c]!;
       if (peer < 0) {
-        arrives[c] = receives.can[c]!;
+        for (const arrives of arrivals) arrives[c] = receives[c]!;
         continue;
       }
-      met[c] = Math.max(sends[peer]!, receives.can[c]!);
+      met[c] = Math.max(sends[peer]!, receives[c]!);
       if (distance === "here") {
         starts[c] = met[c]!;
-        end[c] = met[c]! + localSeconds(machine, step.bytes);
+        end[c] = met[c]! + localSeconds(machine, bytes);
       } else {
         const { output, input, seconds, latency } = ways[distance];
         starts[c] = Math.max(met[c]!, output[peer]!, input[c]!);
@@ -161,7 +187,7 @@ export function play(stage: Stage): Played {
         end[c] = leaves[c]! + latency;
         tally.seconds[c] = tally.seconds[c]! + seconds + latency;
       }
-      arrives[c] = end[c]!;
+      for (const arrives of arrivals) arrives[c] = end[c]!;
     }
     const both = { met: vector(), end: vector() };
     for (let c = 0; c < size; c++) {
@@ -175,16 +201,16 @@ export function play(stage: Stage): Played {
       const later = there >= 0 && end[there]! > end[c]! ? there : c;
       both.met[c] = met[later]!;
       both.end[c] = end[later]!;
-      if (watched && watch.has(c) && end[c]! >= 0) record(step, c, starts[c]!, end[c]!);
+      if (watched && watch.has(c) && end[c]! >= 0) recordParts(parts, c, starts[c]!, end[c]!);
     }
     flight.done = both;
   };
 
   const wait = (token: number): void => {
-    const flight = flights.get(token);
+    const flight = flights.get(messages.get(token)?.key ?? -1);
     if (!flight?.done) return;
     const { met, end } = flight.done;
-    const tally = tallyOf(flight.step);
+    const tally = tallyOf(flight.parts);
     for (let c = 0; c < size; c++) {
       const idle = end[c]! - Math.max(compute[c]!, gate[c]!);
       if (idle > 0) {
@@ -241,8 +267,31 @@ export function play(stage: Stage): Played {
   return { end, busy, flops, tallies: [...tallies.values()], spans };
 }
 
+const FREE: Link = { bandwidth: Number.POSITIVE_INFINITY, latency: 0, duplex: true, shared: true };
 /** Enough for a picture. */
 const MOST_SPANS = 100_000;
+
+/** Of each token, the lowest in its message, and how many transfers that has. */
+function messagesOf(steps: readonly Step[]): ReadonlyMap<number, { readonly key: number; readonly parts: number }> {
+  const sends: Transfer[] = [];
+  const visit = (body: readonly Step[]): void => {
+    for (const step of body) {
+      if (step.kind === "send") sends.push(step);
+      if (step.kind === "loop") visit(step.body);
+    }
+  };
+  visit(steps);
+  const together = new Map<number | string, number[]>();
+  for (const { message, token } of sends) {
+    const key = message === undefined ? `${token}` : message;
+    together.set(key, [...(together.get(key) ?? []), token]);
+  }
+  return new Map(
+    [...together.values()].flatMap((tokens) =>
+      tokens.map((token) => [token, { key: Math.min(...tokens), parts: tokens.length }] as const),
+    ),
+  );
+}
 
 type Turn = { readonly first: boolean; readonly last: boolean };
 function happens(when: When | undefined, { first, last }: Turn): boolean {

@@ -1,6 +1,6 @@
 /** A schedule as a listing for people: the steps as they stand, then what makes up the memory. Plain text. */
 import { printMesh } from "../core/print.ts";
-import type { Schedule, Step, When } from "./schedule.ts";
+import type { Schedule, Step, Transfer, When } from "./schedule.ts";
 
 /**
  * The listing. An operand is written `value` when it is in the buffer of that name, else `value[buffer]`.
@@ -42,7 +42,7 @@ export function printSchedule(s: Schedule): string {
           break;
         }
         case "send":
-          add(inBuffer(step.value, step.buffer), formatBytes(step.bytes));
+          add(inBuffer(step.value, step.buffer), [formatBytes(step.bytes), ...messageOf(step)].join(", "));
           break;
         case "receive":
           add(`→ ${inBuffer(step.value, step.buffer)}`, formatBytes(step.bytes));
@@ -81,6 +81,9 @@ export function printSchedule(s: Schedule): string {
     printMemory(s),
   ].join("\n");
 }
+
+/** The message that a transfer travels in, by its number. */
+const messageOf = ({ message }: Transfer): readonly string[] => (message === undefined ? [] : [`message ${message}`]);
 
 const WHEN: { readonly [W in When]: string } = {
   first: "in the first step",

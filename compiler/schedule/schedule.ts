@@ -205,7 +205,9 @@ export type Launch = Labelled & {
 };
 /**
  * The two ends of a transfer have the same token, axes, route and bytes. `axes`: the ring, flattened, major first.
- * `value`: of a send what is sent; of a receive what arrives. A device to which nobody sends receives zeros.
+ * `value`: of a send what is sent; of a receive what arrives. A device to which nobody sends receives zeros. Transfers with
+ * the same `message` travel as one: it leaves when all of them have been begun, and they are there together. They stand side
+ * by side, on one stream and route.
  */
 export type Transfer = Labelled & {
   readonly kind: "send" | "receive";
@@ -216,6 +218,7 @@ export type Transfer = Labelled & {
   readonly bytes: number;
   readonly axes: readonly string[];
   readonly route: Route;
+  readonly message?: number;
 };
 /** Both ends of the transfer `token` are done on this device. */
 export type Wait = Labelled & { readonly kind: "wait"; readonly token: number };

@@ -11,7 +11,7 @@ import { launchCosts, type Measured } from "./durations.ts";
 import { launchesAt, workKeys } from "./placed.ts";
 import { allApart, allPeers, type Classes, classesOf, devicesOf, peersKey, peersOf } from "./places.ts";
 import { type Distance, type Played, play, type Stage, type Ways } from "./play.ts";
-import type { DType, Schedule } from "./schedule.ts";
+import type { DType, Schedule, Transfer } from "./schedule.ts";
 import { totalOps } from "./work.ts";
 
 export type SimulateOptions = {
@@ -44,7 +44,7 @@ export type Simulation = {
 };
 /** Over the devices. `at`: the first position where it is most. */
 export type Spread = { readonly least: number; readonly mean: number; readonly most: number; readonly at: number };
-/** A transfer of the schedule, over the run. `seconds`: on links, all times together, where it is most. */
+/** A message of the schedule, over the run; `bytes`: of all that is in it. `seconds`: on links, all times together, where it is most. */
 export type TransferTime = {
   readonly label: string;
   readonly stream: string;
@@ -143,9 +143,9 @@ function summary(
     flops: total,
     utilisation: seconds === 0 ? 0 : total / (devices * seconds * peakOf(machine, mainDtype(s))),
     transfers: tallies.map((t) => ({
-      label: t.transfer.label.replace(/^(send|receive) /, ""),
-      stream: t.transfer.stream,
-      bytes: t.transfer.bytes,
+      label: labelOf(t.parts),
+      stream: t.parts[0]!.stream,
+      bytes: t.parts.reduce((sum, part) => sum + part.bytes, 0),
       count: t.count,
       seconds: t.seconds.reduce((most, x) => Math.max(most, x), 0),
       exposed: spread(t.exposed),
@@ -177,4 +177,10 @@ function mainDtype(s: Schedule): DType {
     for (const [dtype, n] of Object.entries(work ? totalOps(work).products : {}) as [DType, number][])
       flops.set(dtype, (flops.get(dtype) ?? 0) + n);
   return [...flops].sort((a, b) => b[1] - a[1])[0]?.[0] ?? "f32";
+}
+
+/** `k_2, v_2 on sp+1`, of the receives of a message. */
+function labelOf(parts: readonly Transfer[]): string {
+  const names = parts.map((part) => part.label.replace(/^receive /, "").replace(` on ${part.stream}`, ""));
+  return `${names.join(", ")} on ${parts[0]!.stream}`;
 }

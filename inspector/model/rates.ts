@@ -22,7 +22,7 @@ export function costs(s: Schedule, machine: Machine): Cost {
   return (step) => {
     if (step.kind === "launch") return 1e6 * means()[step.kernel]!;
     if (step.kind === "copy") return 1e6 * (machine.launch + (2 * step.bytes) / copies);
-    return 1e6 * ((link?.latency ?? 0) + step.bytes / rate);
+    return 1e6 * ((link?.latency ?? 0) + (link?.message ?? 0) + step.bytes / rate);
   };
 }
 

@@ -24,6 +24,9 @@ export function factsOf(m: Model, at: Selection): Facts {
     rows.push(["array", `${s.values[step.value]?.name} ${typeText(s.values[step.value]!)}`]);
     const to = receiverFor(m, at);
     if (to !== undefined) rows.push(["to", deviceName(s.mesh, to)]);
+    const { message } = step;
+    const others = m.listed.filter(({ step: x }) => x !== step && x.kind === step.kind && x.message === message);
+    if (message !== undefined) rows.push(["in one message with", others.map((l) => l.step.label).join(", ")]);
   }
   const needs = related(m, at).filter((r) => r.how === "needs");
   if (needs.length > 0)

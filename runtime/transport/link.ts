@@ -3,7 +3,7 @@
  * It is the model of the simulator (compiler/schedule/play.ts):
  *
  *     begins   when both ends are there and the ports of both are free
- *     leaves   bytes / bandwidth later: until then the ports are taken
+ *     leaves   bytes / bandwidth and what a message costs later: until then the ports are taken
  *     arrives  latency after that
  *
  * A device has one port out and one in for each kind of link; where links are not `shared`, one for each stream. Where they
@@ -34,7 +34,7 @@ export function linkModel({ links, devicesPerNode, efficiency }: Links, clock: C
       const name = link.shared ? kind : `${kind} ${stream}`;
       const ports = [`${name} out of ${from}`, `${name} into ${to}`];
       const begins = Math.max(clock.now(), ...ports.map((port) => free.get(port) ?? 0));
-      const leaves = begins + 1000 * seconds(link, bytes, efficiency?.links ?? 1);
+      const leaves = begins + 1000 * ((link.message ?? 0) + seconds(link, bytes, efficiency?.links ?? 1));
       for (const port of ports) free.set(port, leaves);
       await clock.until(leaves + 1000 * link.latency);
     },

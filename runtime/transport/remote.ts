@@ -5,7 +5,7 @@
 import type { Step } from "../../compiler/schedule/schedule.ts";
 import { fail } from "../errors.ts";
 import { inProcess } from "./local.ts";
-import type { Carried, Carrier, TransferEnd, Transfers } from "./transfers.ts";
+import type { Carried, Carrier, Part, TransferEnd, Transfers } from "./transfers.ts";
 import { FIRST_FREE_TAG, type Transport } from "./transport.ts";
 
 /** Which mesh positions each rank holds, by rank; all of one mesh, each once. */
@@ -52,24 +52,39 @@ export const acrossProcesses =
     return {
       async send(end) {
         if (isHere(end)) return here.send(end);
-        const { position, peer, token, buffer, bytes } = end;
+        const { position, peer, token, bytes } = end;
         const memory = take(bytes);
-        await deviceAt(position).readInto(buffer, 0, bytes, (mapped) => memory.set(new Uint8Array(mapped)));
+        const device = deviceAt(position);
+        await Promise.all(
+          placed(end).map(({ buffer, bytes, at }) =>
+            device.readInto(buffer, 0, bytes, (mapped) => memory.set(new Uint8Array(mapped), at)),
+          ),
+        );
         if (stopped()) return;
         await transport.send(rankOf.get(peer)!, tagOf(position, peer, token), memory);
         give(memory);
       },
       async receive(end) {
         if (isHere(end)) return here.receive(end);
-        const { position, peer, token, buffer, bytes } = end;
+        const { position, peer, token, bytes } = end;
         const memory = take(bytes);
         await transport.receive(rankOf.get(peer)!, tagOf(peer, position, token), memory);
         if (stopped()) return;
-        deviceAt(position).write(buffer, 0, memory);
+        for (const { buffer, bytes, at } of placed(end))
+          deviceAt(position).write(buffer, 0, memory.subarray(at, at + bytes));
         give(memory);
       },
     };
   };
+
+/** Where each part of a message lies in it. */
+function placed({ parts }: TransferEnd): readonly (Part & { readonly at: number })[] {
+  let end = 0;
+  return parts.map((part) => {
+    end += part.bytes;
+    return { ...part, at: end - part.bytes };
+  });
+}
 
 /** One more than the largest token. */
 const tokenCount = (steps: readonly Step[]): number =>

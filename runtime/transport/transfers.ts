@@ -13,14 +13,17 @@ export type TransferEnd = {
   /** How often this end of the token was begun before. */
   readonly turn: number;
   readonly stream: string;
-  readonly buffer: DeviceBuffer;
+  /** The arrays of one message. */
+  readonly parts: readonly Part[];
+  /** Of all parts. */
   readonly bytes: number;
 };
+export type Part = { readonly buffer: DeviceBuffer; readonly bytes: number };
 
 export type Transfers = {
-  /** Reads `end.buffer` before any later work on the device; resolves when the bytes have left it. */
+  /** Reads the parts before any later work on the device; resolves when the bytes have left it. */
   readonly send: (end: TransferEnd) => Promise<void>;
-  /** Resolves when what was sent is in `end.buffer` for all later work on the device. */
+  /** Resolves when what was sent is in the parts for all later work on the device. */
   readonly receive: (end: TransferEnd) => Promise<void>;
 };
 

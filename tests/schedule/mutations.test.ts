@@ -105,6 +105,19 @@ const mutations: Readonly<Record<string, Mutation>> = {
     step.bytes -= 4;
     return true;
   }),
+  "out of its message at one end": onlyFor(["send"], (_, step) => {
+    if (step.kind !== "send" || step.message === undefined) return false;
+    delete (step as { message?: number }).message;
+    return true;
+  }),
+  "a message torn apart": onlyFor(["send"], (_, step, block) => {
+    const launched = block.find((x) => x.kind === "launch");
+    const [, ...later] = block.filter((x) => x.kind === "send" && step.kind === "send" && x.message === step.message);
+    if (step.kind !== "send" || step.message === undefined || !launched || !later.includes(step)) return false;
+    block.splice(block.indexOf(launched), 1);
+    block.splice(block.indexOf(step), 0, launched);
+    return true;
+  }),
   "a guard on one end": onlyFor(["send"], (_, step) => {
     if (step.when === undefined) return false;
     delete (step as { when?: string }).when;
@@ -157,6 +170,7 @@ test("every form stands in some of them, and every change was made somewhere", (
     "in few steps",
     "by nodes",
     "on arrival",
+    "in one message",
   ])
     expect(
       about.some((x) => x.includes(what)),

@@ -11,7 +11,7 @@ import { evalProgram, randomFrom, randomProgram } from "./random.ts";
 const SEEDS = 150;
 
 function weighed(program: DeviceProgram, donate: readonly string[], bandwidth: number): Schedule {
-  const link = { bandwidth, latency: 0, duplex: true, shared: true };
+  const link = { bandwidth, latency: 0, message: bandwidth < 1e8 ? 1e-3 : 0, duplex: true, shared: true };
   const machine = { ...usualMachine, launch: 0, memory: { bytes: 1e9, bandwidth: 1e8 }, links: { inside: link } };
   return plan(program, metaOf(program), { donate, machine });
 }
