@@ -7,10 +7,19 @@
  */
 import type { Transfer } from "../compiler/schedule/schedule.ts";
 import type { Device, DeviceBuffer } from "./device.ts";
+import { nowMicros } from "./trace.ts";
 import type { Exchange, QueuedTransfers, TransferEnd, Transfers } from "./transport/transfers.ts";
 
-/** Told, of a transfer that travelled in a message, which share of its time it was: from 0 to 1, by bytes. */
-type Done = (part?: { readonly from: number; readonly to: number }) => void;
+/**
+ * Told, of a transfer that travelled in a message, when that was asked for and when it was there, in microseconds, and which
+ * share of the time between was this transfer's: from 0 to 1, by bytes.
+ */
+type Done = (part?: {
+  readonly asked: number;
+  readonly there: number;
+  readonly from: number;
+  readonly to: number;
+}) => void;
 
 export type Flights = {
   /** Begins an end; `peer` is at its other side, if anybody is. `done` is told when it is done, unless nobody is. */
@@ -60,13 +69,15 @@ function endByEnd({ position, device, explained }: Travelling, transfers: Transf
       parts: parts.map(({ buffer, step: { bytes } }) => ({ buffer, bytes })),
       bytes: parts.reduce((sum, part) => sum + part.step.bytes, 0),
     };
+    const asked = nowMicros();
     const ended = (kind === "send" ? transfers.send(end) : transfers.receive(end)).then(
       () => {
+        const there = nowMicros();
         let to = 0;
         for (const part of parts) {
           const from = to;
           to = part === parts.at(-1) ? 1 : from + part.step.bytes / end.bytes;
-          part.done({ from, to });
+          part.done({ asked, there, from, to });
         }
       },
       (error) => {

@@ -176,8 +176,13 @@ function launchSink(shared: Shared, device: Device, index: number, trace: (event
 
 // ---- one device ------------------------------------------------------------------------------------------------------
 
-/** The share of a message's time that a transfer in it is told to have taken: by bytes. */
-const WHOLE = { from: 0, to: 1 };
+/** Tells of a span, or of the part `from` … `to` of one (0 to 1), that was asked for and was `there` (now, when left out). */
+type Trace = (
+  stream: string,
+  name: string,
+  detail: TraceEvent["detail"],
+  span: { readonly asked: number; readonly there?: number; readonly from?: number; readonly to?: number },
+) => void;
 
 /** The loops around a step, by id, and the innermost of them. */
 type Loops = { readonly steps: ReadonlyMap<number, number>; readonly step: number; readonly count: number };
@@ -193,11 +198,10 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
 
   /** A span of a stream begins where the one before it ended: what waits its turn is not under way yet. */
   const lastEnds = new Map<string, number>();
-  const trace = (stream: string, name: string, asked: number, detail: TraceEvent["detail"], part = WHOLE) => {
-    const now = nowMicros();
+  const trace: Trace = (stream, name, detail, { asked, there = nowMicros(), from = 0, to = 1 }) => {
     const since = Math.max(asked, lastEnds.get(stream) ?? asked);
-    if (part.to === 1) lastEnds.set(stream, now);
-    const [start, end] = [since + part.from * (now - since), since + part.to * (now - since)];
+    if (to === 1) lastEnds.set(stream, there);
+    const [start, end] = [since + from * (there - since), since + to * (there - since)];
     options.trace?.({ device: device.info.name, stream, name, start, end, ...(detail ? { detail } : {}) });
   };
 
@@ -209,12 +213,12 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
     const { to, from } = peers(schedule.mesh, step.axes, step.route, position, (id) => loops.steps.get(id) ?? 0);
     const sends = step.kind === "send";
     const peer = sends ? to : from;
-    const start = nowMicros();
+    const asked = nowMicros();
     flights.begin(step, peer, names[step.buffer]!, (part) => {
       shared.moved();
       if (peer === undefined || peer === position) return;
       const detail = { ...detailOf(loops), bytes: step.bytes, [sends ? "to" : "from"]: nameOf(peer) };
-      trace(sends ? step.stream : `${step.stream} in`, step.label, start, detail, part);
+      trace(sends ? step.stream : `${step.stream} in`, step.label, detail, part ?? { asked });
     });
   };
 
@@ -279,14 +283,14 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
       try {
         if (step.kind === "wait") {
           device.flush();
-          const start = nowMicros();
+          const asked = nowMicros();
           const flight = flights.wait(step.token);
           if (flight) {
             const what = `step '${step.label}' on ${placeName(shared, position)}`;
             await shared.orStop(withLimit(flight, options.timeoutMs ?? TIMEOUT_MS, what, shared.lastMoved));
           }
           behind = 0;
-          trace("host", step.label, start, detailOf(loops));
+          trace("host", step.label, detailOf(loops), { asked });
         } else {
           if (schedule.inTurn && step.kind !== "launch" && step.kind !== "copy") await shared.orStop(device.idle());
           execute(step, loops);
