@@ -1,7 +1,8 @@
 /** What kernels are made for: a row for each target, with how Lane is mapped and which dialect spells it. */
 import { emitCuda } from "./emit/cuda.ts";
 import type { Dialect, KernelText } from "./emit/text.ts";
-import { emitWasm, type WasmFeatures } from "./emit/wasm.ts";
+import type { WasmFeatures } from "./emit/wasm/context.ts";
+import { emitWasm } from "./emit/wasm.ts";
 import { emitWgsl, type WgslFeatures } from "./emit/wgsl.ts";
 import { cpuTarget, type SimdTarget } from "./lane/chooseSimd.ts";
 import type { LaneProgram } from "./lane/ir.ts";

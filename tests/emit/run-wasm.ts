@@ -1,7 +1,8 @@
 /** One launch of a kernel as a WebAssembly module, here and now. */
 import { type NDArray, ndarray } from "../../compiler/core/ndarray.ts";
+import type { WasmFeatures } from "../../compiler/emit/wasm/context.ts";
 import { mostPages } from "../../compiler/emit/wasm/encode.ts";
-import { emitWasm, type WasmFeatures } from "../../compiler/emit/wasm.ts";
+import { emitWasm } from "../../compiler/emit/wasm.ts";
 import type { LaneProgram } from "../../compiler/lane/ir.ts";
 import { deviceBytes, fromDevice, hostArray, toDevice } from "../../runtime/dtype.ts";
 
