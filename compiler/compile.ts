@@ -101,7 +101,8 @@ export type Compiled = {
   /** Core of one device: simplified, collectives taken apart into permutes. */
   readonly device: Program;
   readonly tile: DeviceProgram;
-  readonly mappings: readonly Mapping[];
+  /** How a kernel, by its number, is mapped to threads that work alone. */
+  readonly mappingOf: (kernel: number) => Mapping;
   readonly lanes: readonly LaneProgram[];
   readonly kernels: readonly CompiledKernel[];
   readonly schedule: Schedule;
@@ -159,11 +160,14 @@ export function compileProgram(
   if (!made.tile) return { diagnostics };
   const { program, device, tile, chosen } = made;
   const given = tile.kernels.map((k) => mapper.given(k, options.mappings?.[kernelKey(k)]));
-  const mappings = runPass(times, "map", () => tile.kernels.map((k, i) => given[i] ?? mapper.choose(k)));
+  const mapped = [...given];
+  const mappingOf = (i: number): Mapping => (mapped[i] ??= mapper.choose(tile.kernels[i]!));
+  // Where there are teams, threads that work alone are few.
+  if (!team) runPass(times, "map", () => tile.kernels.forEach((_, i) => void mappingOf(i)));
   const lanes = runPass(
     times,
     "lower",
-    () => tile.kernels.map((k, i) => lowered(k, mappings[i]!, team)),
+    () => tile.kernels.map((k, i) => lowered(k, () => mappingOf(i), team, given[i]?.team)),
     (all) => all.flatMap(checkLane),
   );
   const texts = runPass(times, "emit", () => lanes.map((lane) => emit(lane, features)));
@@ -183,7 +187,7 @@ export function compileProgram(
   const variant = (k: Kernel, mapping: Mapping): Variant => ({
     choice: choiceOf(mapping),
     make: () => {
-      const lane = runPass([], "lower", () => lowered(k, mapping, team), checkLane);
+      const lane = runPass([], "lower", () => lowered(k, () => mapping, team, mapping.team), checkLane);
       const text = emit(lane, features);
       return { kernel: spelled(text, lane), groups: text.groups };
     },
@@ -194,7 +198,7 @@ export function compileProgram(
       program,
       device,
       tile,
-      mappings,
+      mappingOf,
       lanes,
       kernels: texts.map((text, i) => spelled(text, lanes[i]!)),
       schedule,
@@ -358,11 +362,19 @@ const teamFor = (team: TeamTarget, { subgroups, workgroupMemory }: CompileOption
         ...(workgroupMemory !== undefined && { sharedBytes: workgroupMemory }),
       };
 
-/** For a team of threads where the target has them and all of the kernel has a rule; else for each thread alone. */
-function lowered(kernel: Kernel, mapping: Mapping, team: TeamTarget | undefined): LaneProgram {
-  const together = team && mapping.team !== null ? lowerTeam(kernel, team, mapping) : undefined;
+/**
+ * For a team of threads (`choice`, or null for none) where the target has them and all of the kernel has a rule; else for each
+ * thread alone.
+ */
+function lowered(
+  kernel: Kernel,
+  mapping: () => Mapping,
+  team: TeamTarget | undefined,
+  choice: Mapping["team"],
+): LaneProgram {
+  const together = team && choice !== null ? lowerTeam(kernel, team, choice, mapping) : undefined;
   if (together && !("reason" in together)) return together;
-  const alone = lowerKernel(kernel, mapping);
+  const alone = lowerKernel(kernel, mapping());
   return together ? { ...alone, notes: [...alone.notes, `each thread alone: ${together.reason}`] } : alone;
 }
 

@@ -47,27 +47,27 @@ const ranked = (plans: Iterable<ProductPlan>): readonly ProductPlan[] =>
     .map(({ plan }) => plan);
 
 /**
- * The kernel for the team that `mapping` chooses, or the best where the choice is not legal; or why each thread has to work
- * alone, as `mapping` says.
+ * The kernel for the team that is chosen, or the best where the choice is not legal; or why each thread has to work alone, as
+ * `alone` would have it.
  */
 export function lowerTeam(
   kernel: Kernel,
   target: TeamTarget,
-  mapping?: Mapping,
+  choice?: TeamChoice,
+  alone?: () => Mapping,
 ): LaneProgram | { readonly reason: string } {
   const plans = plansOf(kernel, target);
-  const choice = mapping?.team;
   let best: LaneProgram | undefined;
   for (const made of teamsFor(kernel, target, plans)) {
     if (!choice || sameChoice(made.choice, choice)) return made.program;
     best ??= made.program;
   }
   if (best) return best;
-  if (target.otherwise) return lowerTeam(kernel, target.otherwise, mapping);
+  if (target.otherwise) return lowerTeam(kernel, target.otherwise, choice, alone);
   const products = { reason: plans.reason() };
   // What threads have of a sum they join by shuffles.
   if (target.exchange < 32) return products;
-  const sums = planSums(kernel, target, mapping);
+  const sums = planSums(kernel, target, alone);
   if ("reason" in sums) return allFactors(kernel).length > 0 ? products : sums;
   const program = lowerPlan(sums);
   const bytes = sharedBytesIn(program.body);

@@ -27,7 +27,7 @@ export function collect(source: Source, c: Compiled, machines: readonly Machine[
     stages: grad.text === core.text ? [core, device] : [core, grad, device],
     kernels,
     transfers: transferPlaces(c.tile, c.schedule, places),
-    masks: c.tile.kernels.flatMap((k, i) => masksOf(k, i, c.mappings[i]!)),
+    masks: c.tile.kernels.flatMap((k, i) => masksOf(k, i, c.mappingOf(i))),
     sources: places.sources,
     machines,
     ...(measured ? { measured } : {}),

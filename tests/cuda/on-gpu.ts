@@ -8,6 +8,9 @@ import { listDevices } from "../../runtime/open.ts";
 import { loadNccl } from "../../runtime/transport/nccl/library.ts";
 import { oneRank } from "./one-rank.ts";
 
+const more = process.argv.slice(2).filter((a) => a !== "--stand-in");
+if (more.length < process.argv.length - 2) run(["tests/cuda/team.test.ts"], { GYRE_WIDE: "1" });
+
 const { devices, why } = (await listDevices()).find((b) => b.backend === "cuda")!;
 if (devices.length === 0) {
   console.log(`skipped: ${why.join("; ")}`);
@@ -25,9 +28,11 @@ try {
   console.log(`skipped NCCL: ${error.message}`);
 }
 const suites = ["tests/golden", "tests/stdlib", "tests/programs", "tests/examples.test.ts"];
-const { status } = spawnSync("npx", ["vitest", "run", ...suites, ...process.argv.slice(2)], {
-  stdio: "inherit",
-  // One process: the GPU would be shared anyway, and compiled kernels are.
-  env: { ...process.env, GYRE_TEST_DEVICE: "cuda", VITEST_MAX_WORKERS: "1" },
-});
-process.exit(status ?? 1);
+// One process: the GPU would be shared anyway, and compiled kernels are.
+run(suites, { GYRE_TEST_DEVICE: "cuda", VITEST_MAX_WORKERS: "1" });
+
+function run(tests: readonly string[], environment: Readonly<Record<string, string>>): never {
+  const args = ["vitest", "run", ...tests, ...more];
+  const { status } = spawnSync("npx", args, { stdio: "inherit", env: { ...process.env, ...environment } });
+  process.exit(status ?? 1);
+}

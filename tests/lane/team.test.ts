@@ -24,7 +24,7 @@ const read = (p: string): string =>
 /** The same programs in f32. */
 const inF32 = (p: string): string => (p === path ? read(p).replace(/\b(bf16|f16)\b/g, "f32") : read(p));
 
-const lowerTeam = (k: Kernel, target: TeamTarget) => lowerFor(k, target, chooseMapping(k, gpuTarget));
+const lowerTeam = (k: Kernel, target: TeamTarget) => lowerFor(k, target, undefined, () => chooseMapping(k, gpuTarget));
 type Dims = Readonly<Record<string, number>>;
 function kernelsOf(entry: string, dims: Dims, from = read): readonly Kernel[] {
   const { compiled, diagnostics } = compile(path, from, { entry, dims });

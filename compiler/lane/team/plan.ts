@@ -19,7 +19,7 @@ import { type Product, productOf } from "./operands.ts";
 import { allFactors, type Factors } from "./products.ts";
 import { addedTo, goesOnFrom, inLoop, rolesOf, usesOf } from "./roles.ts";
 import { NoRule } from "./rule.ts";
-import { freeFolds, partsOf, shapesFor } from "./shapes.ts";
+import { type Axes, axesFor, partsOf, shapesFor } from "./shapes.ts";
 import { bytesOf, elementsOf } from "./shared.ts";
 import type { Slots } from "./slots.ts";
 import { type Staged, stagedOf } from "./staged.ts";
@@ -60,13 +60,13 @@ export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
   const factors = allFactors(kernel);
   if (factors.length === 0) return { all: [], reason: () => "no product of matrices" };
   let reason = "";
-  const loops = freeFolds(kernel).size > 0;
-  const blocks = loops ? target.blocks : target.blocks.slice(0, 1);
+  const axes = axesFor(kernel);
+  const blocks = axes.anySize.size > 0 ? target.blocks : target.blocks.slice(0, 1);
   function* all(): Generator<ProductPlan> {
     for (const shape of shapesFor(kernel, factors, target.sizes))
       for (const foldBlock of blocks)
         try {
-          yield* attempt(kernel, factors, { ...shape, foldBlock }, target);
+          yield* attempt(kernel, axes, factors, { ...shape, foldBlock }, target);
         } catch (e) {
           if (!(e instanceof NoRule)) throw e;
           reason ||= e.message;
@@ -77,11 +77,12 @@ export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
 /** The plans of one shape; none where it does not fit. Where threads multiply, one for each number of stages. */
 function attempt(
   kernel: Kernel,
+  axes: Axes,
   factors: readonly Factors[],
   shape: Shape,
   target: TeamTarget,
 ): readonly ProductPlan[] {
-  const parts = partsOf(kernel, shape);
+  const parts = partsOf(axes, shape);
   const warps = shape.rowWarps * shape.columnWarps;
   const groups = groupsOf(kernel, parts);
   const smaller = shape.rowBlock > 64 || shape.columnBlock > 64;

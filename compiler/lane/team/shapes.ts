@@ -2,14 +2,14 @@
 import type { Axis, Kernel } from "../../tile/ir.ts";
 import { blocksAreFree } from "../../tile/reblock.ts";
 import { meetingAxes } from "../allowed.ts";
-import { foldsOf, valuesOf } from "../map.ts";
+import { axesOf, foldsOf } from "../map.ts";
 import { has, type Part, partWith, roundUp, type Shape } from "./dealt.ts";
 import type { Factors } from "./products.ts";
 import { give } from "./rule.ts";
 import type { Sizes } from "./target.ts";
 
 /** The axes of loops whose blocks may be of any size. */
-export const freeFolds = (kernel: Kernel): ReadonlySet<number> =>
+const freeFolds = (kernel: Kernel): ReadonlySet<number> =>
   new Set(
     foldsOf(kernel.body).flatMap((f) =>
       f.over.kind === "blocks" && blocksAreFree(f) && f.over.axis.block !== 1 ? [f.over.axis.id] : [],
@@ -85,17 +85,20 @@ export const isLast = (kernel: Kernel, a: Axis): boolean =>
   });
 export const blockOf = (a: Axis): number =>
   a.role === "inner" ? a.extent : Math.min(a.extent, a.block === "auto" ? 64 : a.block);
-export function partsOf(kernel: Kernel, shape: Shape): ReadonlyMap<number, Part> {
-  const axes = new Map<number, Axis>(kernel.grid.map((a) => [a.id, a]));
-  for (const f of foldsOf(kernel.body)) if (f.over.kind === "blocks") axes.set(f.over.axis.id, f.over.axis);
-  for (const v of valuesOf(kernel)) {
-    for (const a of v.axes) axes.set(a.id, a);
-    if ("axis" in v.def) axes.set(v.def.axis.id, v.def.axis);
-  }
-  const meeting = meetingAxes(kernel);
-  const anySize = freeFolds(kernel);
+/** What parts are made from, whatever the shape: all axes, those of the grid along which elements meet, and loops with blocks of any size. */
+export type Axes = {
+  readonly all: readonly Axis[];
+  readonly meeting: ReadonlySet<number>;
+  readonly anySize: ReadonlySet<number>;
+};
+export const axesFor = (kernel: Kernel): Axes => ({
+  all: axesOf(kernel),
+  meeting: meetingAxes(kernel),
+  anySize: freeFolds(kernel),
+});
+export function partsOf({ all, meeting, anySize }: Axes, shape: Shape): ReadonlyMap<number, Part> {
   const parts = new Map<number, Part>();
-  for (const axis of axes.values()) {
+  for (const axis of all) {
     const block =
       axis.id === shape.rows.id
         ? Math.min(shape.rowBlock, axis.extent)

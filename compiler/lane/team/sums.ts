@@ -32,13 +32,13 @@ const MOST_THREADS = 512;
 const SHARING = { parts: 8, step: 16 } as const;
 
 /** `alone`: how single threads would do it. */
-export function planSums(kernel: Kernel, target: TeamTarget, alone?: Mapping): Plan | Unplanned {
+export function planSums(kernel: Kernel, target: TeamTarget, alone?: () => Mapping): Plan | Unplanned {
   const joins = valuesOf(kernel, false).some((v) => v.def.kind === "reduce" || v.def.kind === "scan");
   if (!joins) return { reason: "nothing is joined along an axis" };
+  const most = alone ? secondsOf(kernel, accessesOf(kernel), wayOf(alone())) : Number.POSITIVE_INFINITY;
   let reason = "no way to deal out its axes";
   for (const { kernel: k, way, seconds } of rankedWays(kernel)) {
-    if (alone && seconds >= secondsOf(kernel, accessesOf(kernel), wayOf(alone)))
-      return { reason: "no team would be faster" };
+    if (seconds >= most) return { reason: "no team would be faster" };
     const plan = planFor(k, target, way);
     if (typeof plan !== "string") return plan;
     reason = plan;
