@@ -145,9 +145,12 @@ async function targetOf(backend: string): Promise<Target> {
   return backend.startsWith("cuda") ? { target: "cuda" } : backend === "cpu" ? { target: "cpu" } : {};
 }
 
-/** How kernels are made in a dialect, for the device of this machine that would run them where there is one. */
-export const targetIn = (dialect: Dialect): Promise<Target> | Target =>
-  dialect === "cuda" ? { target: "cuda" } : targetOf(dialect === "wasm" ? "cpu" : "webgpu");
+/** How kernels are made in a dialect, for the device of this machine that would run them where there is one; CUDA's for `arch`. */
+export async function targetIn(dialect: Dialect, arch: string): Promise<Target> {
+  if (dialect !== "cuda") return targetOf(dialect === "wasm" ? "cpu" : "webgpu");
+  const { targetOfArch } = await import("../runtime/target.ts");
+  return { target: targetOfArch(arch) };
+}
 
 /** Warnings are told, and the result goes on. */
 function told<T>(result: T, diagnostics: readonly Diagnostic[], io: Io): T {

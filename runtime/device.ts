@@ -121,6 +121,8 @@ export type DeviceFeatures = {
   readonly subgroups: false | { readonly min: number; readonly max: number };
   readonly f16: boolean;
   readonly timestamps: boolean;
+  /** Of an NVIDIA GPU: whether warpgroups multiply, and boxes are copied by its copy engine (sm_90a). */
+  readonly warpgroups?: boolean;
   /** Of a CPU: whether its WebAssembly engine has a multiply-add in one rounding. */
   readonly relaxedSimd?: boolean;
 };

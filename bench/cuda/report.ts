@@ -1,11 +1,12 @@
 /**
  * `npm run cuda:report`: compiles the kernels of the standard library by nvcc and prints what ptxas says of each, for sm_80
- * and sm_90a; registers that are spilled to memory fail. Needs no GPU. `-- NAME…` takes only programs whose titles have a name.
+ * and sm_90a; registers that are spilled to memory fail, and so do products of warpgroups that are made to wait for each other. Needs no GPU. `-- NAME…` takes only programs whose titles have a name.
  */
 import { readSource } from "../../cli/sources.ts";
 import { compile } from "../../compiler/compile.ts";
 import { emitCudaModule } from "../../compiler/emit/cuda.ts";
 import { nvcc, nvccPath } from "../../runtime/cuda/nvcc.ts";
+import { targetOfArch } from "../../runtime/target.ts";
 import { occupancy, parsePtxas } from "./occupancy.ts";
 import { type ReportedProgram, reported } from "./programs.ts";
 
@@ -28,12 +29,14 @@ process.exit(spilled === 0 ? 0 : 1);
 
 /** Prints a row for each kernel; how many of them spill. */
 async function report(p: ReportedProgram, arch: string, command: string): Promise<number> {
-  const options = { entry: p.entry, dims: p.dims, meshSizes: p.mesh ?? {}, target: "cuda" as const };
+  const options = { entry: p.entry, dims: p.dims, meshSizes: p.mesh ?? {}, target: targetOfArch(arch) };
   const { compiled, diagnostics } = compile(p.file, readSource, options);
   if (!compiled) throw new Error(`${p.title}: ${diagnostics.map((d) => d.message).join("; ")}`);
   const { said } = await nvcc(command, emitCudaModule(compiled.lanes), arch, ["-Xptxas", "-v"]);
   const all = parsePtxas(said);
-  let spills = 0;
+  const waits = said.match(/Potential Performance Loss: [^\n]*/g) ?? [];
+  for (const what of waits) console.log(`${p.title}: ${what}`);
+  let spills = waits.length;
   for (const k of compiled.kernels) {
     const found = all.get(k.entry);
     if (!found) throw new Error(`${p.title}: ptxas says nothing of ${k.entry}`);

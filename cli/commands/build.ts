@@ -47,7 +47,7 @@ export const buildCommand: Declare = (gyre, io, done) => {
       if (options.compile && options.target !== "cuda")
         throw usage("--compile is for --target cuda: the others are compiled where they run", "leave it out");
       const { compileFile, targetIn } = await import("../program.ts");
-      const compiled = await compileFile(file, options, io, {}, await targetIn(options.target));
+      const compiled = await compileFile(file, options, io, {}, await targetIn(options.target, options.arch));
       if (typeof compiled === "number") {
         done(compiled);
         return;

@@ -1,11 +1,17 @@
 import { Option } from "commander";
 import type { Dialect } from "../../runtime/device.ts";
 import type { Declare } from "../command.ts";
+import { arch } from "../flags.ts";
 import { colors } from "../io.ts";
 import { choiceFlags, machineFlag, memoryFlag, type ProgramFlags, planFlags, programFlags } from "../shared.ts";
 import type { Stage } from "../stages.ts";
 
-type Options = ProgramFlags & { readonly stage?: Stage | "ast"; readonly target?: Dialect; readonly html?: string };
+type Options = ProgramFlags & {
+  readonly stage?: Stage | "ast";
+  readonly target?: Dialect;
+  readonly arch: string;
+  readonly html?: string;
+};
 
 const EXAMPLES = `
 Examples:
@@ -39,6 +45,7 @@ export const inspectCommand: Declare = (program, io, done) => {
         "cuda",
       ]),
     )
+    .option("--arch <arch>", "with --target cuda: the GPUs they are for, as nvcc names them", arch, "sm_80")
     .option("--html <file>", "write all stages, the timeline and memory as one HTML page that opens offline")
     .addHelpText("after", EXAMPLES)
     .action(async (file: string, options: Options) => {
@@ -58,7 +65,13 @@ export const inspectCommand: Declare = (program, io, done) => {
         import("../stages.ts"),
         import("../schedule.ts"),
       ]);
-      const compiled = await compileFile(file, options, io, {}, options.target && (await targetIn(options.target)));
+      const compiled = await compileFile(
+        file,
+        options,
+        io,
+        {},
+        options.target && (await targetIn(options.target, options.arch)),
+      );
       if (typeof compiled !== "number" && options.html !== undefined) {
         const { writeReport } = await import("../report.ts");
         writeReport(options.html, file, compiled);

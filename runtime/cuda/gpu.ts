@@ -35,6 +35,8 @@ const ATTRIBUTES = { threads: 1, blockX: 2, blockY: 3, blockZ: 4, gridX: 5, majo
 
 /** Kernels index elements of an array by 32-bit numbers: 2^31 elements of two bytes. */
 const MOST_ARRAY_BYTES = 2 ** 32 - 4;
+/** The driver of CUDA 12.0 encodes tensor maps. */
+const FIRST_WITH_TENSOR_MAPS = 12_000;
 /** Parameters of a kernel lie in 4 KiB. */
 const MOST_BUFFERS = 256;
 
@@ -52,12 +54,15 @@ export function factsOf(driver: Driver, ordinal: number): GpuFacts {
   const memoryBytes = Number(driver.make(about, "cuDeviceTotalMem", device));
   const [major, minor] = [attribute(ATTRIBUTES.major), attribute(ATTRIBUTES.minor)];
   const most = Math.min(memoryBytes, MOST_ARRAY_BYTES);
+  // From 9.0 on, what is only in this one architecture (wgmma, TMA) is asked for by an `a`.
+  const arch = `sm_${major}${minor}${major >= 9 ? "a" : ""}`;
+  const version = Number(driver.make(about, "cuDriverGetVersion"));
+  const warpgroups = arch === "sm_90a" && version >= FIRST_WITH_TENSOR_MAPS && process.env.GYRE_CUDA_WARPGROUPS !== "0";
   return {
     ordinal,
     name,
     busId: text("cuDeviceGetPCIBusId"),
-    // From 9.0 on, what is only in this one architecture (wgmma, TMA) is asked for by an `a`.
-    arch: `sm_${major}${minor}${major >= 9 ? "a" : ""}`,
+    arch,
     memoryBytes,
     limits: {
       maxBufferBytes: most,
@@ -68,7 +73,7 @@ export function factsOf(driver: Driver, ordinal: number): GpuFacts {
       maxWorkgroupSize: [attribute(ATTRIBUTES.blockX), attribute(ATTRIBUTES.blockY), attribute(ATTRIBUTES.blockZ)],
       workgroupMemoryBytes: attribute(ATTRIBUTES.sharedOptIn),
     },
-    features: { subgroups: { min: 32, max: 32 }, f16: true, timestamps: true },
+    features: { subgroups: { min: 32, max: 32 }, f16: true, timestamps: true, warpgroups },
   };
 }
 
