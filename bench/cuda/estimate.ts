@@ -2,11 +2,12 @@
  * `npm run cuda:estimate`: what attention could reach on GPUs that are not at hand, from the instructions of its inner loops.
  * Counts the PTX of the loop that holds most products, and weighs it by what a quarter of a multiprocessor issues:
  *
- *     products     mma.m16n8k16 in so many cycles of the tensor core
+ *     products     mma.m16n8k16 in so many cycles of the tensor core; wgmma.m64nNk16 in N / 2, in each of the four quarters
  *     others       one instruction in a cycle
  *     exponentials 32 lanes at four in a cycle
  *
- * At most: all three run beside each other. At least: products and others after each other. Neither knows of memory.
+ * Products of warpgroups read their factors from shared memory, 128 bytes in a cycle of the multiprocessor.
+ * At most: all of them run beside each other. At least: products and others after each other. Neither knows of memory.
  */
 import { readSource } from "../../cli/sources.ts";
 import { compile } from "../../compiler/compile.ts";
@@ -21,6 +22,8 @@ const GPUS = [
   { name: "A100", peak: 312, cycles: 8 },
   { name: "H100", peak: 623, cycles: 6.4 },
 ];
+/** wgmma: of the data sheet's 1024 operations in a cycle of a quarter, 512 for each column. */
+const HOPPER = { name: "H100", peak: 989, cycles: 0.5 };
 const EXPONENTIAL_CYCLES = 8;
 
 const path = await nvccPath();
@@ -28,34 +31,69 @@ if (path === undefined) {
   console.log("skipped: there is no nvcc. Install NVIDIA's CUDA toolkit (12 or later), or name its nvcc in GYRE_NVCC");
   process.exit(0);
 }
-console.log(
-  `| kernel | products | others | of them exponentials | ${GPUS.map((g) => `${g.name}, TFLOP/s`).join(" | ")} |`,
-);
-console.log(`| --- | ---: | ---: | ---: |${" ---: |".repeat(GPUS.length)}`);
-for (const D of [64, 128])
-  for (const entry of ["forward", "gradients"]) {
-    const { compiled } = compile("bench/cuda/attention.gyre", readSource, {
-      entry,
-      dims: { B: 1, S: 16384, H: 2048 / D, G: 2048 / D, D },
-      target: "cuda",
-    });
-    const { made } = await nvcc(path, emitCudaModule(compiled!.lanes), "sm_80", [], "ptx");
-    for (const kernel of kernelsOf(Buffer.from(made).toString())) {
-      const { mma, others, exponentials } = kernel;
-      const cells = GPUS.map(({ peak, cycles }) => {
-        const tensor = mma * cycles;
-        const most = tensor / Math.max(tensor, mma + others, exponentials * EXPONENTIAL_CYCLES);
-        return `${Math.round((peak * tensor) / (tensor + others))} to ${Math.round(peak * most)}`;
-      });
-      console.log(`| ${entry}, D ${D}: ${kernel.name} | ${mma} | ${others} | ${exponentials} | ${cells.join(" | ")} |`);
-    }
+const table = (first: string, columns: readonly string[]): void => {
+  console.log(`| ${first} | ${columns.join(" | ")} |`);
+  console.log(`| --- |${" ---: |".repeat(columns.length)}`);
+};
+/** TFLOP/s from products and others after each other to all beside each other. */
+const range = (
+  peak: number,
+  tensor: number,
+  issued: number,
+  others: number,
+  exponentials: number,
+  shared = 0,
+): string => {
+  const most = tensor / Math.max(tensor, issued, exponentials * EXPONENTIAL_CYCLES, shared);
+  return `${Math.round((peak * tensor) / (tensor + others))} to ${Math.round(peak * most)}`;
+};
+
+table("kernel, mma.sync", ["products", "others", "of them exponentials", ...GPUS.map((g) => `${g.name}, TFLOP/s`)]);
+for (const { title, loops } of await attention("cuda", "sm_80"))
+  for (const { name, mma, others, exponentials } of loops) {
+    const cells = GPUS.map(({ peak, cycles }) => range(peak, mma * cycles, mma + others, others, exponentials));
+    console.log(`| ${title}: ${name} | ${mma} | ${others} | ${exponentials} | ${cells.join(" | ")} |`);
+  }
+console.log("");
+const facts = ["cycles of products", "of shared memory", "others", "of them exponentials"];
+table("kernel, wgmma", [...facts, `${HOPPER.name}, TFLOP/s`]);
+for (const { title, loops } of await attention("hopper", "sm_90a"))
+  for (const { name, columns, bytes, others, exponentials } of loops) {
+    const [tensor, shared] = [columns * HOPPER.cycles, bytes / 128];
+    const reached = range(HOPPER.peak, tensor, others, others, exponentials, shared);
+    const cells = [tensor, shared, others, exponentials, reached];
+    console.log(`| ${title}: ${name} | ${cells.join(" | ")} |`);
   }
 
-type Loop = { readonly name: string; readonly mma: number; readonly others: number; readonly exponentials: number };
+/** The inner loops of attention, forward and backward, as nvcc has them in PTX. */
+async function attention(target: "cuda" | "hopper", arch: string) {
+  const found: { readonly title: string; readonly loops: readonly Loop[] }[] = [];
+  for (const D of [64, 128])
+    for (const entry of ["forward", "gradients"]) {
+      const { compiled } = compile("bench/cuda/attention.gyre", readSource, {
+        entry,
+        dims: { B: 1, S: 16384, H: 2048 / D, G: 2048 / D, D },
+        target,
+      });
+      const { made } = await nvcc(path!, emitCudaModule(compiled!.lanes), arch, [], "ptx");
+      found.push({ title: `${entry}, D ${D}`, loops: kernelsOf(Buffer.from(made).toString()) });
+    }
+  return found;
+}
+
+/** `columns`, `bytes`: of all products of warpgroups together, and what they read of shared memory. */
+type Loop = {
+  readonly name: string;
+  readonly mma: number;
+  readonly columns: number;
+  readonly bytes: number;
+  readonly others: number;
+  readonly exponentials: number;
+};
 
 /** The loop of each kernel that holds most products; kernels without products are left out. */
 function kernelsOf(ptx: string): readonly Loop[] {
-  return [...ptx.matchAll(/\.entry (\w+)_kernel\([\s\S]*?\n\{([\s\S]*?)\n\}/g)].flatMap(([, name, body]): Loop[] => {
+  return [...ptx.matchAll(/\.entry (\w+)_kernel\(([\s\S]*?)(?=\.entry|$)/g)].flatMap(([, name, body]): Loop[] => {
     const lines = body!.split("\n").map((line) => line.trim());
     const labels = new Map(
       lines.flatMap((line, i) => (/^\$\w+:$/.test(line) ? [[line.slice(0, -1), i] as const] : [])),
@@ -66,10 +104,17 @@ function kernelsOf(ptx: string): readonly Loop[] {
     });
     const count = (loop: readonly string[], op: RegExp): number => loop.filter((line) => op.test(line)).length;
     const found = loops.map((loop): Loop => {
-      const mma = count(loop, /^mma\./);
-      // What moves between virtual registers is nothing on the chip.
-      const all = count(loop, /^(@!?%p\d+\s+)?(?!mov\b)[a-z][\w.]*\s/);
-      return { name: name!, mma, others: all - mma, exponentials: count(loop, /^ex2\./) };
+      const mma = count(loop, /^(wg)?mma\.(mma_async\.)?sync/);
+      const products = loop.flatMap((line) => {
+        const [, n, left] = /^wgmma\.mma_async.*m64n(\d+)k16.*?\}, (.)/.exec(line) ?? [];
+        // 16 of k in 16 bits; 64 rows of a left factor that is no registers.
+        return n ? [{ columns: Number(n), bytes: 32 * (Number(n) + (left === "{" ? 0 : 64)) }] : [];
+      });
+      const columns = products.reduce((n, p) => n + p.columns, 0);
+      const bytes = products.reduce((n, p) => n + p.bytes, 0);
+      // What moves between virtual registers is nothing on the chip, nor is a predicate of constants.
+      const all = count(loop, /^(@!?%p\d+\s+)?(?!mov\b|setp\.ne\.b32 p, \d+, 0)[a-z][\w.]*\s/);
+      return { name: name!, mma, columns, bytes, others: all - mma, exponentials: count(loop, /^ex2\./) };
     });
     const best = found.reduce<Loop | undefined>((a, b) => (a && a.mma >= b.mma ? a : b), undefined);
     return best && best.mma > 0 ? [best] : [];

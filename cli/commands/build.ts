@@ -92,7 +92,7 @@ const kernelFiles = (name: string, { text, code }: CompiledKernel): readonly [st
 async function cudaFiles(compiled: Compiled, options: Options): Promise<Readonly<Record<string, string | Uint8Array>>> {
   const { emitCudaModule } = await import("../../compiler/emit/cuda.ts");
   const { name } = compiled.program;
-  const text = emitCudaModule(compiled.lanes);
+  const text = emitCudaModule(compiled.lanes, { name, arch: options.arch, schedule: compiled.schedule });
   if (!options.compile) return { [`${name}.cu`]: text };
   const { cudaCompiler } = await import("../../runtime/cuda/compiler.ts");
   const { compile } = await cudaCompiler();

@@ -5,6 +5,7 @@
 import type { Half } from "../core/half.ts";
 import type { DType } from "../core/ir.ts";
 import type { Barrier, Expr, LaneBuffer, LaneProgram, LaneStmt, LaneType, SharedMatrix, Width } from "../lane/ir.ts";
+import type { Port, Schedule } from "../schedule/schedule.ts";
 import { elementwise, type HelperName, preludeOf } from "./cudaHelpers.ts";
 import type { WarpgroupProducts } from "./cudaHopper.ts";
 import {
@@ -53,15 +54,52 @@ function placesOf(p: LaneProgram): { readonly at: ReadonlyMap<string, number>; r
   return { at, bytes };
 }
 
-/** Several kernels in one file, and before them what they use. */
-export function emitCudaModule(programs: readonly LaneProgram[]): string {
+/** What a file of kernels is of: a program, its arrays as a device holds them, and the GPUs that it is for. */
+export type About = {
+  readonly name: string;
+  readonly arch: string;
+  readonly schedule: Pick<Schedule, "inputs" | "outputs" | "mesh">;
+};
+
+/** Several kernels in one file; before them what they use, and before all what is in it, for people. */
+export function emitCudaModule(programs: readonly LaneProgram[], about?: About): string {
   const uses: Uses = { helpers: new Set(), wide: new Map(), products: new Map() };
   const kernels = programs.map((p) => kernelText(p, uses));
   const products = [...uses.products].map(([name, columns]): WarpgroupProducts => {
     const [dtype, left] = name.split(" ") as [Half, WarpgroupProducts["left"]];
     return { dtype, left, columns: [...columns].sort((a, b) => a - b) };
   });
-  return `${[...preludeOf(uses.helpers, uses.wide, products), ...kernels].join("\n\n")}\n`;
+  const head = about ? [contents(programs, about)] : [];
+  return `${[...head, ...preludeOf(uses.helpers, uses.wide, products), ...kernels].join("\n\n")}\n`;
+}
+
+/** The comment that a file begins with: the program, its arrays, and its kernels as a table. */
+function contents(programs: readonly LaneProgram[], { name, arch, schedule }: About): string {
+  const { inputs, outputs, mesh } = schedule;
+  const devices = mesh.axes.reduce((n, a) => n * a.size, 1);
+  const arrays = (title: string, ports: readonly Port[]): readonly string[] =>
+    ports.map(
+      (p, k) =>
+        `${(k === 0 ? title : "").padEnd(9)}${p.path === "" ? "the result" : p.path}: ${p.dtype}[${p.shape.join(", ")}]`,
+    );
+  const rows = programs.map((p) => [entryOf(p), p.groups, p.threads, placesOf(p).bytes].map(String));
+  const table = [["kernel", "blocks", "threads", "bytes of shared memory"], ...rows];
+  const wide = table[0]!.map((_, c) => Math.max(...table.map((row) => row[c]!.length)));
+  const line = (row: readonly string[]): string =>
+    row.map((cell, c) => (c === 0 ? cell.padEnd(wide[c]!) : cell.padStart(wide[c]!))).join("  ");
+  const where = devices === 1 ? "one device" : `a mesh of ${mesh.axes.map((a) => `${a.name}=${a.size}`).join(", ")}`;
+  return [
+    `${name}, compiled by Gyre for ${arch}, to run on ${where}.`,
+    "",
+    ...arrays("takes", inputs),
+    ...arrays("gives", outputs),
+    "",
+    ...table.map(line),
+    "",
+    "First what the kernels use: instructions as inline PTX, and types. Above each kernel: its arrays, and how its work is dealt out.",
+  ]
+    .map((text) => `// ${text}`.trimEnd())
+    .join("\n");
 }
 
 /** Not the bare name, which may be one of the C library's. */

@@ -59,6 +59,8 @@ describe("build", () => {
     expect(code).toBe(0);
     expect(readdirSync(out).sort()).toEqual(["twice.cu", "twice.schedule.json", "twice.ts"]);
     const text = readFileSync(join(out, "twice.cu"), "utf8");
+    expect(text).toMatch(/^\/\/ twice, compiled by Gyre for sm_80, to run on .*\n\/\/\n\/\/ takes {4}x: f32\[/);
+    expect(text).toMatch(/\n\/\/ kernel +blocks +threads +bytes of shared memory\n\/\/ \w+_kernel +1 +/);
     expect(text).toMatch(/extern "C" __global__ void __launch_bounds__\(\d+\) \w+_kernel\(/);
     const use = `import { twice } from "./made.ts"; export const y: Float32Array = (await twice({ x: new Float32Array(8) })).y;`;
     expect(typeErrors(readFileSync(join(out, "twice.ts"), "utf8"), use)).toEqual([]);
