@@ -4,7 +4,7 @@
  * has waited for them.
  */
 import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { compile } from "../../compiler/compile.ts";
 import { type NDArray, tabulate } from "../../compiler/core/ndarray.ts";
 import { check } from "../../compiler/lane/check.ts";
@@ -14,6 +14,7 @@ import { lowerTeam } from "../../compiler/lane/team.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import type { Kernel } from "../../compiler/tile/ir.ts";
 import type { Device, KernelSource } from "../../runtime/device.ts";
+import { targetFor } from "../../runtime/target.ts";
 import { random } from "../core/programs.ts";
 import { launch } from "../lane/device.ts";
 import { devices, kernel, launched } from "./device.ts";
@@ -205,7 +206,7 @@ async function errors(
 describe.skipIf(missing)("kernels", () => {
   const byReference: readonly (readonly [entry: string, dims: Dims, kernels: readonly string[]])[] = [
     ["transposed", { M: 64, N: 72, K: 80 }, ["product"]],
-    ["packed_attention", { B: 1, S: 80, H: 1, D: 16 }, ["tiles_b_h_i"]],
+    ["sigmoid_weights", { B: 1, S: 64, H: 1, D: 16 }, ["o"]],
   ];
   test.each(byReference.map((c, k) => [...c, k] as const))(
     "%s %o: %j, schedule %i",
@@ -251,6 +252,16 @@ describe.skipIf(missing)("kernels", () => {
       for (const [name, e] of Object.entries(found)) expect(e, name).toBeLessThan(1e-2);
     },
   );
+});
+
+test.skipIf(missing)("a GPU of sm_90a gets kernels for warpgroups, unless it is not to; others do not", async () => {
+  const target = async (arch: number) => targetFor((await devices(1, { arch }))[0]!.info).target;
+  expect([await target(90), await target(80), await target(100)]).toEqual(["hopper", "cuda", "cuda"]);
+  process.env.GYRE_CUDA_WARPGROUPS = "0";
+  onTestFinished(() => {
+    delete process.env.GYRE_CUDA_WARPGROUPS;
+  });
+  expect(await target(90)).toBe("cuda");
 });
 
 /** How often each statement of warpgroups stands in a program. */
