@@ -384,12 +384,6 @@ export const checkMessages = {
     (a) => `give the axis parts, as in \`--split ${a.axes[0] ?? "sp"}=2x4\``,
   ),
 
-  // --- GY70xx: not supported yet -----------------------------------------------------------------------------------
-  GY7004: say(
-    "`collect` in a `fold` over blocks is not supported yet",
-    "fold over steps: `fold t in N / c with … collect { … }`",
-  ),
-
   // --- GY80xx: input files and values ------------------------------------------------------------------------------
   GY8001: say(
     (a: { path: string; wants: readonly string[]; found: readonly number[]; sizes: readonly string[] }) =>

@@ -237,10 +237,4 @@ export const cases: readonly Case[] = [
     "GY7302",
     `fn f<N>(x: f32[N], score: (f32) -> f32) = score(x)\nderivative f(x, score) = (score(x), |g| (g, 0.0))\n${entry("let (dx, dw) = grad(|p| sum(f(p.0, |s| s * p.1[0])))((x, w))\n  dx + sum(dw)")}`,
   ),
-
-  // --- not supported yet
-  check(
-    "GY7004",
-    "fn f<N>(x: f32[N]) = tiles b in 2 into [b] {\n  let (a, s) = fold j in N by 8 with a = 0.0 collect { (a + sum(x[j]), a) }\n  a\n}",
-  ),
 ];

@@ -79,6 +79,7 @@ for (const at of [0, 5, 12])
 for (const dp of [1, 2])
   trial(`what a loop collects, dp = ${dp}`, {
     program: "programs/collected-steps",
+    entry: "average",
     dims: { T: 7, N: 6 },
     mesh: { dp },
     inputs: { x: undefined },
@@ -91,6 +92,16 @@ for (const dp of [1, 2])
       };
     },
   });
+
+trial("what blocks hand out, a last smaller one too", {
+  program: "programs/collected-steps",
+  entry: "blocks",
+  inputs: { x: undefined },
+  expect: ({ x }) => {
+    const top = array([16, 3], (b, j) => largest(Math.min(10, 4 * j! + 4), (n) => x(b!, n)));
+    return { 0: top, 1: top };
+  },
+});
 
 trial("a softmax over a growing prefix", {
   program: "programs/running-softmax",

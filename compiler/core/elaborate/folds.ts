@@ -12,6 +12,7 @@ import type { Atom, FoldEqn, Index, Type, Var } from "../ir.ts";
 import { broadcastShapes } from "../typing.ts";
 import { operand, toAtom } from "./arithmetic.ts";
 import {
+  asValue,
   type Context,
   dimAtom,
   emit,
@@ -90,11 +91,27 @@ export function foldExpr(c: Context, env: Scope, e: Ast.Fold): Value {
     const types = guesses.map((g) => g.type!);
     const last = finish(c, e, over, init, next, t, types);
     if (!over.rest) return last;
-    const scope = frame(env);
-    over.rest(c, scope);
-    bindPattern(c, scope, e.pattern, last);
-    return c.knot.expr(c, scope, e.body);
+    return afterSteps(c, env, e, over.rest, last);
   }
+}
+
+/** One more time the body, for what the steps left: what it collects goes behind what they did. */
+function afterSteps(c: Context, env: Scope, e: Ast.Fold, rest: Bind, last: Value): Value {
+  const [carry, stacked] = e.collect && last.kind === "tuple" ? last.items : [last];
+  const scope = frame(env);
+  rest(c, scope);
+  bindPattern(c, scope, e.pattern, carry!);
+  const value = c.knot.expr(c, scope, e.body);
+  if (!stacked || value.kind !== "tuple") return value;
+  const [next, one] = value.items as [Value, Value];
+  const span = e.body.result.span;
+  const ends = leaves(one).map((v) => toAtom(c, v, span, undefined, "collect"));
+  const joined = leaves(stacked).map((v, i) => {
+    const before = toAtom(c, v, span);
+    const end = emit(c, "reshape", { shape: [1, ...ends[i]!.type.shape] }, [ends[i]!], span, "collect");
+    return asValue(emit(c, "concat", { dim: 0 }, [before, end], span, "collect"));
+  });
+  return tupleOf([next, refill(stacked, joined)]);
 }
 
 /** What the loop runs over, and how its name is bound in the body. Undefined after an error. */
@@ -112,11 +129,7 @@ function overOf(c: Context, env: Scope, e: Ast.Fold): Over | undefined {
   }
   const index = blockIndex(c, env, e.index.name, extent, e.by);
   if (!index) return undefined;
-  if (e.collect) {
-    fail(c, "GY7004", e.span, {});
-    return undefined;
-  }
-  if (c.outside)
+  if (c.outside && !e.collect)
     return {
       over: { kind: "blocks", index },
       count: extent,
@@ -125,11 +138,11 @@ function overOf(c: Context, env: Scope, e: Ast.Fold): Over | undefined {
   return blocksAsSteps(c, e, index);
 }
 /**
- * Outside `tiles`, blocks are steps that slice; a smaller last block is one more time the body. Left to the compiler, and
+ * Outside `tiles`, and where something is collected of each, blocks are steps that slice; a smaller last block is one more time the body. Left to the compiler, and
  * where it is larger than the dimension, a block is all of it.
  */
 function blocksAsSteps(c: Context, e: Ast.Fold, index: Index): Over {
-  const n = c.compile ? known(c, index.extent) : undefined;
+  const n = c.compile || typeof index.extent === "number" ? known(c, index.extent) : undefined;
   const by =
     typeof index.block === "object" || typeof index.block === "number" ? known(c, index.block ?? 1) : undefined;
   const whole = index.block === "auto" || index.block === null || (n !== undefined && by !== undefined && n <= by);
