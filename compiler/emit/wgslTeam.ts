@@ -95,12 +95,12 @@ function copy(p: Printer, s: Extract<TeamStmt, { kind: "copy" }>, to: Shared, pa
 }
 /** The word of a packed buffer in which an even element is. */
 function wordAt(p: Printer, b: LaneBuffer, index: Expr): string {
-  if (b.vector) return `${b.name}[${p.expr(quarter(index))}][${p.expr(shift(index, 1))} & 1]`;
+  if (b.vector) return `${b.name}[${p.expr(quarter(index))}][(${p.expr(shift(index, 1))}) & 1]`;
   const word = `${b.name}[${p.expr(shift(index, 1))}]`;
   return b.access === "read" ? word : `atomicLoad(&${word})`;
 }
 const elementAt = (p: Printer, b: LaneBuffer, index: Expr): string =>
-  b.vector ? `${b.name}[${p.expr(quarter(index))}][${p.expr(index)} & 3]` : `${b.name}[${p.expr(index)}]`;
+  b.vector ? `${b.name}[${p.expr(quarter(index))}][(${p.expr(index)}) & 3]` : `${b.name}[${p.expr(index)}]`;
 
 /** A value that the thread has whose number differs by `by`, one of the four of a quad. */
 export function exchanged(value: string, by: number): string {
