@@ -2,6 +2,7 @@
  * What a kernel allows of its mapping: which axes may be dealt out or blocked at will, along which four elements lie side
  * by side, and where products are that registers along several axes save loads of.
  */
+import { inGroup } from "../tile/groups.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
 import { blocksAreFree } from "../tile/reblock.ts";
 import { axesOf, foldsOf, type Mapping, type MappingChoice, valuesOf } from "./map.ts";
@@ -14,6 +15,8 @@ export type Allowed = {
   /** Axes of a multiple of four elements along which some array lies side by side in memory. */
   readonly vector: ReadonlySet<number>;
   readonly products: readonly Product[];
+  /** Free axes whose elements meet in aligned groups of so many: a thread has whole groups, side by side. */
+  readonly groups: ReadonlyMap<number, number>;
 };
 /** A sum of products whose factors depend on different axes: registers along its axes save loads. */
 export type Product = {
@@ -25,8 +28,12 @@ export type Product = {
 export function allowedOf(kernel: Kernel): Allowed {
   const axes = axesOf(kernel);
   const values = valuesOf(kernel);
-  const meeting = meetingAxes(kernel);
   const adjacent = adjacentAxes(values, kernel);
+  const vector = new Set(axes.filter((a) => adjacent.has(a.id) && a.extent % 4 === 0).map((a) => a.id));
+  const grouped = groupedAxes(kernel);
+  const meeting = meetingAxes(kernel);
+  // Only groups of four neighbours are surely together in a thread.
+  for (const id of grouped.keys()) if (!vector.has(id)) meeting.add(id);
   return {
     axes,
     values,
@@ -34,8 +41,9 @@ export function allowedOf(kernel: Kernel): Allowed {
       ...kernel.grid.filter((a) => !meeting.has(a.id)).map((a) => a.id),
       ...foldsOf(kernel.body).flatMap((f) => (f.over.kind === "blocks" && blocksAreFree(f) ? [f.over.axis.id] : [])),
     ]),
-    vector: new Set(axes.filter((a) => adjacent.has(a.id) && a.extent % 4 === 0).map((a) => a.id)),
+    vector,
     products: productsOf(values),
+    groups: new Map([...grouped].filter(([id]) => !meeting.has(id))),
   };
 }
 
@@ -84,13 +92,21 @@ export function choiceOf({ axes, spread, simd, team }: Mapping): MappingChoice {
  * Grid axes along which elements meet (reduced, scanned or re-indexed), or whose elements are counted from the first of
  * their block: the program's blocks are then what they are, and each belongs to one thread.
  */
-export function meetingAxes(kernel: Kernel): ReadonlySet<number> {
+export function meetingAxes(kernel: Kernel): Set<number> {
   const met = new Set<number>();
   for (const { def } of valuesOf(kernel, false)) {
     if (def.kind === "reduce" || def.kind === "scan" || def.kind === "edge") met.add(def.axis.id);
-    if (def.kind === "at") for (const b of def.bind) met.add(b.axis.id);
+    if (def.kind === "at") for (const b of def.bind) if (!inGroup(b)) met.add(b.axis.id);
   }
   return met;
+}
+/** Axes along which elements are picked within groups only, and how large these are. */
+function groupedAxes(kernel: Kernel): ReadonlyMap<number, number> {
+  const found = new Map<number, number>();
+  for (const { def } of valuesOf(kernel, false))
+    if (def.kind === "at")
+      for (const b of def.bind) found.set(b.axis.id, Math.max(found.get(b.axis.id) ?? 1, inGroup(b)?.of ?? 1));
+  return new Map([...found].filter(([, of]) => of > 1));
 }
 
 /** Axes along which some array lies side by side in memory: the last index is the axis itself. */

@@ -75,10 +75,13 @@ function gridOptions(kernel: Allowed, a: Axis, target: MapTarget): readonly Regi
   const reused = a.block !== 1 && kernel.products.some((p) => reuses(p, a));
   // Several axes of one product share its registers: that along which memory lies side by side may have more.
   const most = vector ? Math.max(target.rows, target.columns) : target.rows;
-  const least = vector && target.columns >= 4 ? 4 : 1;
+  const least = vector && (target.columns >= 4 || kernel.groups.has(a.id)) ? 4 : 1;
   const few = reused
-    ? [...powers(least, Math.min(most, size)), ...whole(a.extent / target.threads, Math.min(16, most, size), least)]
-    : kernel.products.length === 0 && a === innermost && vector && size >= 4
+    ? [
+        ...powers(least, Math.min(Math.max(most, least), size)),
+        ...whole(a.extent / target.threads, Math.min(16, most, size), least),
+      ]
+    : kernel.groups.has(a.id) || (kernel.products.length === 0 && a === innermost && vector && size >= 4)
       ? [4]
       : [1];
   return distinct((few.length > 0 ? few : [1]).map((unroll) => ({ block: unroll, unroll })));

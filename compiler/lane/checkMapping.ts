@@ -27,7 +27,12 @@ export function checkMapping(allowed: Allowed, mapping: Mapping, maxThreads = 25
   ];
 }
 
-function axisMessages({ free, vector }: Allowed, a: Axis, m: AxisMap, simd: Mapping["simd"]): readonly string[] {
+function axisMessages(
+  { free, vector, groups }: Allowed,
+  a: Axis,
+  m: AxisMap,
+  simd: Mapping["simd"],
+): readonly string[] {
   const numbers = [m.block, m.lanes, m.unroll, m.loop];
   if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 1))
     return ["blocks, lanes, registers and rounds are whole numbers from 1 on"];
@@ -44,6 +49,9 @@ function axisMessages({ free, vector }: Allowed, a: Axis, m: AxisMap, simd: Mapp
     ...(m.lanes * m.unroll * m.loop === m.block
       ? []
       : [`${m.lanes} lanes × ${m.unroll} registers × ${m.loop} rounds are no block of ${m.block}`]),
+    ...(own && groups.has(a.id) && (m.unroll % groups.get(a.id)! !== 0 || !(m.vector || m.lanes === 1))
+      ? [`its elements meet in groups of ${groups.get(a.id)}, and a thread has whole groups`]
+      : []),
     ...(grid && m.loop > 1 && !simd ? ["an axis that is dealt out has no rounds"] : []),
     ...(m.unroll > a.extent || m.lanes > Math.ceil(a.extent / m.unroll) || (!grid && m.block > whole)
       ? [`there are only ${a.extent} elements`]

@@ -136,8 +136,9 @@ function registersOf(
   const { axes, products } = allowed;
   const unroll = new Map<number, number>();
   const reused = (a: Axis): boolean => products.some((p) => reuses(p, a));
+  const groupOf = (a: Axis): number => allowed.groups.get(a.id) ?? 1;
   const registersFor = (a: Axis, want: number): number => {
-    let most = want;
+    let most = Math.max(want, groupOf(a));
     while (most > 1 && most > a.extent) most /= 2;
     if (isFree(allowed, a)) return most;
     const u = divisor(blockOf(a), want, a === vector);
@@ -166,7 +167,7 @@ function registersOf(
   for (const a of axes) {
     if (unroll.has(a.id)) continue;
     const size = blockOf(a);
-    unroll.set(a.id, isFree(allowed, a) ? 1 : registersFor(a, summed(a) ? 1 : size <= 4 ? size : 4));
+    unroll.set(a.id, isFree(allowed, a) ? groupOf(a) : registersFor(a, summed(a) ? 1 : size <= 4 ? size : 4));
   }
   return unroll;
 }

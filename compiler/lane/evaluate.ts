@@ -6,6 +6,7 @@ import { InvariantError, invariant } from "../base/invariant.ts";
 import { isHalf } from "../core/half.ts";
 import type { ReduceKind } from "../core/ir.ts";
 import { operandsOf } from "../tile/build.ts";
+import { inGroup } from "../tile/groups.ts";
 import type { Axis, Value } from "../tile/ir.ts";
 import { alignedToFour, evenStep, offsetOf, plusTerm, writeAffine } from "./address.ts";
 import {
@@ -36,7 +37,7 @@ import {
 } from "./context.ts";
 import { add, and, cast, component, identity, joinOp, laneType, less, lit, min, mul, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
-import { stepsAlong } from "./map.ts";
+import { isHeld, stepsAlong } from "./map.ts";
 import { childScope, find, homeOf, openLoop } from "./scope.ts";
 import { elementOf, rawLocal } from "./storage.ts";
 
@@ -95,9 +96,10 @@ export function evaluate(ctx: Context, v: Value, c: Coords, wanted: Axis | null)
       return group(ctx, v, c, along, () => scan(ctx, v, d.axis, d.arg));
     case "at": {
       const arg = d.arg;
+      if (along) return vec(neighbours(c, along).map((n) => ctx.evaluate(v, n, null)));
+      if (d.bind.every((b) => isHeld(ctx.mapping, b))) return ctx.evaluate(arg, inGroups(d.bind, c), null);
       if (!ctx.stored.has(arg.id)) ctx.store(arg);
       const from = ctx.stored.get(arg.id)!;
-      if (along) return vec(neighbours(c, along).map((n) => ctx.evaluate(v, n, null)));
       return bind(ctx, v, c, null, () => elementAt(ctx, from, d.bind, c));
     }
     case "step":
@@ -559,6 +561,16 @@ function scan(ctx: Context, v: Value, axis: Axis, arg: Value): void {
 }
 
 type Bind = Extract<Value["def"], { kind: "at" }>["bind"];
+/** The registers that indices mean which pick among a group of neighbours. */
+function inGroups(bind: Bind, c: Coords): Coords {
+  const to = new Map(c);
+  for (const b of bind) {
+    const { of, at } = inGroup(b)!;
+    const u = c.get(b.axis.id) ?? 0;
+    to.set(b.axis.id, u - (u % of) + at);
+  }
+  return to;
+}
 /** An element of a kept array at other element numbers, which are computed. */
 function elementAt(ctx: Context, from: Stored, binds: Bind, c: Coords): Expr {
   let index: Expr = lit(0);

@@ -5,7 +5,7 @@
 import { isSlow } from "../core/ops.ts";
 import { operandsOf } from "../tile/build.ts";
 import type { Axis, Fold, Kernel, Stmt, Value } from "../tile/ir.ts";
-import { type Mapping, valuesOf } from "./map.ts";
+import { isHeld, type Mapping, valuesOf } from "./map.ts";
 
 export type Facts = {
   readonly uses: ReadonlyMap<number, number>;
@@ -103,8 +103,8 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
   for (const v of values)
     if (v.def.kind === "at") {
       const at = addressed.get(v.def.arg.id) ?? new Set<number>();
-      for (const b of v.def.bind) at.add(b.axis.id);
-      addressed.set(v.def.arg.id, at);
+      for (const b of v.def.bind) if (!isHeld(mapping, b)) at.add(b.axis.id);
+      if (at.size > 0) addressed.set(v.def.arg.id, at);
     }
 
   const natural = new Map<number, ReadonlySet<number>>();

@@ -12,6 +12,7 @@
  *   other axes:  element = start of block + round * unroll + register
  */
 import { operandsOf } from "../tile/build.ts";
+import { inGroup } from "../tile/groups.ts";
 import type { Axis, Kernel, Stmt, Value } from "../tile/ir.ts";
 
 export type AxisMap = {
@@ -164,6 +165,13 @@ export const gpuTarget: MapTarget = {
     launches: 1,
   },
 };
+
+/** Whether what an index picks is in the registers of the thread that asks: in a group of neighbours that it has whole. */
+export function isHeld(mapping: Mapping, bind: { readonly axis: Axis; readonly index: Value }): boolean {
+  const m = mapping.axes.get(bind.axis.id);
+  const group = inGroup(bind);
+  return group !== undefined && m !== undefined && m.unroll % group.of === 0 && (m.vector || m.lanes === 1);
+}
 
 /** Every value a kernel computes, in order, those inside folds (and what their bounds are made of) included. */
 export function valuesOf(kernel: Kernel, withBounds = true): readonly Value[] {

@@ -1,6 +1,7 @@
 /** What holds of every well-formed device program; returns a sentence for each thing that does not. */
 import type { DType } from "../core/ir.ts";
 import { axesOf, isLeaf, operandsOf } from "./build.ts";
+import { inGroup } from "./groups.ts";
 import type { Axis, DeviceProgram, Fold, HostStep, Kernel, Stmt, Value } from "./ir.ts";
 
 /** The complaints about a program; none for a well-formed one. */
@@ -155,7 +156,7 @@ function checkDef(s: Scope, v: Value): void {
     case "at":
       integers(d.bind.map((b) => b.index));
       for (const b of d.bind)
-        if (b.axis.role === "grid" && b.axis.block === "auto")
+        if (b.axis.role === "grid" && b.axis.block === "auto" && !inGroup(b))
           say(`re-indexes ${b.axis.name}, whose blocks are not known`);
       break;
     case "carry":

@@ -17,16 +17,26 @@ function launchesOf(text: string, dims: Readonly<Record<string, number>>) {
   };
 }
 
-test("a transformer block: a kernel for each product and for attention, two for norms, three for rotary positions", () => {
-  const { names } = launchesOf(
+test("a transformer block: a kernel for each product and for attention, and two for norms", () => {
+  const [S, E, H, D, F] = [64, 64, 2, 16, 128];
+  const { names, bytes } = launchesOf(
     `import { transformer_block, Layer } from "gyre/transformer"
 ${one}export shard_map block<B, S, E, H, G, D, F>(x: f32[B, S, E] @ P(dp, sp, _), layer: Layer<E, H, G, D, F, fsdp, tp>) -> f32[B, S, E] @ P(dp, sp, _) on one {
   transformer_block(x, layer, rows = fsdp, sequence = sp, columns = tp)
 }`,
-    { B: 1, S: 64, E: 32, H: 2, G: 2, D: 16, F: 64 },
+    { B: 1, S, E, H, G: H, D, F },
   );
-  const products = 6; // q, k, v; out of the heads, with x added; both of the gated layer in one; out of it, with x added
-  expect(names, names.join(", ")).toHaveLength(products + 1 + 2 + 3);
+  // q and k, turned by their positions; v; out of the heads, with x added; both of the gated layer in one; out of it, with x added
+  const products = 6;
+  expect(names, names.join(", ")).toHaveLength(products + 1 + 2);
+  const [x, heads, norm] = [S * E, S * H * D, S + E];
+  const squares = 2 * (x + S);
+  const projections = 3 * (x + norm + E * H * D + heads);
+  const attended = 4 * heads;
+  const out = heads + H * D * E + 2 * x;
+  const gated = x + norm + 2 * E * F + S * F;
+  const last = S * F + F * E + 2 * x;
+  expect(bytes).toBe(4 * (squares + projections + attended + out + gated + last));
 });
 
 test("a gated feed-forward after a norm: its two products and the gate are one kernel, which makes the norm as it reads", () => {

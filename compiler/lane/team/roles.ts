@@ -5,6 +5,7 @@ import { foldsOf, valuesOf } from "../map.ts";
 import { type Dealt, layoutOf, wide } from "./dealt.ts";
 import { sizeOf } from "./layout.ts";
 import { hasLoad, isLoaded, names, type Product } from "./operands.ts";
+import { groupDigit } from "./picked.ts";
 import { give } from "./rule.ts";
 
 /** A product that is only added to something has no registers of its own; of two that are added, the second. */
@@ -129,6 +130,8 @@ export function rolesOf(
     const all = def.kind === "reduce" || def.kind === "scan" ? wide(d, def.arg.axes) : [];
     if (!bySlots && def.kind === "reduce" && def.op === "argmax") give("argmax has no rule beside products");
     if (!bySlots && def.kind === "scan") give("a running sum along an axis has no rule beside products");
+    // Of a group of neighbours a thread has all.
+    if (def.kind === "at" && def.bind.every((b) => groupDigit(layoutOf(d, v.axes), b) >= 0)) continue;
     if (!bySlots && def.kind === "at") give("elements picked by number have no rule beside products");
     if (!bySlots && all.length > 2)
       give(`${v.name ?? "a reduction"} is over all pairs of [${names(all)}], and no product`);

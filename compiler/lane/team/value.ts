@@ -7,6 +7,7 @@ import type { Expr } from "../ir.ts";
 import { type At, bind, type Context, heldFor, hintOf, local, partOf, position, readHeld, startOf } from "./context.ts";
 import { wide } from "./dealt.ts";
 import { isLoaded } from "./operands.ts";
+import { pickedDigits } from "./picked.ts";
 
 export function evaluate(ctx: Context, v: Value, at: At): Expr {
   const known = at.memo.get(v.id);
@@ -45,6 +46,8 @@ export function evaluate(ctx: Context, v: Value, at: At): Expr {
     }
     case "cast":
       return remember(ctx, v, at, cast(evaluate(ctx, d.arg, at), d.arg.dtype, v.dtype));
+    case "at":
+      return evaluate(ctx, d.arg, { ...at, digits: pickedDigits(at.layout!, at.digits, d.bind), memo: new Map() });
     case "map":
       return remember(ctx, v, at, mapped(ctx, v, d.op, d.args, at));
     default:

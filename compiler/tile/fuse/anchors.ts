@@ -2,7 +2,7 @@
 import type { Atom, OpEqn, Var } from "../../core/ir.ts";
 import { freeVars } from "../../core/walk.ts";
 import { type Cost, costOf, isCheap, isInline } from "./cost.ts";
-import { isHeavy, linksOf } from "./links.ts";
+import { isElementwise, isHeavy, linksOf, reducedOf } from "./links.ts";
 import { sizeOf } from "./prepare.ts";
 import { opOf, type Region, readsOf } from "./region.ts";
 
@@ -80,7 +80,7 @@ export function storedValues(r: Region, inline: ReadonlySet<number>, forced: Rea
 function storeOp(r: Region, e: OpEqn, inline: ReadonlySet<number>, { stored, views, updates, alone }: Stored): void {
   const x = e.args[0];
   const inMemory = (v: Var): boolean => stored.has(v.id) || (r.defs.has(v.id) ? !opOf(r, v) : r.outer.isArray(v));
-  if (x?.kind === "var" && isView(e) && (inMemory(x) || (opOf(r, x) && !inline.has(x.id)))) {
+  if (x?.kind === "var" && isView(e) && !interleaves(r, e, x) && (inMemory(x) || (opOf(r, x) && !inline.has(x.id)))) {
     stored.delete(e.out.id);
     views.set(e.out.id, x);
     if (opOf(r, x)) stored.add(x.id);
@@ -98,6 +98,14 @@ function storeOp(r: Region, e: OpEqn, inline: ReadonlySet<number>, { stored, vie
     stored.add(value.id);
     alone.add(value.id);
   }
+}
+/** Whether a value is put together of few others in turns (a0 b0 a1 b1 …), for nothing else: it is computed as it lies. */
+function interleaves(r: Region, e: OpEqn, x: Var): boolean {
+  const source = opOf(r, x);
+  const last = x.type.shape.length - 1;
+  if (e.op !== "reshape" || source?.op !== "concat" || source.params.dim !== last) return false;
+  const alone = r.consumers.get(x.id)!.length === 1 && !r.results.includes(x);
+  return alone && (x.type.shape[last] as number) <= 4 && linksOf(e).every((l) => l.dim !== last);
 }
 /** Whether a value is computed from x with no array in between that must be. */
 function reads(r: Region, v: Var, x: Var): boolean {
@@ -133,7 +141,8 @@ export function anchorsOf(r: Region, stored: ReadonlySet<number>, views: Readonl
     const own = costOf(e, cost);
     const from = new Set(e.args.flatMap(arraysOf));
     const again = used.length > 1 || used.some((c) => c.kind === "op" && repeats(c, e.out));
-    const shared = again && (!isCheap(own) || (own.ops > 0 && savesReads(r, e.out, from)));
+    const dear = !isCheap(own) && !(from.size === 0 && own.ops <= 16 && isBesideSums(r, e.out, stored));
+    const shared = again && (dear || (own.ops > 0 && savesReads(r, e.out, from)));
     if (stored.has(e.out.id) || isHeavy(e.op) || shared) anchors.push(e.out);
     else {
       costs.set(e.out.id, own);
@@ -156,6 +165,31 @@ function savesReads(r: Region, v: Var, from: ReadonlySet<Var>): boolean {
   const heavy = (x: Var): boolean => isHeavy(opOf(r, x)?.op ?? "full");
   return whole.length > 2 || whole.some((x) => heavy(x) && onlyHere(x));
 }
+/**
+ * Whether a value is used only together with long sums of products, beside which computing it from positions alone (the
+ * turns of rotary positions) is little, less than a kernel that keeps it.
+ */
+function isBesideSums(r: Region, v: Var, stored: ReadonlySet<number>): boolean {
+  return (r.consumers.get(v.id) ?? []).every((e) => {
+    if (e.kind !== "op" || stored.has(v.id) || r.results.includes(v)) return false;
+    if (!isElementwise(e.op) && !arranges.has(e.op)) return false;
+    const others = e.args.filter((a): a is Var => a.kind === "var" && a.id !== v.id);
+    return others.some((o) => isLongSum(r, o)) || isBesideSums(r, e.out, stored);
+  });
+}
+/** Made of a long sum of products, element by element. */
+function isLongSum(r: Region, v: Var, seen: Set<number> = new Set()): boolean {
+  if (seen.has(v.id)) return false;
+  seen.add(v.id);
+  const e = opOf(r, v);
+  if (e?.op === "einsum") return sizeOf(reducedOf(e).map(({ size }) => size)) >= LONG;
+  if (!e || (!isElementwise(e.op) && !arranges.has(e.op))) return false;
+  return e.args.some((a) => a.kind === "var" && isLongSum(r, a, seen));
+}
+/** Elements of a sum of products beside which a few sines are little. */
+const LONG = 64;
+const arranges: ReadonlySet<string> = new Set(["index", "reshape", "transpose", "broadcast", "concat"]);
+
 /** Whether an op needs each element of x many times over. */
 function repeats(e: OpEqn, x: Var): boolean {
   if (e.op !== "einsum") return false;

@@ -1,7 +1,7 @@
 /** Which cluster an anchor joins: that of the anchors that use it, where one kernel can hold them all. */
 import type { Eqn, OpEqn, Var } from "../../core/ir.ts";
 import { outsOf } from "../../core/walk.ts";
-import { isHeavy, linksOf } from "./links.ts";
+import { groupsOf, isElementwise, isHeavy, type Link, linksOf } from "./links.ts";
 import type { Region } from "./region.ts";
 
 /** No kernel reaches from one side of it to the other. */
@@ -42,24 +42,59 @@ export function newCluster(all: Cluster[], e: OpEqn, updates: ReadonlySet<number
  * be in memory before, for it is what is updated.
  */
 type Sink = { readonly v: number; readonly apart: boolean; readonly map: readonly (number | "reduced" | undefined)[] };
+/** On the way: a dim that was split into `dim` and groups of `of` elements, few, of which any may be meant. */
+type Split = { readonly dim: number; readonly of: number };
+type Way = number | "reduced" | Split | undefined;
+/** The most elements of a group that are in one kernel, for one thread has them all. */
+const MOST_GROUPED = 4;
+
+/** Where a way leads through an equation. */
+function through(e: OpEqn, links: readonly Link[], arg: number, way: Way): Way {
+  if (way === undefined || way === "reduced") return way;
+  if (isSplit(way) && !picksPlainly(e)) return undefined;
+  const from = isSplit(way) ? way.dim : way;
+  const to = links.find((l) => l.arg === arg && l.dim === from)?.to;
+  if (typeof to === "string") return "reduced";
+  if (to !== undefined) return isSplit(way) ? { ...way, dim: to } : to;
+  return e.op === "reshape" ? regrouped(e, way, from) : undefined;
+}
+/** Whether an equation takes of a group's elements those that the program names, one by one. */
+function picksPlainly(e: OpEqn): boolean {
+  if (e.op === "index")
+    return e.params.selectors.every((s) => s.kind !== "gather" && (s.kind !== "at" || e.args[s.arg]!.kind === "lit"));
+  return isElementwise(e.op) || e.op === "reshape" || e.op === "broadcast" || e.op === "transpose" || e.op === "concat";
+}
+/** A dim that a reshape splits into groups of a few, or one that it puts together again from the same groups. */
+function regrouped(e: OpEqn, way: number | Split, from: number): Way {
+  const [before, after] = [e.args[0]!.type.shape, e.out.type.shape] as readonly (readonly number[])[];
+  const group = groupsOf(before!, after!).find((g) => g.from.includes(from));
+  if (!group) return undefined;
+  const sizeOf = (shape: readonly number[], dims: readonly number[]): number => dims.reduce((n, d) => n * shape[d]!, 1);
+  if (!isSplit(way)) {
+    const [dim, ...inner] = group.to;
+    const of = sizeOf(after!, inner);
+    return group.from.length === 1 && of <= MOST_GROUPED ? { dim: dim!, of } : undefined;
+  }
+  const [first, ...inner] = group.from;
+  return group.to.length === 1 && first === from && sizeOf(before!, inner) === way.of ? group.to[0] : undefined;
+}
+const isSplit = (way: Way): way is Split => typeof way === "object";
+
 function sinksOf(r: Region, v: Var, isAnchor: (id: number) => boolean, updates: ReadonlySet<number>): readonly Sink[] {
   const sinks: Sink[] = [];
   const seen = new Set<string>();
-  const walk = (x: Var, map: Sink["map"]): void => {
+  const walk = (x: Var, map: readonly Way[]): void => {
     for (const e of r.consumers.get(x.id) ?? []) {
       if (isBarrier(e)) continue;
       const links = linksOf(e);
       for (const [arg, a] of e.args.entries()) {
         if (a.kind !== "var" || a.id !== x.id) continue;
-        const next = map.map((d) => {
-          if (typeof d !== "number" || (updates.has(e.out.id) && arg === 1)) return d;
-          const to = links.find((l) => l.arg === arg && l.dim === d)?.to;
-          return typeof to === "string" ? "reduced" : to;
-        });
-        const key = `${e.out.id} ${next.join()}`;
+        const next = map.map((d) => (updates.has(e.out.id) && arg === 1 ? d : through(e, links, arg, d)));
+        const key = `${e.out.id} ${JSON.stringify(next)}`;
         if (seen.has(key)) continue;
         seen.add(key);
-        if (isAnchor(e.out.id)) sinks.push({ v: e.out.id, apart: arg === 0 && updates.has(e.out.id), map: next });
+        const ends = next.map((d) => (isSplit(d) ? undefined : d));
+        if (isAnchor(e.out.id)) sinks.push({ v: e.out.id, apart: arg === 0 && updates.has(e.out.id), map: ends });
         else walk(e.out, next);
       }
     }

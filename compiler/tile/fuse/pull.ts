@@ -4,7 +4,8 @@
  * reshapes and gathers become arithmetic on indices and leave no trace.
  *
  * A variable that is asked for at its own axes is computed once. Elsewhere it is pulled anew, down to the loads, unless
- * that repeats a reduction or a fold: then the value at its own axes is re-indexed (`at`).
+ * that repeats a reduction or a fold: then the value at its own axes is re-indexed (`at`). What the few elements of a group
+ * share is computed for each of them: what it is made of is then re-indexed within the group (../groups.ts).
  *
  * An index counts elements of the whole dimension. For a dimension that is a block of a tile index these are the
  * elements of the index: from the block's first one on.
@@ -16,6 +17,7 @@ import { accumulates } from "../../core/dtype.ts";
 import type { Atom, Index, OpEqn, Ops, Selector, Var } from "../../core/ir.ts";
 import { add, and, clamp, compare, div, map, max, min, mod, plus, select, sub, times } from "../arithmetic.ts";
 import { at, cast, constant, edge, type KernelBuilder, load, named, pos, reduce, scan } from "../build.ts";
+import { isGroupNumber } from "../groups.ts";
 import type { Axis, MapOp, Scalar, Value } from "../ir.ts";
 import { groupsOf, isElementwise, isHeavy, placesOf, reducedOf } from "./links.ts";
 
@@ -119,7 +121,8 @@ function pullEqn(p: Puller, e: OpEqn, index: readonly Value[]): Value {
   if (old) return old;
   const own = ownIndex(p, e.out);
   const elsewhereThanOwn = own && index.some((v, d) => v !== own[d]);
-  const dear = isHeavy(e.op) || (isElementwise(e.op) && isAnchored(p, e.out));
+  const byGroups = (): boolean => index.every((v, d) => v === own![d] || isGroupNumber(v));
+  const dear = isHeavy(e.op) || (isElementwise(e.op) && isAnchored(p, e.out) && !(elsewhereThanOwn && byGroups()));
   const value =
     elsewhereThanOwn && dear
       ? elsewhere(p, e.out, pullEqn(p, e, own), index)
