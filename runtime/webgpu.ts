@@ -11,6 +11,7 @@ import type {
   UniformWords,
 } from "./device.ts";
 import { fail, formatBytes, GyreRuntimeError, withLimit } from "./errors.ts";
+import { once } from "./once.ts";
 import { expectSoon } from "./poll.ts";
 import { createPool } from "./pool.ts";
 import { bug, driverError, firstLine, limit, OUT_OF_MEMORY_HELP, REPORT, shaderError } from "./refusals.ts";
@@ -284,12 +285,7 @@ export function webGpuDevices(
   const kernels = new Map<string, Promise<Kernel>>();
   const compile = (source: KernelSource): Promise<Kernel> => {
     const key = `${source.entry} ${source.access.join(" ")} ${source.uniformWords}\n${source.text}`;
-    const known = kernels.get(key);
-    if (known) return known;
-    const made = compileNew(source);
-    kernels.set(key, made);
-    made.catch(() => kernels.delete(key));
-    return made;
+    return once(kernels, key, () => compileNew(source));
   };
 
   const compileNew = async (source: KernelSource): Promise<Kernel> => {

@@ -46,6 +46,29 @@ ${device} void store4(${name}* p, vec4<float> v) {
   *reinterpret_cast<${name}x4*>(p) = ${name}x4{${name}(v.x), ${name}(v.y), ${name}(v.z), ${name}(v.w)};
 }`.replace(`${device} vec4`, `struct alignas(8) ${name}x4 { ${name} x, y, z, w; };\n${device} vec4`);
 
+const extreme = (name: string, instruction: "max" | "min"): string => `${device} float ${name}(float a, float b) {
+  float y;
+  asm("${instruction}.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+  return y;
+}`;
+
+const pack = (type: "bf16" | "f16"): string => `/** Two floats in a word, the first in its lower half. */
+${device} unsigned pack_${type}(float low, float high) {
+  unsigned y;
+  asm("cvt.rn.${type}x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+  return y;
+}`;
+
+const fourMatrices = (
+  name: string,
+  transposed: "" | ".trans",
+): string => `${device} void ${name}(unsigned* to, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4${transposed}.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(unsigned(__cvta_generic_to_shared(row)))
+               : "memory");
+}`;
+
 /** A product of 16 x 16 and 16 x 8, added in f32. */
 const mma = (type: "bf16" | "f16"): string =>
   `/** c += a b: 16 x 16 times 16 x 8 elements, those of a warp. */
@@ -76,22 +99,8 @@ const sine = (name: string, quarter: number): string => `${device} float ${name}
 const table = {
   // ---- instructions ----
   // A NaN stays one, as in the reference; fmaxf and fminf drop it.
-  maximum: {
-    ptx: true,
-    text: `${device} float maximum(float a, float b) {
-  float y;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
-  return y;
-}`,
-  },
-  minimum: {
-    ptx: true,
-    text: `${device} float minimum(float a, float b) {
-  float y;
-  asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
-  return y;
-}`,
-  },
+  maximum: { ptx: true, text: extreme("maximum", "max") },
+  minimum: { ptx: true, text: extreme("minimum", "min") },
   f16_bits: {
     ptx: true,
     text: `${device} float f16_to_f32(unsigned short bits) {
@@ -132,23 +141,8 @@ ${device} unsigned short f32_to_bf16(float x) {
 }`,
   },
   shared_memory: { ptx: true, text: "extern __shared__ __align__(1024) unsigned char shared_memory[];" },
-  pack_bf16: {
-    ptx: true,
-    text: `/** Two floats in a word, the first in its lower half. */
-${device} unsigned pack_bf16(float low, float high) {
-  unsigned y;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-  return y;
-}`,
-  },
-  pack_f16: {
-    ptx: true,
-    text: `${device} unsigned pack_f16(float low, float high) {
-  unsigned y;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-  return y;
-}`,
-  },
+  pack_bf16: { ptx: true, text: pack("bf16") },
+  pack_f16: { ptx: true, text: pack("f16") },
   copy_async: {
     ptx: true,
     text: `/** Starts a copy of N bytes from memory to shared memory; zeros where not valid. */
@@ -166,18 +160,8 @@ template <int N> ${device} void copy_wait() { asm volatile("cp.async.wait_group 
   matrices: {
     ptx: true,
     text: `/** Four 8 x 8 matrices of 16-bit elements: thread 8 m + r of a warp says where row r of matrix m is. */
-${device} void matrices(unsigned* to, const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(unsigned(__cvta_generic_to_shared(row)))
-               : "memory");
-}
-${device} void matrices_transposed(unsigned* to, const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(unsigned(__cvta_generic_to_shared(row)))
-               : "memory");
-}`,
+${fourMatrices("matrices", "")}
+${fourMatrices("matrices_transposed", ".trans")}`,
   },
   mma_bf16: { ptx: true, text: mma("bf16") },
   mma_f16: { ptx: true, text: mma("f16") },

@@ -10,6 +10,7 @@ import type {
   LaunchSink,
 } from "../device.ts";
 import { fail, formatBytes, GyreRuntimeError, withLimit } from "../errors.ts";
+import { once } from "../once.ts";
 import { bug, limit, OUT_OF_MEMORY_HELP } from "../refusals.ts";
 import { control } from "./control.ts";
 import { createPool, type PoolOptions, type Spawn } from "./pool.ts";
@@ -65,12 +66,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
   const kernels = new Map<string, Promise<Kernel>>();
   const compile = (source: KernelSource): Promise<Kernel> => {
     const key = `${source.dialect} ${source.name} ${new TextDecoder("latin1").decode(source.code)}`;
-    const known = kernels.get(key);
-    if (known) return known;
-    const made = compileNew(source);
-    kernels.set(key, made);
-    made.catch(() => kernels.delete(key));
-    return made;
+    return once(kernels, key, () => compileNew(source));
   };
   const compileNew = async (source: KernelSource): Promise<Kernel> => {
     if (source.dialect !== "wasm" || !source.code)

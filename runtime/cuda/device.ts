@@ -10,6 +10,7 @@ import type {
   LaunchSink,
 } from "../device.ts";
 import { fail, formatBytes, GyreRuntimeError } from "../errors.ts";
+import { once } from "../once.ts";
 import { createPool, sizeClass } from "../pool.ts";
 import { bug, limit } from "../refusals.ts";
 import { checkAliases } from "../webgpu.ts";
@@ -361,15 +362,11 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
     },
     compile(source) {
       const key = `${source.entry} ${source.access.join(" ")} ${source.uniformWords}\n${source.text}`;
-      const known = kernels.get(key);
-      if (known) return known;
-      const made = compileNew(source);
-      kernels.set(key, made);
-      made.catch((error) => {
-        note(error);
-        kernels.delete(key);
+      return once(kernels, key, () => {
+        const made = compileNew(source);
+        made.catch(note);
+        return made;
       });
-      return made;
     },
     launch,
     flush: alive,

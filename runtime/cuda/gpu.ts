@@ -1,6 +1,7 @@
 /** One GPU: its primary context, what it can do, kernels that were loaded on it, and how work on it is waited for. */
 import type { DeviceFeatures, DeviceLimits, KernelSource } from "../device.ts";
 import { fail, GyreRuntimeError } from "../errors.ts";
+import { once } from "../once.ts";
 import { cubinOf } from "./cache.ts";
 import type { Driver, Handle } from "./driver.ts";
 import type { Failed } from "./refusals.ts";
@@ -113,13 +114,7 @@ export function openGpu(driver: Driver, facts: GpuFacts, positions: number): Gpu
     async load(source, aboutDoing) {
       const { name, sharedBytes, text } = source;
       const f = aboutDoing(`loading kernel '${name}'`);
-      const known = modules.get(text);
-      const module = known ?? makeModule(source, f);
-      if (!known) {
-        modules.set(text, module);
-        module.catch(() => modules.delete(text));
-      }
-      const entry = await module;
+      const entry = await once(modules, text, () => makeModule(source, f));
       use();
       const kernel = driver.make(f, "cuModuleGetFunction", entry, source.entry);
       if (sharedBytes > facts.limits.workgroupMemoryBytes) {

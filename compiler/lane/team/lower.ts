@@ -36,6 +36,8 @@ export function lowerPlan(plan: Plan): LaneProgram {
     buffers: buffers.map((b, k) => ({ ...b, vector: fours.has(k) })),
     threads: plan.warps * 32,
     ...(plan.pattern === "matrices" ? { mixed: true as const } : {}),
+    // Else ptxas may spill for more teams on a processor than shared memory has room for.
+    ...(plan.pattern === "matrices" && plan.products.size > 0 ? { resident: 1 } : {}),
     body,
     notes: [...plan.notes, ...boundNotes(plan)],
   };
