@@ -16,7 +16,7 @@ import type { Cluster } from "./transport/cluster.ts";
 import { type Links, linkModel } from "./transport/link.ts";
 import { inProcess } from "./transport/local.ts";
 import type { NcclChoice } from "./transport/nccl/open.ts";
-import { acrossProcesses, dealt, type Places } from "./transport/remote.ts";
+import { acrossProcesses, dealt, gpuMessages, type Places } from "./transport/remote.ts";
 
 export type OpenSessionOptions = {
   /** `auto`, `webgpu`, or with the adapters to use, as `gyre devices` numbers them: `webgpu:0-3`. */
@@ -80,7 +80,8 @@ async function connected(
     const { transport } = cluster;
     const carrier = acrossProcesses(transport, places, direct);
     const gpus = choice.use !== "never" && devices.every(({ streams }) => streams !== undefined);
-    const way = gpus ? `${transport.name} and the hosts' memory (no NCCL: ${made.without})` : transport.name;
+    const memory = gpuMessages(transport, devices) ? "GPUs'" : "hosts'";
+    const way = gpus ? `${transport.name} and the ${memory} memory (no NCCL: ${made.without})` : transport.name;
     return sessionOn(devices, { carrier, shared: { transport, places }, way });
   }
   const { carrier, transport, name, close } = made;

@@ -168,22 +168,34 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
 
   // ---- operations --------------------------------------------------------------------------------------------------
   const [byte, float, sum] = [family.byte(library), family.float(library), family.sum(library)];
-  const inPieces = async (bytes: Uint8Array, move: (piece: Uint8Array) => Promise<void>): Promise<void> => {
-    if (bytes.length <= PIECE) return move(bytes);
-    for (let at = 0; at < bytes.length; at += PIECE) await move(bytes.subarray(at, at + PIECE));
+  const move = async (
+    what: (bytes: number) => string,
+    memory: Uint8Array | bigint,
+    bytes: number,
+    start: (piece: Uint8Array | bigint, bytes: number, request: Pending["request"]) => number,
+  ): Promise<void> => {
+    for (let at = 0; at === 0 || at < bytes; at += PIECE) {
+      const count = Math.min(PIECE, bytes - at);
+      const piece = typeof memory === "bigint" ? memory + BigInt(at) : memory.subarray(at, at + count);
+      await complete(what(count), [piece], (request) => start(piece, count, request));
+    }
   };
-  const send: Transport["send"] = (to, tag, bytes) =>
-    inPieces(bytes, (piece) =>
-      complete(`MPI_Isend of ${piece.length} bytes to rank ${to}`, [piece], (request) =>
-        calls.isend(piece, piece.length, byte, to, tag, world, request),
-      ),
+  const sendFrom = (to: number, tag: number, memory: Uint8Array | bigint, bytes: number): Promise<void> =>
+    move(
+      (n) => `MPI_Isend of ${n} bytes to rank ${to}`,
+      memory,
+      bytes,
+      (piece, n, request) => calls.isend(piece, n, byte, to, tag, world, request),
     );
-  const receive: Transport["receive"] = (from, tag, into) =>
-    inPieces(into, (piece) =>
-      complete(`MPI_Irecv of ${piece.length} bytes from rank ${from}`, [piece], (request) =>
-        calls.irecv(piece, piece.length, byte, from, tag, world, request),
-      ),
+  const receiveInto = (from: number, tag: number, memory: Uint8Array | bigint, bytes: number): Promise<void> =>
+    move(
+      (n) => `MPI_Irecv of ${n} bytes from rank ${from}`,
+      memory,
+      bytes,
+      (piece, n, request) => calls.irecv(piece, n, byte, from, tag, world, request),
     );
+  const send: Transport["send"] = (to, tag, bytes) => sendFrom(to, tag, bytes, bytes.length);
+  const receive: Transport["receive"] = (from, tag, into) => receiveInto(from, tag, into, into.length);
 
   return {
     name: version,
@@ -191,6 +203,7 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
     size: launch.size,
     send,
     receive,
+    ...(takesGpuMemory(library) ? { onDevice: { send: sendFrom, receive: receiveInto } } : {}),
     async permute(to, bytes, from, into) {
       await Promise.all([receive(from, COLLECTIVE_TAG, into), send(to, COLLECTIVE_TAG, bytes)]);
     },
@@ -244,6 +257,16 @@ function loadLibrary(koffi: Koffi, launch: Launch, told: string | undefined): { 
     `this was started by ${launch.launcher}'s launcher, and no MPI library can be loaded: ${reasons.join("; ")}`,
     "install it (Debian: libopenmpi3, or libmpich12), say where it is with --mpi-library, or use --transport tcp",
   );
+}
+
+/**
+ * Whether MPI reads and writes GPUs' memory (CUDA-aware): as Open MPI and MPICH say themselves once they have begun; Cray
+ * MPICH does what this variable tells it.
+ */
+function takesGpuMemory(library: Library): boolean {
+  if (process.env.MPICH_GPU_SUPPORT_ENABLED === "1") return true;
+  if (!hasSymbol(library, "MPIX_Query_cuda_support")) return false;
+  return library.func("int MPIX_Query_cuda_support()")() === 1;
 }
 
 /** The libraries of each family that are found, by what they call themselves; nothing is started. */

@@ -1,8 +1,11 @@
 /**
- * Transfers between devices of several processes: those within one go directly, others through host memory. Reading,
- * travelling and writing of a transfer run beside the kernels, and beside each other transfer.
+ * Transfers between devices of several processes: those within one go directly, others through host memory, or, where the
+ * transport reads and writes that of devices (CUDA-aware MPI), from one device's memory into the other's, as soon as the
+ * kernels before are done. Reading, travelling and writing of a transfer run beside the kernels, and beside each other
+ * transfer.
  */
 import type { Step } from "../../compiler/schedule/schedule.ts";
+import type { Device } from "../device.ts";
 import { fail } from "../errors.ts";
 import { inProcess } from "./local.ts";
 import type { Carried, Carrier, Part, TransferEnd, Transfers } from "./transfers.ts";
@@ -49,10 +52,28 @@ export const acrossProcesses =
     };
     const isHere = ({ peer }: TransferEnd): boolean => rankOf.get(peer) === transport.rank;
 
+    const own = places[transport.rank]!.flatMap((position) => deviceAt(position) ?? []);
+    const onGpu = gpuMessages(transport, own);
+    type Move = (address: bigint, bytes: number) => Promise<void>;
+    /** The parts, each a message of its own, once the kernels before are done. */
+    const directly = async ({ position, parts }: TransferEnd, use: string, move: Move): Promise<void> => {
+      const device = deviceAt(position);
+      const streams = device.streams!;
+      const all = parts.map(({ buffer, bytes }) => [streams.address(buffer, bytes, use), bytes] as const);
+      await device.idle();
+      streams.use();
+      if (!stopped()) await Promise.all(all.map(([address, bytes]) => move(address, bytes)));
+    };
+    /** What travels of host memory as one: the other side may take the parts into a device's. */
+    const letters = (end: TransferEnd, memory: Uint8Array): readonly Uint8Array[] =>
+      transport.onDevice ? placed(end).map(({ at, bytes }) => memory.subarray(at, at + bytes)) : [memory];
+
     return {
       async send(end) {
         if (isHere(end)) return here.send(end);
         const { position, peer, token, bytes } = end;
+        const [rank, tag] = [rankOf.get(peer)!, tagOf(position, peer, token)];
+        if (onGpu) return directly(end, "send", (address, count) => onGpu.send(rank, tag, address, count));
         const memory = take(bytes);
         const device = deviceAt(position);
         await Promise.all(
@@ -61,14 +82,16 @@ export const acrossProcesses =
           ),
         );
         if (stopped()) return;
-        await transport.send(rankOf.get(peer)!, tagOf(position, peer, token), memory);
+        await Promise.all(letters(end, memory).map((letter) => transport.send(rank, tag, letter)));
         give(memory);
       },
       async receive(end) {
         if (isHere(end)) return here.receive(end);
         const { position, peer, token, bytes } = end;
+        const [rank, tag] = [rankOf.get(peer)!, tagOf(peer, position, token)];
+        if (onGpu) return directly(end, "receive", (address, count) => onGpu.receive(rank, tag, address, count));
         const memory = take(bytes);
-        await transport.receive(rankOf.get(peer)!, tagOf(peer, position, token), memory);
+        await Promise.all(letters(end, memory).map((letter) => transport.receive(rank, tag, letter)));
         if (stopped()) return;
         for (const { buffer, bytes, at } of placed(end))
           deviceAt(position).write(buffer, 0, memory.subarray(at, at + bytes));
@@ -85,6 +108,12 @@ function placed({ parts }: TransferEnd): readonly (Part & { readonly at: number 
     return { ...part, at: end - part.bytes };
   });
 }
+
+/** Messages of the devices' own memory, where the transport has them, and all `devices` are on one GPU. */
+export const gpuMessages = ({ onDevice }: Transport, devices: readonly Device[]): Transport["onDevice"] => {
+  const gpus = new Set(devices.map(({ streams }) => streams?.gpu));
+  return gpus.size === 1 && !gpus.has(undefined) ? onDevice : undefined;
+};
 
 /** One more than the largest token. */
 const tokenCount = (steps: readonly Step[]): number =>

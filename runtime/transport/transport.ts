@@ -16,6 +16,11 @@ export type PointToPoint = {
   readonly send: (to: number, tag: number, bytes: Uint8Array) => Promise<void>;
   /** Fills `into`, which has the size of the message, with the next one of `tag` from rank `from`. */
   readonly receive: (from: number, tag: number, into: Uint8Array) => Promise<void>;
+  /** Messages of memory on devices, by its address; absent where there can be none. Either side may be a device's. */
+  readonly onDevice?: {
+    readonly send: (to: number, tag: number, address: bigint, bytes: number) => Promise<void>;
+    readonly receive: (from: number, tag: number, address: bigint, bytes: number) => Promise<void>;
+  };
   /** Ends it; all ranks do. */
   readonly close: () => Promise<void>;
 };

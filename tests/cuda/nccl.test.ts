@@ -1,6 +1,6 @@
 /**
  * Transfers by NCCL, on stand-ins for it and for CUDA: between the devices of one process. Results are those of direct copies,
- * and what was called, in which order, is what NCCL's documents ask for. (Several processes: nccl-processes.test.ts.)
+ * and what was called, in which order, is what NCCL's documents ask for. (Several processes: ../mpi/gpus.test.ts.)
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-/** GPUs of several processes connected by NCCL, on the stand-ins for both (../cuda/stand-in): results, and what ends them. */
-import { spawn } from "node:child_process";
+/** GPUs of several processes connected by NCCL or by MPI, on the stand-ins for both (../cuda/stand-in): results, and what ends them. */
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,6 +32,43 @@ function processes(args: readonly string[], more: readonly NodeJS.ProcessEnv[]) 
 }
 const filesOf = (out: string): Readonly<Record<string, string>> =>
   Object.fromEntries(readdirSync(out).map((name) => [name, readFileSync(join(out, name)).toString("base64")]));
+
+describe.skipIf("why" in standIn)("CUDA-aware MPI", () => {
+  test("messages go from a GPU's memory to another's; without it through the hosts'", async () => {
+    const library = join(folder, "libaware.so");
+    const source = join(root, "tests/mpi/aware.cpp");
+    execFileSync("g++", [
+      "-shared",
+      "-fPIC",
+      "-O1",
+      "-o",
+      library,
+      source,
+      "-Wl,--no-as-needed",
+      "-l:libmpi.so.40",
+      "-ldl",
+    ]);
+    const run = (out: string): readonly string[] => [
+      gyre,
+      ...ring.slice(0, ring.indexOf("--repeat")),
+      "--transport",
+      "mpi",
+      "--out",
+      out,
+    ];
+    const outs = ["hosts", "gpus"].map((name) => join(folder, name)) as [string, string];
+    const plain = await ended(launch("mpirun.openmpi", 4, run(outs[0]), stand));
+    expect(plain.err).toMatch(/in 4 processes over Open MPI v4\S+$/m);
+    const record = join(folder, "aware");
+    const env = { ...stand, GYRE_AWARE_RECORD: record };
+    const aware = await ended(launch("mpirun.openmpi", 4, [...run(outs[1]), "--mpi-library", library], env));
+    expect(aware.code, aware.err).toBe(0);
+    expect(filesOf(outs[1])).toEqual(filesOf(outs[0]));
+    const calls = readFileSync(record, "utf8").trim().split("\n");
+    // k and v, three times on each of four, at both ends.
+    for (const call of ["MPI_Isend GPU", "MPI_Irecv GPU"]) expect(calls.filter((c) => c === call)).toHaveLength(24);
+  });
+});
 
 describe.skipIf("why" in standIn)("NCCL between processes", () => {
   test("two processes with two GPUs each, and four under mpirun: gradients as those of one process", async () => {
