@@ -282,6 +282,8 @@ async function walk(shared: Shared, index: number): Promise<readonly DeviceBuffe
       }
       try {
         if (step.kind === "wait") {
+          // Where devices share a processor, the kernels of one would hold up what the others are about to send.
+          await undefined;
           device.flush();
           const asked = nowMicros();
           const flight = flights.wait(step.token);

@@ -97,6 +97,8 @@ export function webGpuDevices(
   let batched = 0;
   const uniformHost = new Uint32Array(BATCH_UNIFORM_BYTES / 4);
   let uniformUsed = 0;
+  /** What the batch writes: only reads of those have to wait for it. */
+  const written = new Set<GPUBuffer>();
   /** Freed while the batch that is being gathered may still name them. */
   let doomed: GPUBuffer[] = [];
   let timing: Timing | undefined;
@@ -152,6 +154,7 @@ export function webGpuDevices(
     encoder = undefined;
     batched = 0;
     uniformUsed = 0;
+    written.clear();
     submitted++;
     for (const buffer of doomed) buffer.destroy();
     doomed = [];
@@ -248,6 +251,7 @@ export function webGpuDevices(
     if (bytes === 0) return;
     endPass();
     commands().copyBufferToBuffer(source.gpu, fromOffset, target.gpu, toOffset, bytes);
+    written.add(target.gpu);
   };
 
   const readInto = async (
@@ -260,8 +264,16 @@ export function webGpuDevices(
     const source = range(buffer, offset, bytes, "read");
     if (bytes === 0) return use(new ArrayBuffer(0));
     const stage = staging.take(bytes);
-    endPass();
-    commands().copyBufferToBuffer(source.gpu, offset, stage, 0, bytes);
+    if (written.has(source.gpu)) {
+      endPass();
+      commands().copyBufferToBuffer(source.gpu, offset, stage, 0, bytes);
+    } else {
+      const first = gpu.createCommandEncoder();
+      first.copyBufferToBuffer(source.gpu, offset, stage, 0, bytes);
+      gpu.queue.submit([first.finish()]);
+      submitted++;
+      watch();
+    }
     flush();
     await waitFor(stage.mapAsync(MAP_READ, 0, bytes), `reading '${buffer.label}'`);
     try {
@@ -391,6 +403,7 @@ export function webGpuDevices(
     pass ??= commands().beginComputePass();
     if (pipelineInPass !== mine.pipeline) pass.setPipeline(mine.pipeline);
     pipelineInPass = mine.pipeline;
+    for (const [i, { gpu: buffer }] of bound.entries()) if (access[i] === "read_write") written.add(buffer);
     pass.setBindGroup(0, bindGroup(mine, bound), mine.uniformBytes > 0 ? [uniformUsed] : []);
     pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
     uniformUsed += slot;
