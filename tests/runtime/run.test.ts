@@ -79,8 +79,8 @@ test("a transfer that never ends is a timeout that names the step and the device
 });
 
 test("a slow link is no timeout as long as something moves", async () => {
-  const slow = (what: string) => (what.startsWith("map") ? 40 : 0);
-  await expect(runFake(ring, () => ({ delay: slow }), { timeoutMs: 100 })).resolves.toEqual(evalProgram(ringSum(4)));
+  const slow = (what: string) => (what.startsWith("map") ? 100 : 0);
+  await expect(runFake(ring, () => ({ delay: slow }), { timeoutMs: 250 })).resolves.toEqual(evalProgram(ringSum(4)));
 });
 
 test("an abort ends the run with the signal's reason; an aborted signal starts none", async () => {
