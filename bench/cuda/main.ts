@@ -12,6 +12,7 @@ import { compile } from "../../compiler/compile.ts";
 import type { Device } from "../../runtime/device.ts";
 import { listDevices, openDevices } from "../../runtime/open.ts";
 import { sessionOn } from "../../runtime/session.ts";
+import { targetFor } from "../../runtime/target.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
 import { machine, median } from "../machine.ts";
 
@@ -119,8 +120,7 @@ async function gyreOn(c: Case, on: Device) {
   const { compiled, diagnostics } = compile(new URL("attention.gyre", import.meta.url).pathname, readSource, {
     entry: entryOf(c),
     dims: { B, S, H, G, D },
-    target: "cuda",
-    maxBuffers: on.info.limits.maxStorageBuffers,
+    ...targetFor(on.info),
   });
   if (!compiled) throw new Error(diagnostics.map((d) => d.message).join("; "));
   const program = await sessionOn([on]).load(compiled);

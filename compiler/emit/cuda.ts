@@ -45,13 +45,13 @@ function placesOf(p: LaneProgram): { readonly at: ReadonlyMap<string, number>; r
   const place = (name: string, size: number, aligned: number): void => {
     bytes = Math.ceil(bytes / aligned) * aligned;
     at.set(name, bytes);
-    bytes += Math.ceil(size / 128) * 128;
+    bytes += size;
   };
   for (const s of p.body)
     if (s.kind === "shared")
       place(s.name, s.size * (s.dtype === "f16" || s.dtype === "bf16" ? 2 : 4), s.aligned ?? 128);
-    else if (s.kind === "mbarriers") place(s.name, 8 * s.count, 128);
-  return { at, bytes };
+    else if (s.kind === "mbarriers") place(s.name, 8 * s.count, 8);
+  return { at, bytes: Math.ceil(bytes / 128) * 128 };
 }
 
 /** What a file of kernels is of: a program, its arrays as a device holds them, and the GPUs that it is for. */

@@ -14,7 +14,7 @@
 import { invariant } from "../../../base/invariant.ts";
 import type { Fold, Value } from "../../../tile/ir.ts";
 import { add, less, lit, ref } from "../../expr.ts";
-import type { LaneStmt } from "../../ir.ts";
+import type { Expr, LaneStmt } from "../../ir.ts";
 import { blocksOf, searchBlock } from "../blocks.ts";
 import {
   type Context,
@@ -80,11 +80,11 @@ export function computing(barriers: Barriers, top: LaneStmt[]): Ways {
       return;
     }
     const { axis } = f.over;
-    const ring = openRing(ctx, f, ahead[0]!.tile.stages, (s) => top.push(s));
     const order = orderOf(ctx, f);
+    const behind = order.kind !== "one by one" && order.late.length > 0;
+    const ring = openRing(ctx, ahead[0]!, axis.name, behind, top);
     const bounds = blocksOf(ctx, f, axis);
     const first = searchBlock(ctx, axis, bounds, `${axis.name}_first`, bounds.from);
-    const behind = order.kind !== "one by one" && order.late.length > 0;
     const started = behind ? ctx.fresh("started") : undefined;
     if (started) push(ctx, { kind: "var", name: started, type: "bool", width: 1, value: lit(0, "bool") });
     const ifStarted = (write: () => void): void => {
@@ -105,7 +105,7 @@ export function computing(barriers: Barriers, top: LaneStmt[]): Ways {
       for (const s of ahead) useStage(ctx, s, ref(ring.stage));
       knowFull(ctx, f);
       rest.body();
-      goRound(ctx, ring, behind);
+      goRound(ctx, ring);
       if (started) push(ctx, { kind: "set", name: started, value: lit(1, "bool") });
       const next = searchBlock(ctx, axis, bounds, `${axis.name}_next`, add(ref(first), lit(partOf(ctx, axis).block)));
       push(ctx, { kind: "set", name: first, value: ref(next) });
@@ -149,7 +149,7 @@ function oneByOne({ ctx, f, ring, ahead, barriers }: Loop, inside: (f: Fold) => 
 function stream(l: Loop, order: Extract<Order, { kind: "stream" }>): Written {
   const { ctx, f, ring, ahead, barriers } = l;
   const done = (): void => {
-    for (const s of ahead) release(ctx, barriers, s, ref(ring.stageBefore));
+    for (const s of ahead) release(ctx, barriers, s, ref(ring.before!.stage));
   };
   return {
     body() {
@@ -193,19 +193,19 @@ function pair(
     order.late.filter((x) => x.product.left.kind === "registers").map((x) => [x, openPairs(ctx, x.product)]),
   );
   const into = new Map(order.late.map((x) => [x, carryHeld(ctx, f, x.carry)]));
-  const before = [ref(ring.stageBefore), ref(ring.phaseBefore)] as const;
+  const before = (what: "stage" | "phase"): Expr => ref(ring.before![what]);
   /** Starts the late products of the block before. */
   const startLate = (): void => {
     for (const s of lateTiles) {
-      if (!early.has(s.value.id)) awaitFull(ctx, barriers, s, ...before);
-      useStage(ctx, s, before[0]);
+      if (!early.has(s.value.id)) awaitFull(ctx, barriers, s, before("stage"), before("phase"));
+      useStage(ctx, s, before("stage"));
     }
     push(ctx, { kind: "fence" });
     for (const x of order.late) start(ctx, x.product, into.get(x)!, true, pairs.get(x));
     for (const s of lateTiles) useStage(ctx, s, ref(ring.stage));
   };
   const done = (): void => {
-    for (const s of lateTiles) release(ctx, barriers, s, before[0]);
+    for (const s of lateTiles) release(ctx, barriers, s, before("stage"));
   };
   const takesTurns = warpgroups > 1;
   // Once: the last turn of a loop that is passed on is the first of the next.

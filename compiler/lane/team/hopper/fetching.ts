@@ -20,11 +20,12 @@ export function fetching(ctx: Context, barriers: Barriers, tensors: ReadonlyMap<
     const { tile } = tileOf(ctx, s.value);
     const barrier = { name: barriers.get(s.value.id)!.full, at: stage };
     push(ctx, { kind: "expect", barrier, bytes: elementsOf(tile) * bytesOf(tile.dtype) });
+    const place = placeOf(ctx, s.value, tile);
     for (let part = 0; part < boxesOf(tile).count; part++)
       push(ctx, {
         kind: "fetch",
         tensor: tensors.get(s.value.id)!,
-        place: placeOf(ctx, s.value, tile, part),
+        place: place(part),
         shared: tile.name,
         at: add(mul(stage, lit(elementsOf(tile))), lit(part * boxElements(tile))),
         barrier,
@@ -40,7 +41,7 @@ export function fetching(ctx: Context, barriers: Barriers, tensors: ReadonlyMap<
     }
     const { axis } = f.over;
     const ahead = fetchedAhead(ctx, f);
-    const ring: Ring | undefined = ahead[0] && openRing(ctx, f, ahead[0].tile.stages, (s) => rings.push(s));
+    const ring: Ring | undefined = ahead[0] && openRing(ctx, ahead[0], axis.name, false, rings);
     const bounds = blocksOf(ctx, f, axis);
     const first = searchBlock(ctx, axis, bounds, `${axis.name}_first`, bounds.from);
     const body = within(ctx, () => {
@@ -50,7 +51,7 @@ export function fetching(ctx: Context, barriers: Barriers, tensors: ReadonlyMap<
         fetch(s, ref(ring!.stage));
       }
       walk(f.body, true);
-      if (ring) goRound(ctx, ring, false);
+      if (ring) goRound(ctx, ring);
       const next = searchBlock(ctx, axis, bounds, `${axis.name}_next`, add(ref(first), lit(partOf(ctx, axis).block)));
       push(ctx, { kind: "set", name: first, value: ref(next) });
     });
@@ -85,19 +86,19 @@ export function inOrder(ctx: Context, ahead: readonly Staged[]): readonly Staged
   return [...ahead.filter(isEarly), ...ahead.filter((s) => !isEarly(s))];
 }
 
-/** Where box number `part` of a tile begins in memory, the last dimension first. */
-function placeOf(ctx: Context, v: Value, tile: SharedTile, part: number): readonly Expr[] {
-  if (v.def.kind !== "load") return [];
+/** Where each of a tile's boxes begins in memory, the last dimension first. */
+function placeOf(ctx: Context, v: Value, tile: SharedTile): (part: number) => readonly Expr[] {
+  if (v.def.kind !== "load") return () => [];
   const { index, clamp, buffer } = v.def;
   const { shape } = ctx.kernel.buffers[buffer]!;
-  return index
-    .map((i, k): Expr => {
-      const axis = wide(ctx.dealt, i.axes)[0];
-      if (axis) return along(ctx, axis, tile, part);
-      const e = evaluate(ctx, i, nowhere());
-      return clamp && e.kind !== "lit" ? op("max", [min(e, lit(shape[k]! - 1)), lit(0)], "i32") : e;
-    })
-    .reverse();
+  const places = index.map((i, k): ((part: number) => Expr) => {
+    const axis = wide(ctx.dealt, i.axes)[0];
+    if (axis) return (part) => along(ctx, axis, tile, part);
+    const e = evaluate(ctx, i, nowhere());
+    const inside = clamp && e.kind !== "lit" ? op("max", [min(e, lit(shape[k]! - 1)), lit(0)], "i32") : e;
+    return () => inside;
+  });
+  return (part) => places.map((at) => at(part)).reverse();
 }
 function along(ctx: Context, axis: Axis, tile: SharedTile, part: number): Expr {
   const start = startOf(ctx, partOf(ctx, axis).axis);

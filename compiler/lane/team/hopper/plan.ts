@@ -5,6 +5,7 @@ import { type Dealt, layoutOf } from "../dealt.ts";
 import { isLoaded, type Product } from "../operands.ts";
 import { depths } from "../roles.ts";
 import { give } from "../rule.ts";
+import { bytesOf, elementsOf } from "../shared.ts";
 import type { Staged } from "../staged.ts";
 import { mapOf } from "./tensors.ts";
 
@@ -12,6 +13,8 @@ import { mapOf } from "./tensors.ts";
 export const WARPGROUP = 128;
 const ROWS = 64;
 const MOST_COLUMNS = 256;
+/** Bytes at whose multiples in shared memory a box begins. */
+const BOX_ALIGNED = 128;
 
 /** Registers of a thread that fetches and of one that computes, by how many warpgroups compute; and such blocks on a processor. */
 export const shares: Readonly<
@@ -21,8 +24,11 @@ export const shares: Readonly<
   2: { fetching: 24, computing: 240, resident: 1 },
 };
 
+/** Whether a strip's elements lie side by side, and each of its stages begins where a box may. */
+const isBox = (s: Staged): boolean => s.piece > 1 && (elementsOf(s.tile) * bytesOf(s.tile.dtype)) % BOX_ALIGNED === 0;
+
 /**
- * The tiles that the copy engine fetches. Strips that do not lie side by side in memory are left to the threads that need
+ * The tiles that the copy engine fetches. Strips that are no boxes are left to the threads that need
  * them, which load them into registers. Gives up where a part has no rule for warpgroups.
  */
 export function fetchedTiles(
@@ -38,7 +44,7 @@ export function fetchedTiles(
     if (rows % (ROWS / 16) !== 0) give(`${name} has fewer than ${ROWS} rows of ${p.m.name}`);
     if (d.parts.get(p.n.id)!.cover > MOST_COLUMNS) give(`${name} has more than ${MOST_COLUMNS} columns of ${p.n.name}`);
   }
-  const staged = new Map([...all].filter(([, s]) => !(s.tile.rows.count === 1 && s.piece === 1)));
+  const staged = new Map([...all].filter(([, s]) => s.tile.rows.count > 1 || isBox(s)));
   const around = depths(kernel);
   for (const s of staged.values()) {
     mapOf(kernel, d, s);

@@ -3,7 +3,6 @@
  * when all warps are done with them. Which stage is next, and how often the ring has gone round, both sides count by
  * themselves. A tile outside of loops is filled once.
  */
-import type { Fold } from "../../../tile/ir.ts";
 import { lit, op, ref } from "../../expr.ts";
 import type { Barrier, Expr, LaneStmt } from "../../ir.ts";
 import { type Context, push } from "../context.ts";
@@ -14,32 +13,31 @@ import type { Staged } from "../staged.ts";
 /** The barriers of tiles, by the values that they hold. */
 export type Barriers = ReadonlyMap<number, { readonly full: string; readonly free: string | undefined }>;
 
-/** Names of variables: the stage of the block at hand and the parity of its phase, and those of the block before. */
+/** Names of variables: the stage of the block at hand and the parity of its phase; where asked for, those of the block before. */
 export type Ring = {
   readonly stages: number;
   readonly stage: string;
   readonly phase: string;
-  readonly stageBefore: string;
-  readonly phaseBefore: string;
+  readonly before?: { readonly stage: string; readonly phase: string };
 };
 
-/** A ring's variables, which outlive all loops: `declare` says where. */
-export function openRing(ctx: Context, f: Fold, stages: number, declare: (s: LaneStmt) => void): Ring {
-  const hint = f.over.kind === "blocks" ? f.over.axis.name : "block";
-  const [stage, phase, stageBefore, phaseBefore] = ["stage", "phase", "stage_before", "phase_before"].map((what) => {
+/** A ring's variables, which outlive all loops: `top` has them. `before`: whether the block before is asked for. */
+export function openRing(ctx: Context, s: Staged, hint: string, before: boolean, top: LaneStmt[]): Ring {
+  const counter = (what: string): string => {
     const name = ctx.fresh(`${hint}_${what}`);
-    declare({ kind: "var", name, type: "i32", width: 1, value: lit(0), counts: true });
+    top.push({ kind: "var", name, type: "i32", width: 1, value: lit(0), counts: true });
     return name;
-  });
-  return { stages, stage: stage!, phase: phase!, stageBefore: stageBefore!, phaseBefore: phaseBefore! };
+  };
+  const ring = { stages: s.tile.stages, stage: counter("stage"), phase: counter("phase") };
+  return before ? { ...ring, before: { stage: counter("stage_before"), phase: counter("phase_before") } } : ring;
 }
 
 /** The next block takes the next stage. */
-export function goRound(ctx: Context, r: Ring, remember: boolean): void {
+export function goRound(ctx: Context, r: Ring): void {
   const set = (name: string, value: Expr): void => push(ctx, { kind: "set", name, value });
-  if (remember) {
-    set(r.stageBefore, ref(r.stage));
-    set(r.phaseBefore, ref(r.phase));
+  if (r.before) {
+    set(r.before.stage, ref(r.stage));
+    set(r.before.phase, ref(r.phase));
   }
   const last = op("eq", [ref(r.stage), lit(r.stages - 1)], "bool");
   set(r.phase, op("xor", [ref(r.phase), op("select", [last, lit(1), lit(0)], "i32")], "i32"));
