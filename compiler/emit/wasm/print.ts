@@ -1,39 +1,56 @@
 /** A module of code trees for people: the text format's instructions, as expressions, with names for locals. */
-import { type Code, type Func, floatOf, type Module } from "./code.ts";
+import { type Code, type Func, floatOf, type Immediate, type Module, type OpName, ops } from "./code.ts";
 
 export function print(m: Module): string {
-  return m.funcs.map((f, k) => printFunc(f, k === m.funcs.length - 1)).join("\n");
+  const out: string[] = [];
+  m.funcs.forEach((f, k) => {
+    printFunc(out, f, k === m.funcs.length - 1);
+  });
+  return out.join("\n");
 }
 
-function printFunc(f: Func, exported: boolean): string {
+function printFunc(out: string[], f: Func, exported: boolean): void {
   const params = f.params.map((type, k) => ` (param $${f.locals[k]!.name} ${type})`).join("");
-  const head = `(func $${f.name}${exported ? ` (export "${f.name}")` : ""}${params}${f.result ? ` (result ${f.result})` : ""}`;
-  return [head, ...f.body.flatMap((c) => lines(c, "  ")), ")"].join("\n");
+  out.push(
+    `(func $${f.name}${exported ? ` (export "${f.name}")` : ""}${params}${f.result ? ` (result ${f.result})` : ""}`,
+  );
+  lines(out, f.body, "  ");
+  out.push(")");
 }
 
-function lines(c: Code, pad: string): readonly string[] {
+function lines(out: string[], body: readonly Code[], pad: string): void {
+  for (const c of body) line(out, c, pad);
+}
+function line(out: string[], c: Code, pad: string): void {
   switch (c.kind) {
     case "note":
-      return [`${pad};; ${c.text}`];
+      out.push(`${pad};; ${c.text}`);
+      return;
     case "block":
     case "loop":
-      return [`${pad}${c.kind} $${c.label}`, ...c.body.flatMap((s) => lines(s, `${pad}  `)), `${pad}end`];
-    case "if": {
-      const otherwise = c.else.length > 0 ? [`${pad}else`, ...c.else.flatMap((s) => lines(s, `${pad}  `))] : [];
-      return [
-        `${pad}if ${expression(c.cond)}`,
-        ...c.then.flatMap((s) => lines(s, `${pad}  `)),
-        ...otherwise,
-        `${pad}end`,
-      ];
-    }
+      out.push(`${pad}${c.kind} $${c.label}`);
+      lines(out, c.body, `${pad}  `);
+      out.push(`${pad}end`);
+      return;
+    case "if":
+      out.push(`${pad}if ${expression(c.cond)}`);
+      lines(out, c.then, `${pad}  `);
+      if (c.else.length > 0) out.push(`${pad}else`);
+      lines(out, c.else, `${pad}  `);
+      out.push(`${pad}end`);
+      return;
     case "br":
-      return [`${pad}${c.cond ? `br_if $${c.label} ${expression(c.cond)}` : `br $${c.label}`}`];
+      out.push(`${pad}${c.cond ? `br_if $${c.label} ${expression(c.cond)}` : `br $${c.label}`}`);
+      return;
     case "op":
-      if (c.op === "local.set") return [`${pad}$${c.name} = ${expression(c.args[0]!)}`];
-      return [`${pad}${expression(c)}`];
+      out.push(c.op === "local.set" ? `${pad}$${c.name} = ${expression(c.args[0]!)}` : `${pad}${expression(c)}`);
   }
 }
+
+/** Instructions that have a place in memory. */
+const placed = new Set(
+  (Object.keys(ops) as OpName[]).filter((o) => (ops[o] as readonly (number | Immediate)[]).includes("offset")),
+);
 
 function expression(c: Code): string {
   if (c.kind !== "op") return c.kind;
@@ -47,24 +64,27 @@ function expression(c: Code): string {
     case "v128.const":
       return c.imm.length === 1 ? `four(${number(c.imm[0]!)})` : `four(${c.imm.join(" ")})`;
     case "call":
-      return `call $${c.name}(${c.args.map(expression).join(", ")})`;
+      return `call $${c.name}(${list(c.args)})`;
     default: {
-      const [offset, ...lane] = c.imm;
-      const memory = /load|store/.test(c.op);
-      const at = memory
-        ? ` offset=${offset}${lane.length > 0 ? ` ${lane[0]}` : ""}`
-        : c.imm.length > 0
-          ? ` ${c.imm.join(" ")}`
-          : "";
-      const name = memory && c.name ? ` ;${c.name};` : "";
-      return `${c.op}${at}${name}(${c.args.map(expression).join(", ")})`;
+      if (placed.has(c.op)) {
+        const lane = c.imm.length > 1 ? ` ${c.imm[1]}` : "";
+        return `${c.op} offset=${c.imm[0]}${lane}${c.name ? ` ;${c.name};` : ""}(${list(c.args)})`;
+      }
+      return c.imm.length > 0 ? `${c.op} ${c.imm.join(" ")}(${list(c.args)})` : `${c.op}(${list(c.args)})`;
     }
   }
 }
+function list(args: readonly Code[]): string {
+  let all = "";
+  for (const a of args) all += all ? `, ${expression(a)}` : expression(a);
+  return all;
+}
 
+const numbers = new Map<number, string>();
 /** Bits that could be meant as an integer or as a float: small integers are integers. */
 function number(bits: number): string {
   if (Math.abs(bits) < 1 << 20) return String(bits);
-  const f = floatOf(bits);
-  return `${Number(f.toPrecision(9))}`;
+  let text = numbers.get(bits);
+  if (text === undefined) numbers.set(bits, (text = `${Number(floatOf(bits).toPrecision(9))}`));
+  return text;
 }
