@@ -11,7 +11,6 @@ import { bug, invariant } from "../../base/invariant.ts";
 import type { Atom, Block, Eqn, FoldEqn, IfEqn, Op, OpEqn, Program, Type, Var } from "../../core/ir.ts";
 import { freeVars, mapEqn, nextId, operandsOf, outsOf } from "../../core/walk.ts";
 import { splitReduction } from "./split.ts";
-import { NotSupported } from "./unsupported.ts";
 
 type State = {
   readonly names: Map<number, Atom>;
@@ -179,8 +178,8 @@ function nextOf(s: State, a: Atom, carry: Var, eqns: Eqn[]): Atom {
 }
 function stepOf(e: FoldEqn): Var {
   if (e.over.kind === "steps") return e.over.step;
-  if (e.over.index.element) return e.over.index.element;
-  throw new NotSupported("`collect` over blocks", e.span);
+  invariant(e.over.index.element, "what collects goes over steps, or over single elements");
+  return e.over.index.element;
 }
 
 /** The block without what nobody reads: equations, carries, results of tiles. `wanted`: which of its results count. */
