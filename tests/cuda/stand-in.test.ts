@@ -11,13 +11,19 @@ describe.skipIf(missing)("faults", () => {
   const faults: readonly (readonly [string, string])[] = [
     ["a read past the end", "y[threadIdx.x] = x[threadIdx.x + 1];"],
     ["a write before the begin", "y[int(threadIdx.x) - 1] = x[0];"],
+    ["a read past shared memory", "y[threadIdx.x] = reinterpret_cast<float*>(shared_memory)[threadIdx.x + 1];"],
+    [
+      "a copy past shared memory",
+      "copy_async<16>(shared_memory + 16 * threadIdx.x, x); copy_commit(); copy_wait<0>();",
+    ],
     ["a barrier that some do not come to", "if (threadIdx.x < 32) __syncwarp(0xffffu); y[threadIdx.x] = x[0];"],
     ["lanes at different instructions", "if (threadIdx.x & 1) __syncwarp(); else __shfl_sync(0xffffffffu, 1, 0);"],
   ];
   for (const [what, body] of faults)
     test(what, async () => {
       const [device] = await devices(1, { quiet: true });
-      await expect(launched(device!, kernel(body), counting(64), 64)).rejects.toMatchObject({ kind: "device-lost" });
+      const source = kernel(body, { sharedBytes: 256 });
+      await expect(launched(device!, source, counting(64), 64)).rejects.toMatchObject({ kind: "device-lost" });
     });
 
   test("shared memory begins as NaN", async () => {

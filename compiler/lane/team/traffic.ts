@@ -3,6 +3,7 @@
  * how long a thread waits for memory, and how often threads join what they have. Seconds on a GPU of the H100's size; meant
  * to rank ways to run one kernel, one thread for each result among them.
  */
+import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { numberOf } from "../known.ts";
 import { axesSeen, valuesOf } from "../map.ts";
@@ -22,9 +23,12 @@ export type Access = {
   readonly load: boolean;
   /** What is loaded or stored. */
   readonly value: Value;
+  /** How many sums and stores need what is loaded: so often it is, where it is too much to be held. */
+  readonly passes: number;
 };
 
 export function accessesOf(kernel: Kernel): readonly Access[] {
+  const passes = passesOf(kernel);
   const access = (
     buffer: number,
     index: readonly Value[],
@@ -45,7 +49,7 @@ export function accessesOf(kernel: Kernel): readonly Access[] {
     const axis = last?.kind === "pos" ? last.axis : undefined;
     const alone = axis && index.slice(0, -1).every((i) => !i.axes.some((a) => a.id === axis.id));
     const fours = alone && shape.at(-1)! % 4 === 0 && axis.extent % 4 === 0 ? axis : undefined;
-    return { axes, bytes, strides, fours, load, value };
+    return { axes, bytes, strides, fours, load, value, passes: passes.get(value.id) ?? 1 };
   };
   return [
     ...valuesOf(kernel, false).flatMap((v) =>
@@ -56,6 +60,20 @@ export function accessesOf(kernel: Kernel): readonly Access[] {
       return access(s.buffer, s.index, [...axes.values()], s.value, false);
     }),
   ];
+}
+/** For each value, the sums and stores that it is computed for. */
+function passesOf(kernel: Kernel): ReadonlyMap<number, number> {
+  const found = new Map<number, number>();
+  const pass = (v: Value, seen: Set<number>): void => {
+    if (seen.has(v.id)) return;
+    seen.add(v.id);
+    found.set(v.id, (found.get(v.id) ?? 0) + 1);
+    if (v.def.kind !== "reduce" && v.def.kind !== "scan") for (const a of operandsOf(v.def)) pass(a, seen);
+  };
+  for (const v of valuesOf(kernel, false))
+    if (v.def.kind === "reduce" || v.def.kind === "scan") pass(v.def.arg, new Set());
+  for (const s of kernel.stores) pass(s.value, new Set());
+  return found;
 }
 /** The axes of what is loaded to say where something else is. */
 const axesOfLoads = (v: Value): readonly Axis[] =>
@@ -100,7 +118,8 @@ export function secondsOf(kernel: Kernel, accesses: readonly Access[], { parts, 
   let loads = 0;
   for (const a of accesses) {
     const side = a.fours ? (slots.side.get(a.fours.id) ?? 1) : 1;
-    const count = (often(a.value) * perThread(a.axes)) / side;
+    const rounds = a.load && a.axes.some((x) => parts.get(x.id)!.rolled !== undefined) ? a.passes : 1;
+    const count = (rounds * often(a.value) * perThread(a.axes)) / side;
     const sectors = sectorsOf(a, { parts, slots }, side);
     bytes += warps * count * sectors * 32;
     turns += warps * count * Math.max(1, sectors / 4);
@@ -126,7 +145,9 @@ export function secondsOf(kernel: Kernel, accesses: readonly Access[], { parts, 
   const work = Math.max(bytes / machine.bandwidth, turns / rate, (warps * ops) / (4 * rate));
   // What one processor has to do, where there are fewer workgroups than processors.
   const alone = Math.min(1, groups / machine.processors);
-  return work / alone + Math.ceil(waves) * (Math.ceil(loads / machine.ahead) * machine.latency + joins);
+  // A processor has only so many workgroups: small ones leave threads unused.
+  const few = Math.max(1, machine.resident / (machine.workgroups * threads)) ** 0.25;
+  return (few * work) / alone + Math.ceil(waves) * (Math.ceil(loads / machine.ahead) * machine.latency + joins);
 }
 /** Threads of a warp that count along an axis. */
 function withinWarp(s: Slots, axis: number): number {
