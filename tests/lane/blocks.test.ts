@@ -4,10 +4,11 @@
  */
 import { expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
-import { compile } from "../../compiler/compile.ts";
+import { compile, type Variants } from "../../compiler/compile.ts";
 import { tabulate } from "../../compiler/core/ndarray.ts";
 import { emitWgsl } from "../../compiler/emit/wgsl.ts";
 import type { LaneProgram } from "../../compiler/lane/ir.ts";
+import type { MappingChoice } from "../../compiler/lane/map.ts";
 import { estimate } from "../../compiler/lane/team/cost.ts";
 import { plansFor } from "../../compiler/lane/team/plan.ts";
 import { splitLongSums } from "../../compiler/lane/team/split.ts";
@@ -80,6 +81,27 @@ test("16-bit numbers are stored as f16 where the device has it, and as words whe
   expect(2 * words.sharedBytes).toBe(
     emitWgsl(team(kernelOf("product", { M: 64, N: 64, K: 64 }), { ...blockTarget, sums: 32 })).sharedBytes,
   );
+});
+
+test("shapes of teams, and threads alone, are mappings that can be asked for", () => {
+  const read = (p: string) => (p === "k.gyre" ? source.replace(/\bT\[/g, "f32[") : readSource(p));
+  const options = { entry: "product", dims: { M: 64, N: 64, K: 64 }, target: "gpu" } as const;
+  const asked = (choice: MappingChoice, key: string) =>
+    compile("k.gyre", read, { ...options, mappings: { [key]: choice } }).compiled!;
+  const { compiled } = compile("k.gyre", read, options);
+  const [{ key, all }] = compiled!.variants() as [Variants];
+  expect(all[0]!.make().kernel.text).toBe(compiled!.kernels[0]!.text);
+  const [other, alone] = [all[3]!, all.find(({ choice }) => choice.team === null)!];
+  for (const variant of [other, alone]) {
+    const made = asked(JSON.parse(JSON.stringify(variant.choice)), key);
+    expect(made.mapped).toEqual([0]);
+    expect(made.kernels[0]!.text).toBe(variant.make().kernel.text);
+  }
+  expect(other.make().kernel.text).not.toBe(compiled!.kernels[0]!.text);
+  expect(alone.make().kernel.text).not.toContain("workgroupBarrier");
+  // One that no plan has is left aside.
+  const wrong = { ...other.choice, team: { ...other.choice.team!, rowBlock: 48 } };
+  expect(asked(wrong, key).kernels[0]!.text).toBe(compiled!.kernels[0]!.text);
 });
 
 /** The numbers that threads go by who sit in subgroups of `size`, which begin in any order. */
