@@ -68,7 +68,6 @@ export const wide: readonly Case[] = [
   std("nn")("loss", { B: 2, S: 16, V: 4096 }),
   std("nn")("plain_loss", { B: 2, S: 9, V: 1000 }),
   std("nn")("lookup", { B: 2, S: 16, V: 64, E: 96 }),
-  std("optim")("adamw_steps", { M: 64, N: 64 }),
   std("transformer")(
     "gradients_in_bf16",
     { B: 4, S: 64, V: 256, L: 2, E: 64, H: 4, G: 2, D: 16, F: 96 },

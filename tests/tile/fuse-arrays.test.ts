@@ -165,41 +165,52 @@ describe("kernels of array code", () => {
     });
     expect(counts(expectSame(p)).kernels).toBe(1);
   });
-  test("pairs of a product's neighbours are combined where it is computed", () => {
-    const p = on(
-      [
-        [3, 5],
-        [5, 8],
-      ],
-      [2],
-      (b, x, w) => {
-        const product = emit(
-          b,
-          "einsum",
-          {
-            ins: [
-              ["m", "k"],
-              ["k", "n"],
-            ],
-            out: ["m", "n"],
-          },
-          x!,
-          w!,
-        );
-        const pairs = emit(b, "reshape", { shape: [3, 4, 2] }, product);
-        const half = (k: number): Var =>
-          emit(
+  test.each([false, true])(
+    "pairs of a product's neighbours are combined where it is computed; rounded: %s",
+    (rounded) => {
+      const p = on(
+        [
+          [3, 5],
+          [5, 8],
+        ],
+        [2],
+        (b, x, w) => {
+          const product = emit(
             b,
-            "index",
-            { selectors: [{ kind: "all" }, { kind: "all" }, { kind: "slice", start: k, size: 1 }] },
-            pairs,
+            "einsum",
+            {
+              ins: [
+                ["m", "k"],
+                ["k", "n"],
+              ],
+              out: ["m", "n"],
+            },
+            x!,
+            w!,
           );
-        const turned = emit(b, "concat", { dim: 2 }, emit(b, "neg", {}, half(1)), emit(b, "mul", {}, half(0), half(1)));
-        return [emit(b, "reshape", { shape: [3, 8] }, turned)];
-      },
-    );
-    expect(counts(expectSame(p)).kernels).toBe(1);
-  });
+          const few = rounded ? emit(b, "cast", { dtype: "bf16" }, product) : product;
+          const split = emit(b, "reshape", { shape: [3, 4, 2] }, few);
+          const pairs = rounded ? emit(b, "cast", { dtype: "f32" }, split) : split;
+          const half = (k: number): Var =>
+            emit(
+              b,
+              "index",
+              { selectors: [{ kind: "all" }, { kind: "all" }, { kind: "slice", start: k, size: 1 }] },
+              pairs,
+            );
+          const turned = emit(
+            b,
+            "concat",
+            { dim: 2 },
+            emit(b, "neg", {}, half(1)),
+            emit(b, "mul", {}, half(0), half(1)),
+          );
+          return [emit(b, "reshape", { shape: [3, 8] }, turned)];
+        },
+      );
+      expect(counts(expectSame(p)).kernels).toBe(1);
+    },
+  );
   test("a few new rows go into an old array in place", () => {
     const p = on(
       [

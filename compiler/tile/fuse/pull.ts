@@ -121,7 +121,8 @@ function pullEqn(p: Puller, e: OpEqn, index: readonly Value[]): Value {
   if (old) return old;
   const own = ownIndex(p, e.out);
   const elsewhereThanOwn = own && index.some((v, d) => v !== own[d]);
-  const byGroups = (): boolean => index.every((v, d) => v === own![d] || isGroupNumber(v));
+  const byGroups = (): boolean =>
+    index.some(isGroupNumber) && index.every((v, d) => v === own![d] || isGroupNumber(v) || v.def.kind === "const");
   const dear = isHeavy(e.op) || (isElementwise(e.op) && isAnchored(p, e.out) && !(elsewhereThanOwn && byGroups()));
   const value =
     elsewhereThanOwn && dear
