@@ -184,7 +184,7 @@ function expr(p: Printer, e: Expr, rank: number): string {
       const same = e.args.every(
         (a) => a === e.args[0] || (a.kind === "lit" && e.args[0]!.kind === "lit" && a.value === e.args[0]!.value),
       );
-      return `${d.typeName(e.type, 4)}(${(same ? [e.args[0]!] : e.args).map((a) => p.expr(a)).join(", ")})`;
+      return `${d.typeName(e.type, 4)}(${(same ? [e.args[0]!] : e.args).map((a) => p.expr(a, 1)).join(", ")})`;
     }
     case "cast":
       return d.cast(p, e);

@@ -148,8 +148,6 @@ function wgsl(program: LaneProgram, packed: IsPacked, used: Set<Helper>, arrays:
     functions: {
       exp: "exp",
       exp2: "exp2",
-      log: "log",
-      log2: "log2",
       sqrt: "sqrt",
       rsqrt: "inverseSqrt",
       abs: "abs",
@@ -242,11 +240,15 @@ function special(p: Printer, call: Call, o: Operands): string | undefined {
     case "not":
       return `!${arg(0, 9)}`;
     case "select":
-      return `select(${arg(2)}, ${arg(1)}, ${e.args[0]!.width === 1 ? p.expr(e.args[0]!) : arg(0)})`;
+      // With brackets about comparisons: `a < b, c > d` begins as a template does.
+      return `select(${arg(2, 1)}, ${arg(1, 1)}, ${e.args[0]!.width === 1 ? p.expr(e.args[0]!) : arg(0)})`;
     case "sigmoid":
       return `(1.0 / (1.0 + exp(-${arg(0, 9)})))`;
     case "tanh":
       return `tanh(clamp(${arg(0)}, ${wide ? "vec4<f32>(-10.0), vec4<f32>(10.0)" : "-10.0, 10.0"}))`;
+    case "log":
+    case "log2":
+      return call(`near_${e.op}${wide ? "_4" : ""}`, arg(0));
     case "sin":
       return call(wide ? "sine4" : "sine", arg(0));
     case "cos":

@@ -117,12 +117,31 @@ const roundBf16 = (name: string, floats: string, words: string): string => `fn $
   return bitcast<${floats}>(select(rounded, bits, (bits & ${words}(0x7fffffffu)) > ${words}(0x7f800000u)));
 }`;
 
+/**
+ * WGSL promises of logarithms near 1 an absolute error only, 2^-21, which is all of log(1 - 2^-9). There it is
+ * 2 artanh(y / (2 + y)), y = x - 1, by its series.
+ */
+const logarithm = (
+  op: "log" | "log2",
+  type: string,
+): string => `fn near_${op}${type === "f32" ? "" : "_4"}(x: ${type}) -> ${type} {
+  let y = x - 1.0;
+  let s = y / (y + 2.0);
+  let z = s * s;
+  let near = s * (2.0 + z * (0.66666667 + z * (0.4 + z * (0.28571429 + z * 0.22222222))))${op === "log" ? "" : " * 1.44269504"};
+  return select(${op}(x), near, abs(y) < ${type}(0.25));
+}`;
+
 export const helpers = {
   threefry,
   sine: sine("sine", false, 0),
   sine4: sine("sine4", true, 0),
   cosine: sine("cosine", false, 1),
   cosine4: sine("cosine4", true, 1),
+  near_log: logarithm("log", "f32"),
+  near_log_4: logarithm("log", "vec4<f32>"),
+  near_log2: logarithm("log2", "f32"),
+  near_log2_4: logarithm("log2", "vec4<f32>"),
   to_int: toInteger("to_int", "i32", false),
   to_int4: toInteger("to_int4", "i32", true),
   to_uint: toInteger("to_uint", "u32", false),

@@ -93,6 +93,21 @@ for (const dp of [1, 2])
     },
   });
 
+trial("near 1, and comparisons to choose from", {
+  program: "programs/near-one",
+  dims: { N: 16 },
+  inputs: { x: (n) => n! + 1 },
+  expect: ({ x }) => {
+    const chosen = (v: number) =>
+      range(3).reduce((c, t) => (t % 2 === 1 ? v < t + 3 || c : c ? v > 7 : v < t + 3), v > 5);
+    return {
+      0: array([16], (n) => Math.log1p(-(2 ** -x(n!))) * 2 ** x(n!)),
+      1: array([16], (n) => Math.log1p(2 ** -x(n!)) * Math.LOG2E * 2 ** x(n!)),
+      2: array([16], (n) => Number(chosen(x(n!)))),
+    };
+  },
+});
+
 trial("what blocks hand out, a last smaller one too", {
   program: "programs/collected-steps",
   entry: "blocks",
