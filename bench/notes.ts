@@ -22,8 +22,8 @@ ${versions === "" ? "No peers were installed." : `Peers: ${versions}.`}`,
   two elements: eight sums) do 50 to 53 from the first cache. V8 puts a body's loads before what is computed from them, so
   more sums spill: four vectors by three elements do 22, two by six 30.
 - **Gradients.** dq is one kernel, dk and dv another, and both compute logits and their gradients: seven products for the
-  forward pass's two, and two exponentials for one. At the forward pass's speed that is 3.2 times its time; kernels timed
-  alone, in turns, take 3.15 times. Less would take one kernel whose tiles add to one array.
+  forward pass's two, and two exponentials for one. At the forward pass's speed that is 3.2 times its time, and kernels timed
+  alone, in turns, take 3.2 times. Less would take one kernel whose tiles add to one array.
 - Two threads, and rings beside JAX's, are timed by the wall, which says nothing on a machine that does other things.`,
 
   cells: `Milliseconds, in parentheses GFLOP/s of useful operations (pairs that a mask hides are not counted), and how many times Gyre's
