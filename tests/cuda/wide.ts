@@ -43,7 +43,7 @@ export const wide: readonly Case[] = [
     at("transposed", { M: 150, N: 70, K: 90 }),
     at("heads", { B: 2, S: 72, H: 3, D: 32, E: 96 }),
     at("feedforward", { B: 1, S: 80, E: 144, F: 160 }),
-    at("causal_attention", { B: 1, S: 200, H: 2, G: 1, D: 64 }),
+    at("causal_attention", { B: 1, S: 136, H: 2, G: 1, D: 64 }),
     at("packed_attention", { B: 1, S: 136, H: 2, D: 48 }),
     at("sigmoid_weights", { B: 1, S: 150, H: 1, D: 64 }),
     at("retention", { B: 1, S: 150, H: 1, D: 32 }),
