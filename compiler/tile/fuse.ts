@@ -22,11 +22,14 @@ import { readsOf } from "./fuse/region.ts";
 import { indexKey } from "./fuse/relate.ts";
 import type { Captured, KernelSpec, StoreDim, StoreSpec } from "./fuse/spec.ts";
 import { NotSupported } from "./fuse/unsupported.ts";
+import { inGroup } from "./groups.ts";
 import type { ArrayInfo, DeviceProgram, HostRoute, HostStep, Kernel } from "./ir.ts";
 
 export type FuseOptions = {
   /** The most arrays that one kernel of array code reads and writes; 8 where it is left out. */
   readonly maxBuffers?: number;
+  /** Whether a kernel may hold a value and what is made of groups of its neighbours (yes where it is left out). */
+  readonly groups?: boolean;
 };
 /** `program` is without kernels where a diagnostic says what is not supported yet. */
 export type Fused = { readonly program: DeviceProgram; readonly diagnostics: readonly Diagnostic[] };
@@ -34,13 +37,25 @@ export type Fused = { readonly program: DeviceProgram; readonly diagnostics: rea
 /** Cuts a well-formed program into kernels. Deterministic. */
 export function fuse(p: Program, options: FuseOptions = {}): Fused {
   try {
-    return { program: deviceProgram(prepare(p), options), diagnostics: [] };
+    const program = deviceProgram(prepare(p), options);
+    // Where not all that is picked turns out to be in groups, what is picked from is in memory.
+    if (options.groups !== false && !program.kernels.every(picksInGroups))
+      return fuse(p, { ...options, groups: false });
+    return { program, diagnostics: [] };
   } catch (e) {
     if (!(e instanceof NotSupported)) throw e;
     const nothing = { name: p.name, mesh: p.mesh, arrays: [], kernels: [], inputs: [], outputs: [], steps: [] };
     return { program: nothing, diagnostics: [report("GY7201", e.span ?? noSpan, { what: e.what })] };
   }
 }
+
+const picksInGroups = (k: Kernel): boolean =>
+  k.body.every(
+    (s) =>
+      s.kind === "fold" ||
+      s.value.def.kind !== "at" ||
+      s.value.def.bind.every((b) => b.axis.role !== "grid" || b.axis.block !== "auto" || inGroup(b) !== undefined),
+  );
 
 /** What a variable from around a region is there. */
 type Binding =
@@ -113,6 +128,7 @@ function region(
   const outer = {
     isArray: (v: Var) => env.get(v.id)?.kind === "array",
     isInline: (v: Var) => isFormula(env, v),
+    groups: s.options.groups !== false,
   };
   const plan = planRegion(eqns, results, outer, s.options.maxBuffers ?? 8);
   const r: RegionState = {

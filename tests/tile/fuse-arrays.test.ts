@@ -211,6 +211,40 @@ describe("kernels of array code", () => {
       expect(counts(expectSame(p)).kernels).toBe(1);
     },
   );
+  test("what is computed of a product in groups, and put together again as it was", () => {
+    const p = on(
+      [
+        [3, 5],
+        [5, 8],
+      ],
+      [2],
+      (b, x, w) => {
+        const [m, k, n] = ["m", "k", "n"];
+        const product = emit(
+          b,
+          "einsum",
+          {
+            ins: [
+              [m!, k!],
+              [k!, n!],
+            ],
+            out: [m!, n!],
+          },
+          x!,
+          w!,
+        );
+        const pairs = emit(b, "neg", {}, emit(b, "reshape", { shape: [3, 4, 2] }, product));
+        const first = emit(
+          b,
+          "index",
+          { selectors: [{ kind: "all" }, { kind: "all" }, { kind: "slice", start: 0, size: 1 }] },
+          pairs,
+        );
+        return [emit(b, "reshape", { shape: [3, 8] }, emit(b, "mul", {}, pairs, first))];
+      },
+    );
+    expectSame(p);
+  });
   test("a few new rows go into an old array in place", () => {
     const p = on(
       [

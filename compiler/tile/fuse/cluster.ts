@@ -89,7 +89,11 @@ function sinksOf(r: Region, v: Var, isAnchor: (id: number) => boolean, updates: 
       const links = linksOf(e);
       for (const [arg, a] of e.args.entries()) {
         if (a.kind !== "var" || a.id !== x.id) continue;
-        const next = map.map((d) => (updates.has(e.out.id) && arg === 1 ? d : through(e, links, arg, d)));
+        const next = map.map((d) => {
+          if (updates.has(e.out.id) && arg === 1) return d;
+          const to = through(e, links, arg, d);
+          return isSplit(to) && !r.outer.groups ? undefined : to;
+        });
         const key = `${e.out.id} ${JSON.stringify(next)}`;
         if (seen.has(key)) continue;
         seen.add(key);

@@ -3,7 +3,12 @@ import type { Atom, Eqn, OpEqn, Var } from "../../core/ir.ts";
 import { bindersOf, freeVars, operandsOf, outsOf, regionsOf } from "../../core/walk.ts";
 
 /** What is known of the variables from around a region. */
-export type Outer = { readonly isArray: (v: Var) => boolean; readonly isInline: (v: Var) => boolean };
+export type Outer = {
+  readonly isArray: (v: Var) => boolean;
+  readonly isInline: (v: Var) => boolean;
+  /** Whether a kernel may hold a value and what is made of groups of its neighbours. */
+  readonly groups: boolean;
+};
 
 export type Region = {
   readonly eqns: readonly Eqn[];
