@@ -241,6 +241,8 @@ const held: Library[] = [];
 function loadLibrary(koffi: Koffi, launch: Launch, told: string | undefined): { library: Library; path: string } {
   const candidates = told === undefined ? launch.mpi.flatMap((family) => families[family].files) : [told];
   const reasons: string[] = [];
+  // UCX, below MPICH, would write over the code of libc's memory calls, in which the threads of V8 may be at that moment.
+  process.env.UCX_MEM_MMAP_HOOK_MODE ??= "none";
   for (const path of candidates) {
     try {
       // Its plug-ins look for its symbols among the global ones.

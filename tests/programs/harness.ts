@@ -1,10 +1,10 @@
 /**
  * Trials: a Gyre program, inputs, and a plain TypeScript function that says what the results should be.
- * Each runs on the reference interpreter and on WebGPU.
+ * Each runs on the reference interpreter, in WebAssembly and on WebGPU, and some in CUDA C++ (support/backends.ts).
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type Backend, backends, type Inputs, open } from "../support/backends.ts";
+import { type Backend, backendsFor, type Inputs, open } from "../support/backends.ts";
 import { type Results, relativeError } from "../support/compare.ts";
 
 /** An array as a function of its indices. */
@@ -31,7 +31,7 @@ export type Trial<I extends string> = {
 /** Runs one trial on every backend. */
 export function trial<I extends string>(title: string, t: Trial<I>): void {
   describe(title, () => {
-    for (const backend of backends) test.skipIf(!backend.ready)(backend.name, () => check(t, backend));
+    for (const backend of backendsFor(title)) test.skipIf(!backend.ready)(backend.name, () => check(t, backend));
   });
 }
 
