@@ -112,6 +112,7 @@ for (const [Q, at] of [
 trial("bf16 operands", {
   program,
   entry: "half",
+  halves: true,
   dims: { B: 1, S: 32, H: 2, D: 8 },
   inputs: operands,
   bound: 1e-2,
