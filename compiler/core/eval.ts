@@ -7,7 +7,8 @@
  */
 import { type Dim, dimNumber, evalDim, type SymDim } from "../base/dim.ts";
 import { bug, invariant } from "../base/invariant.ts";
-import type { Atom, Block, Eqn, FoldEqn, IfEqn, Index, Mesh, OpEqn, Program, TilesEqn, Var } from "./ir.ts";
+import { isHalf, rounded } from "./half.ts";
+import type { Atom, Block, DType, Eqn, FoldEqn, IfEqn, Index, Mesh, OpEqn, Program, TilesEqn, Var } from "./ir.ts";
 import { type Collective, type Context, collectives, isCollective, type Local, literal, meanings } from "./meaning.ts";
 import { places, placesIn, projection, ringSize } from "./mesh-layout.ts";
 import { copy, elements, item, type NDArray, scalar, stacked, stridesOf } from "./ndarray.ts";
@@ -174,12 +175,19 @@ function compileEqn(m: Machine, e: Eqn): Run {
   }
 }
 
+/** What gives 16-bit numbers rounds them. */
+function settled({ context }: Machine, dtype: DType): (x: NDArray) => NDArray {
+  if (context.exact || !isHalf(dtype)) return (x) => x;
+  return (x) => ({ ...x, data: x.data.map((v) => rounded(v, dtype)) });
+}
+
 function compileLocal(m: Machine, e: OpEqn): Run {
   const { varying } = e.out.type;
   const meaning = meanings[e.op as Local] as (args: readonly NDArray[], params: unknown, c: Context) => NDArray;
   const slot = m.slot(e.out);
   const { values, context } = m;
   const { params } = e;
+  const settle = settled(m, e.out.type.dtype);
   if (e.op === "axis_index") {
     const at = places(m.mesh, varying);
     const value = at.map((c) => meaning([], params, { ...context, place: (axes) => placesIn(m.mesh, [c], axes)[0]! }));
@@ -198,7 +206,7 @@ function compileLocal(m: Machine, e: OpEqn): Run {
         const s = sources[i]!;
         args[i] = s.values[s.slot]![s.at[k]!]!;
       }
-      out[k] = meaning(args, params, context);
+      out[k] = settle(meaning(args, params, context));
     }
     values[slot] = out;
   };
@@ -216,6 +224,7 @@ function compileCollective(m: Machine, e: OpEqn): Run {
   const from = placesIn(m.mesh, everyone, x.type.varying),
     to = placesIn(m.mesh, everyone, e.out.type.varying);
   const meaning = collectives[e.op as Collective] as (xs: Value, params: unknown, step: number) => Value;
+  const settle = settled(m, e.out.type.dtype);
   const operand = reader(m, x, x.type.varying);
   const stepVar = e.op === "ppermute" && e.params.route.kind === "shift" ? e.params.route.step : undefined;
   const step = stepVar ? reader(m, stepVar, []) : undefined;
@@ -231,7 +240,7 @@ function compileCollective(m: Machine, e: OpEqn): Run {
         e.params,
         t,
       );
-      for (let p = 0; p < n; p++) out[to[ring + p]!] = given[p]!;
+      for (let p = 0; p < n; p++) out[to[ring + p]!] = settle(given[p]!);
     }
     m.values[slot] = out;
   };

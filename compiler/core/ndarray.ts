@@ -1,6 +1,6 @@
 /**
  * Arrays of the reference interpreter: float64 numbers in row-major order, never written after they are made.
- * Floats are float64; what is cast to f16 or bf16 is rounded, what is computed from them is not. i32 and u32 are exact; a bool
+ * Floats are float64; f16 and bf16 are rounded where they are computed. i32 and u32 are exact; a bool
  * is 0 or 1.
  */
 import { invariant } from "../base/invariant.ts";

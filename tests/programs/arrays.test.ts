@@ -50,6 +50,7 @@ trial("casts to whole numbers and to 16 bits", {
     remainder: array([32], () => 0),
     brain: array([32], (i) => near(x(i!), "bf16")),
     half: array([32], (i) => 1 / near(x(i!), "f16")),
+    added: array([32], (i) => near(near(near(x(i!), "bf16") / 3, "bf16") + near(x(i!), "bf16"), "bf16")),
   }),
 });
 

@@ -14,7 +14,8 @@ import type { Dim } from "../../base/dim.ts";
 import { invariant } from "../../base/invariant.ts";
 import type { Span } from "../../base/span.ts";
 import { accumulates } from "../../core/dtype.ts";
-import type { Atom, Index, OpEqn, Ops, Selector, Var } from "../../core/ir.ts";
+import { isHalf } from "../../core/half.ts";
+import type { Atom, DType, Index, Op, OpEqn, Ops, Selector, Var } from "../../core/ir.ts";
 import { add, and, clamp, compare, div, map, max, min, mod, plus, select, sub, times } from "../arithmetic.ts";
 import { at, cast, constant, edge, type KernelBuilder, load, named, pos, reduce, scan } from "../build.ts";
 import { isGroupNumber } from "../groups.ts";
@@ -193,7 +194,8 @@ function element(p: Puller, e: OpEqn, index: readonly Value[]): Value {
     case "cumsum": {
       const { dim } = e.params;
       if (isOne(out.type.shape[dim]!)) return pull(p, args[0]!, index);
-      return scan(b, p.place(out.id, dim)!.axis, pull(p, args[0]!, index));
+      const x = pull(p, args[0]!, index);
+      return inF32(p, out.type.dtype, [x], ([wide]) => scan(b, p.place(out.id, dim)!.axis, wide!));
     }
     case "einsum":
       return einsum(p, e, index);
@@ -205,8 +207,23 @@ function element(p: Puller, e: OpEqn, index: readonly Value[]): Value {
 /** Broadcasting: dims align at the last one. */
 function elementwise(p: Puller, e: OpEqn, index: readonly Value[]): Value {
   const args = e.args.map((a) => pull(p, a, index.slice(index.length - a.type.shape.length)));
-  if (e.op === "cast") return cast(p.b, args[0]!, e.out.type.dtype);
-  return map(p.b, e.op as MapOp, args, e.out.type.dtype);
+  const { dtype } = e.out.type;
+  if (e.op === "cast") return cast(p.b, args[0]!, dtype);
+  if (keeps.has(e.op)) return map(p.b, e.op as MapOp, args, dtype);
+  return inF32(p, dtype, args, (wide, as) => map(p.b, e.op as MapOp, wide, as));
+}
+/** Ops that give one of their operands or its opposite: of 16-bit numbers, one without rounding. */
+const keeps: ReadonlySet<Op> = new Set<Op>(["select", "min", "max", "neg", "abs", "floor", "sign", "stop_gradient"]);
+/** What gives 16-bit numbers is computed in f32, and rounded. */
+function inF32(
+  p: Puller,
+  dtype: DType,
+  args: readonly Value[],
+  make: (args: readonly Value[], dtype: DType) => Value,
+): Value {
+  if (!isHalf(dtype)) return make(args, dtype);
+  const wide = args.map((a) => (isHalf(a.dtype) ? cast(p.b, a, "f32") : a));
+  return cast(p.b, make(wide, "f32"), dtype);
 }
 
 /** Where the elements of a reduced dimension are, and what reduces over it; nothing for a size of 1. */
@@ -236,7 +253,9 @@ function reduction(p: Puller, e: OpEqn, kind: Ops["reduce"]["kind"] | "argmax", 
     const place = places.get(`r${d}`);
     return place ? coordinate(p, place) : zero(p);
   });
-  return overAll(p, kind, places, pull(p, x, to));
+  const all = pull(p, x, to);
+  if (kind === "argmax") return overAll(p, kind, places, all);
+  return inF32(p, e.out.type.dtype, [all], ([wide]) => overAll(p, kind, places, wide!));
 }
 /** Σ over the labels that the result lacks, of the product of the operands; f16 and bf16 are multiplied in f32. */
 function einsum(p: Puller, e: Extract<OpEqn, { op: "einsum" }>, index: readonly Value[]): Value {
