@@ -217,8 +217,13 @@ function special(p: Printer, call: Call, o: Operands): string | undefined {
   const integer = type === "i32" || type === "u32";
   switch (e.op) {
     case "quad_broadcast": {
-      const from = e.args[1];
-      return `quadBroadcast(${p.expr(e.args[0]!)}, ${literal(from?.kind === "lit" ? from.value : 0, "u32")})`;
+      const [x, from] = e.args;
+      const quad = (text: string): string =>
+        `quadBroadcast(${text}, ${literal(from?.kind === "lit" ? from.value : 0, "u32")})`;
+      if (type !== "bool") return quad(p.expr(x!));
+      // Of numbers only.
+      const words = x!.width === 4 ? "vec4<u32>" : "u32";
+      return `(${quad(`${words}(${p.expr(x!)})`)} != ${words}(0u))`;
     }
     case "shuffle_xor": {
       const by = e.args[1]!;

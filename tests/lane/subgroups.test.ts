@@ -37,8 +37,8 @@ function seatings(threads: number, size: number): readonly (readonly number[])[]
   return [all, strided, [...all].reverse(), any.map(({ t }) => t)];
 }
 /** A fold over keys whose rows are handed round, and a product, mapped to so many threads. */
-function kernelsFor(threads: number, spread: boolean) {
-  const read = (path: string) => (path === "k.gyre" ? source : readSource(path));
+function kernelsFor(threads: number, spread: boolean, text = source) {
+  const read = (path: string) => (path === "k.gyre" ? text : readSource(path));
   const { compiled } = compile("k.gyre", read, { dims: { S: threads, D: 4 } });
   const target = { ...softwareTarget, threads, spread, rows: 1, columns: 4 };
   return compiled!.tile.kernels.map((k) => ({ k, lane: lowerKernel(k, chooseMapping(k, target)) }));
@@ -68,4 +68,15 @@ test.each([4, 8, 16, 32, 64, 128])("subgroups of %i, however threads are seated 
 });
 test("without subgroups, the same kernels load for themselves", () => {
   for (const { lane } of kernelsFor(16, false)) expect(emitWgsl(lane).text).not.toMatch(/quad|subgroup/);
+});
+
+test("truths are handed round as numbers: WGSL exchanges no others", () => {
+  const masked = `mesh one(x: 1)
+export shard_map f<S, D>(w: f32[D, S] @ P(_, _), keep: bool[S, D] @ P(_, _)) -> f32[D, D] @ P(_, _) on one {
+  w @ cast(keep, f32)
+}`;
+  const text = kernelsFor(16, true, masked)
+    .map(({ lane }) => emitWgsl(lane).text)
+    .join("\n");
+  expect(text).toMatch(/= \(quadBroadcast\((u32|vec4<u32>)\(keep\w*\), 0u\) != /);
 });
