@@ -3,19 +3,13 @@ import { checkSchedule } from "../compiler/schedule/check.ts";
 import { differences } from "../compiler/schedule/same.ts";
 import type { Schedule } from "../compiler/schedule/schedule.ts";
 import { wrong } from "./exit.ts";
-import { readText } from "./files.ts";
+import { readJson } from "./files.ts";
 
 const how = "begin from `gyre inspect FILE --stage schedule --json`, and change the order of steps, streams or buffers";
 
 /** The schedule in the file at `path`, in the place of `original`. Stops (exit 1) where it may not run, with the reason. */
 export function readSchedule(path: string, original: Schedule): Schedule {
-  let read: unknown;
-  try {
-    read = JSON.parse(readText(path));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw wrong(`${path} is not JSON: ${error.message}`, how);
-    throw error;
-  }
+  const read = readJson(path, how);
   if (!isSchedule(read)) throw wrong(`${path} is not a schedule`, how);
   const other = differences(read, original);
   if (other.length > 0)

@@ -24,6 +24,16 @@ export function readText(path: string): string {
   }
 }
 
+/** What a JSON file holds. Errors as in `readText`, and where it is not JSON, with `how` to come by one. */
+export function readJson(path: string, how: string): unknown {
+  const text = readText(path);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw wrong(`${path} is not JSON: ${(error as SyntaxError).message}`, how);
+  }
+}
+
 /** A file's bytes. Errors as in `readText`. */
 export function readBytes(path: string): Uint8Array {
   try {

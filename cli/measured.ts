@@ -6,7 +6,7 @@ import type { Schedule, Step } from "../compiler/schedule/schedule.ts";
 import { kernelKey } from "../compiler/tile/meaning.ts";
 import type { TraceEvent } from "../runtime/trace.ts";
 import { wrong } from "./exit.ts";
-import { readText, writeAtomic } from "./files.ts";
+import { readJson, writeAtomic } from "./files.ts";
 
 /**
  * A file of times. A kernel's key stands for what it computes, sizes included, and for no target. `seconds`: of a launch, the
@@ -71,13 +71,7 @@ export function readMeasured(path: string, compiled: Compiled): Measured {
 
 function readTimes(path: string): Times {
   const how = "`gyre run FILE --measure TIMES.json` writes one";
-  let read: unknown;
-  try {
-    read = JSON.parse(readText(path));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw wrong(`${path} is not JSON: ${error.message}`, how);
-    throw error;
-  }
+  const read = readJson(path, how);
   if (isTimes(read)) return read;
   throw wrong(`${path} is not a file of kernel times`, how);
 }

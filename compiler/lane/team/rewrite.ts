@@ -1,6 +1,6 @@
-/** What rewriting kernels takes: definitions with other operands, and numbers that are not taken yet. */
+/** What rewriting kernels takes: definitions and loops with other values, and numbers that are not taken yet. */
 import { operandsOf } from "../../tile/build.ts";
-import type { Def, Kernel, Stmt, Value } from "../../tile/ir.ts";
+import type { Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { valuesOf } from "../map.ts";
 
 /** A definition with other operands; itself where none changes. */
@@ -29,6 +29,37 @@ export function withOperands(d: Def, f: (v: Value) => Value): Def {
     default:
       return d;
   }
+}
+
+type Swap = (v: Value) => Value;
+
+/** Statements whose values are as `swap` has them. */
+export const bodyWith = (body: readonly Stmt[], swap: Swap): readonly Stmt[] =>
+  body.map((s) => (s.kind === "let" ? { kind: "let", value: swap(s.value) } : foldWith(s, swap)));
+
+/** A loop whose values are as `swap` has them; its statements are as `walk` gives them. */
+export function foldWith(
+  f: Fold,
+  swap: Swap,
+  walk: (body: readonly Stmt[]) => readonly Stmt[] = (body) => bodyWith(body, swap),
+): Fold {
+  const { bounds } = f;
+  return {
+    ...f,
+    carry: f.carry.map(swap),
+    init: f.init.map(swap),
+    body: walk(f.body),
+    next: f.next.map(swap),
+    results: f.results.map(swap),
+    ...(bounds && {
+      bounds: {
+        ...bounds,
+        prelude: bounds.prelude.map(swap),
+        ...(bounds.run && { run: swap(bounds.run) }),
+        full: bounds.full.map(({ select, when }) => ({ select: swap(select), when: swap(when) })),
+      },
+    }),
+  };
 }
 
 /** The same for values that are equal because they are computed alike, of the same operands. Those of loops are only themselves. */

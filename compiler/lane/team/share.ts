@@ -10,7 +10,7 @@
 import { operandsOf, unionOf } from "../../tile/build.ts";
 import type { Axis, Def, Fold, Kernel, MapOp, Stmt, Value } from "../../tile/ir.ts";
 import { type Merge, mergesOf } from "../../tile/reblock.ts";
-import { largest, largestAxis, withOperands } from "./rewrite.ts";
+import { bodyWith, largest, largestAxis, withOperands } from "./rewrite.ts";
 
 /** `parts`: the most parts; `step`: elements of a block that each has. */
 export type Sharing = { readonly parts: number; readonly step: number };
@@ -32,7 +32,7 @@ export function shareFolds(kernel: Kernel, { parts, step }: Sharing): Kernel {
   const swap = swapper(w);
   return {
     ...kernel,
-    body: body.map((s) => (s.kind === "let" ? { kind: "let", value: swap(s.value) } : foldWith(s, swap))),
+    body: bodyWith(body, swap),
     stores: kernel.stores.map((s) => ({ ...s, index: s.index.map(swap), value: swap(s.value) })),
   };
 }
@@ -182,26 +182,4 @@ function swapper(w: Writer): (v: Value) => Value {
     return value;
   };
   return swap;
-}
-
-/** A loop whose values are as `swap` has them. */
-export function foldWith(f: Fold, swap: (v: Value) => Value): Fold {
-  return {
-    ...f,
-    carry: f.carry.map(swap),
-    init: f.init.map(swap),
-    body: f.body.map((s) => (s.kind === "let" ? { kind: "let", value: swap(s.value) } : foldWith(s, swap))),
-    next: f.next.map(swap),
-    results: f.results.map(swap),
-    ...(f.bounds
-      ? {
-          bounds: {
-            ...f.bounds,
-            prelude: f.bounds.prelude.map(swap),
-            ...(f.bounds.run ? { run: swap(f.bounds.run) } : {}),
-            full: f.bounds.full.map(({ select, when }) => ({ select: swap(select), when: swap(when) })),
-          },
-        }
-      : {}),
-  };
 }

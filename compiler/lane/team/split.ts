@@ -10,7 +10,7 @@ import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { valuesOf } from "../map.ts";
 import { allFactors, type Factors } from "./products.ts";
-import { keyOf, largest, largestAxis, withOperands } from "./rewrite.ts";
+import { foldWith, keyOf, largest, largestAxis, withOperands } from "./rewrite.ts";
 
 /** Elements of a sum that are held at once: rows of as many bytes whatever their type. */
 const blockOf = (f: Factors, sums: number): number => (f.dtype === "f32" ? sums : 2 * sums);
@@ -184,21 +184,5 @@ function replaced(w: Writer, f: Fold): Fold {
     local.set(v.id, value);
     return value;
   };
-  const walk = (g: Fold): Fold => ({
-    ...g,
-    init: g.init.map(swap),
-    body: g.body.map((s) => (s.kind === "let" ? { kind: "let", value: swap(s.value) } : walk(s))),
-    next: g.next.map(swap),
-    ...(g.bounds
-      ? {
-          bounds: {
-            ...g.bounds,
-            prelude: g.bounds.prelude.map(swap),
-            ...(g.bounds.run ? { run: swap(g.bounds.run) } : {}),
-            full: g.bounds.full.map(({ select, when }) => ({ select: swap(select), when: swap(when) })),
-          },
-        }
-      : {}),
-  });
-  return walk(f);
+  return foldWith(f, swap);
 }

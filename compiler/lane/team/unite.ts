@@ -4,9 +4,9 @@
  *
  *   m(i) = max e x(i, e);  y(i, d) = exp (x(i, d) - m(i))   ⟶   m(i) = max d x(i, d);  y(i, d) = exp (x(i, d) - m(i))
  */
-import type { Axis, Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
+import type { Axis, Def, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { axesSeen, valuesOf } from "../map.ts";
-import { keyOf, withOperands } from "./rewrite.ts";
+import { foldWith, keyOf, withOperands } from "./rewrite.ts";
 
 export function uniteAxes(kernel: Kernel): Kernel {
   const into = united(kernel);
@@ -34,30 +34,12 @@ export function uniteAxes(kernel: Kernel): Kernel {
   const seen = new Set<number>();
   const walk = (body: readonly Stmt[]): readonly Stmt[] =>
     body.flatMap((s): readonly Stmt[] => {
-      if (s.kind === "fold") return [fold(s)];
+      if (s.kind === "fold") return [foldWith(s, swap, walk)];
       const value = swap(s.value);
       if (seen.has(value.id)) return [];
       seen.add(value.id);
       return [{ kind: "let", value }];
     });
-  const fold = (f: Fold): Fold => ({
-    ...f,
-    carry: f.carry.map(swap),
-    init: f.init.map(swap),
-    body: walk(f.body),
-    next: f.next.map(swap),
-    results: f.results.map(swap),
-    ...(f.bounds
-      ? {
-          bounds: {
-            ...f.bounds,
-            prelude: f.bounds.prelude.map(swap),
-            ...(f.bounds.run ? { run: swap(f.bounds.run) } : {}),
-            full: f.bounds.full.map(({ select, when }) => ({ select: swap(select), when: swap(when) })),
-          },
-        }
-      : {}),
-  });
   return {
     ...kernel,
     body: walk(kernel.body),
