@@ -1,7 +1,6 @@
 /** Outcomes as JSON, for programs and for a run that goes on where another ended. */
 import { existsSync, readFileSync } from "node:fs";
-import type { Outcome } from "./race.ts";
-import type { Results } from "./report.ts";
+import type { Outcome, Results } from "./race.ts";
 
 type Plain = Readonly<Record<string, Readonly<Record<string, Outcome>>>>;
 

@@ -29,6 +29,9 @@ export type Outcome =
   | { readonly is: "too slow"; readonly why: string }
   | { readonly is: "failed"; readonly why: string };
 
+/** By workload, then by contender. */
+export type Results = ReadonlyMap<string, ReadonlyMap<string, Outcome>>;
+
 export type Limits = {
   /** Samples of each contender: at most these, and fewer for those that take long. */
   readonly rounds: number;

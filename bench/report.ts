@@ -5,13 +5,10 @@ import { contenders } from "./contenders/table.ts";
 import type { Row } from "./costs/cost.ts";
 import { machine } from "./machine.ts";
 import { notes } from "./notes.ts";
-import type { Clock, Outcome } from "./race.ts";
+import type { Clock, Results } from "./race.ts";
 import { jaxRing, targets } from "./targets.ts";
 import { workloads } from "./workloads/table.ts";
 import type { Workload } from "./workloads/workload.ts";
-
-/** By workload, then by contender. */
-export type Results = ReadonlyMap<string, ReadonlyMap<string, Outcome>>;
 
 const groups: Readonly<Record<Group, string>> = {
   webgpu: "WebGPU",

@@ -1,6 +1,6 @@
 /** Who need not be tried: what a contender took for a smaller workload of the same kind tells what it would take. */
 import type { Contender } from "./contenders/contender.ts";
-import type { Results } from "./report.ts";
+import type { Results } from "./race.ts";
 import { workloads } from "./workloads/table.ts";
 import type { Workload } from "./workloads/workload.ts";
 

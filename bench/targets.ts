@@ -1,7 +1,7 @@
 /** Ratios that are wanted, each from one run: what is divided by what, and the least (or the most) that it should be. */
 import type { Contender, Group } from "./contenders/contender.ts";
 import { contenders } from "./contenders/table.ts";
-import type { Results } from "./report.ts";
+import type { Results } from "./race.ts";
 
 export type Target = {
   readonly what: string;

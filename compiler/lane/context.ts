@@ -5,7 +5,7 @@ import { add, component, lit, ref, vec } from "./expr.ts";
 import type { Facts } from "./facts.ts";
 import type { Expr, LaneStmt, LaneType } from "./ir.ts";
 import type { AxisMap, Mapping } from "./map.ts";
-import { childScope, openLoop, type Scope } from "./scope.ts";
+import { childScope, homeOf, openLoop, type Scope } from "./scope.ts";
 
 /** The register of each axis that is meant: its number along the axis, below `unroll`. */
 export type Coords = ReadonlyMap<number, number>;
@@ -65,6 +65,13 @@ export const mapOf = (ctx: Context, a: Axis): AxisMap => {
 export const dependsOn = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 export const looped = (ctx: Context, axes: readonly Axis[]): readonly Axis[] =>
   axes.filter((a) => mapOf(ctx, a).loop > 1);
+/** The outermost scope where what a value says of `axes` (all of its own, as a rule) can be computed. */
+export const homeFor = (ctx: Context, v: Value, axes: readonly Axis[] = v.axes): Scope =>
+  homeOf(
+    ctx.scope,
+    looped(ctx, axes).map((a) => a.id),
+    ctx.facts.depth.get(v.id) ?? 0,
+  );
 
 /** Runs `write` with another current scope. */
 export function within<T>(ctx: Context, scope: Scope, write: () => T): T {

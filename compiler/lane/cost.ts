@@ -101,7 +101,7 @@ function estimate(
   return { run, compile: text * costs.compile, body, array };
 }
 
-/** Four threads load a row each and hand them round; evaluate.ts has the same rule. */
+/** Four threads load a row each and hand them round; load.ts has the same rule. */
 function isSpread(mapping: Mapping, v: Value): boolean {
   if (!mapping.spread || v.def.kind !== "load" || v.def.clamp) return false;
   const maps = v.axes.map((a) => mapping.axes.get(a.id)!);

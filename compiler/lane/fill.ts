@@ -1,10 +1,12 @@
 /** Computing a whole value into an array: loops over its rounds, or sums that run over the blocks of a product. */
 
 import type { Axis, Value } from "../tile/ir.ts";
+import { nameOf, settle } from "./bind.ts";
 import {
   type Context,
   type Coords,
   dependsOn,
+  homeFor,
   keyOf,
   looped,
   mapOf,
@@ -14,11 +16,11 @@ import {
   type Stored,
   within,
 } from "./context.ts";
-import { nameOf, openSum, roundOnto, settle } from "./evaluate.ts";
 import { laneType, lit, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import { stepsAlong } from "./map.ts";
-import { find, homeOf, openLoop, type Scope } from "./scope.ts";
+import { openSum, roundOnto } from "./reduce.ts";
+import { find, openLoop, type Scope } from "./scope.ts";
 import { allocate, elementOf, memoryOrder, setElement } from "./storage.ts";
 
 /** Gives a value an array of its own: filled as the loop at hand goes, or where the value's region begins to need it. */
@@ -32,11 +34,7 @@ export function storeValue(ctx: Context, v: Value): void {
   const region = ctx.regions[depth]!;
   const target = allocate(ctx, v, nameOf(v));
   ctx.filling.add(v.id);
-  const home = homeOf(
-    ctx.scope,
-    looped(ctx, v.axes).map((a) => a.id),
-    depth,
-  );
+  const home = homeFor(ctx, v);
   // Filled as the loop goes, it is whole only after it: too late where other elements than the loop's own are read.
   const elsewhere = v.def.kind === "scan" || ctx.facts.addressed.has(v.id);
   const alongLoop = !elsewhere && loopsAre(home, region, looped(ctx, v.axes));

@@ -4,6 +4,7 @@
  */
 import type { Axis, Kernel, Store, Value } from "../tile/ir.ts";
 import { alignedToFour, offsetOf, writeAffine } from "./address.ts";
+import { settle } from "./bind.ts";
 import {
   type Context,
   type Coords,
@@ -18,15 +19,17 @@ import {
   splits,
   within,
 } from "./context.ts";
-import { evaluate, inRange, nextTo, settle } from "./evaluate.ts";
+import { evaluate } from "./evaluate.ts";
 import { add, and, component, lit, mul, op, ref, unrounded, vec } from "./expr.ts";
 import { factsOf } from "./facts.ts";
 import { runLoop, storeValue } from "./fill.ts";
 import { lowerBody } from "./folds.ts";
 import { buffersInFours } from "./fours.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneStmt } from "./ir.ts";
+import { nextTo } from "./load.ts";
 import type { AxisMap, Mapping } from "./map.ts";
 import { unevenAxes } from "./order.ts";
+import { inRange } from "./position.ts";
 import { childScope, find, namer } from "./scope.ts";
 
 export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
