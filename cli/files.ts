@@ -1,17 +1,8 @@
 /** Reading and writing files, with a sentence where it does not work. */
 import { randomBytes } from "node:crypto";
-import {
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { fstatSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeFolder } from "../runtime/folder.ts";
 import { cannot, Stop, wrong } from "./exit.ts";
 
 /** A file's text. Errors: it is not there, a folder, unreadable, or not UTF-8 (exit 1). */
@@ -49,7 +40,7 @@ export function readBytes(path: string): Uint8Array {
  */
 export function writeAtomic(path: string, data: string | Uint8Array): void {
   writing(path, () => {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const draft = draftOf(path);
     writeFileSync(draft, data);
     publish(draft, path);
@@ -110,7 +101,7 @@ export function openFile(path: string): {
 /** Makes sure before long work that results can be written into `folder`. Errors: exit 2. */
 export function prepareFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     if (!statSync(folder).isDirectory()) throw new Error("it is a file");
   } catch (error) {
     if (error instanceof Stop) throw error;

@@ -8,7 +8,7 @@
  * variable of *this process*; and Dawn finds the loader because it is loaded first, with its symbols global.
  */
 
-import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -16,6 +16,7 @@ import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
 import { cacheRoot } from "./cache.ts";
 import { fail, GyreRuntimeError } from "./errors.ts";
+import { makeFolder } from "./folder.ts";
 
 const PACKAGE = "@sparticuz/chromium";
 const LOADER = "libvulkan.so.1";
@@ -89,7 +90,7 @@ async function unpacked(): Promise<string> {
   for (const root of [cacheRoot(), join(tmpdir(), `gyre-cache-${process.getuid?.() ?? "user"}`)]) {
     const folder = join(root, `swiftshader-${version}`);
     try {
-      await mkdir(root, { recursive: true, mode: 0o700 });
+      makeFolder(root, 0o700);
       // A driver is code: take it from no folder that another user may have filled.
       if ((await stat(root)).uid !== (process.getuid?.() ?? 0)) throw new Error(`${root} belongs to another user`);
       if (!(await isComplete(folder))) await unpackTo(archive, root, folder);

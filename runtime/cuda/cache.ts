@@ -3,9 +3,10 @@
  * user's cache folder (`GYRE_CUDA_CACHE`, else `GYRE_CACHE` names another); one that cannot be written costs compile time only.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheRoot } from "../cache.ts";
+import { makeFolder } from "../folder.ts";
 import { cudaCompiler } from "./compiler.ts";
 
 /** The cubin of a text for an architecture. Errors: `no-device` where nothing compiles it, `shader` where it is refused. */
@@ -21,7 +22,7 @@ export async function cubinOf(text: string, arch: string): Promise<Uint8Array> {
   }
   const cubin = await compile(text, arch);
   try {
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     const draft = `${path}.${randomBytes(4).toString("hex")}.tmp`;
     await writeFile(draft, cubin);
     await rename(draft, path);

@@ -204,6 +204,13 @@ test("--out that cannot be written to is said before the program runs", async ()
   expect(code).toBe(2);
 });
 
+// Where a file system takes no new folders, a recursive mkdir goes on for ever.
+test.skipIf(process.platform !== "linux")("--out where nobody can make a folder", async () => {
+  const { code, err } = await gyre("run", file(scale), "--dims", "N=2", "--out", "/proc/gyre/sub", ...reference);
+  expect(err).toContain("cannot write into /proc/gyre/sub: there is no such");
+  expect(code).toBe(2);
+});
+
 describe("on devices", () => {
   test("results are the reference's, on any mesh", async () => {
     for (const mesh of ["sp=1", "sp=4"]) {
