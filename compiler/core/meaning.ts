@@ -231,7 +231,8 @@ function neutral(kind: ReduceKind, dtype: NDArray["dtype"]): number {
   return kind === "max" ? -Infinity : Infinity;
 }
 
-function reduce(x: NDArray, kind: ReduceKind, dims: readonly number[], keep: boolean): NDArray {
+/** Joined along some dimensions, which are left out or, with `keep`, of size 1. */
+export function reduce(x: NDArray, kind: ReduceKind, dims: readonly number[], keep: boolean): NDArray {
   const gone = x.shape.map((_, d) => dims.includes(d));
   const kept = x.shape.map((n, d) => (gone[d] ? 1 : n));
   const data = new Float64Array(elements(kept)).fill(neutral(kind, x.dtype));
@@ -256,7 +257,8 @@ function lines(x: NDArray, dim: number, line: (at: number, step: number, out: nu
   const outer = elements(x.shape.slice(0, dim));
   for (let o = 0, out = 0; o < outer; o++) for (let i = 0; i < step; i++) line(o * size * step + i, step, out++);
 }
-function argmax(x: NDArray, dim: number, keep: boolean): NDArray {
+/** The place of the first largest along a dimension; a NaN counts as largest. */
+export function argmax(x: NDArray, dim: number, keep: boolean): NDArray {
   const shape = keep ? x.shape.with(dim, 1) : x.shape.filter((_, d) => d !== dim);
   const data = new Float64Array(elements(shape));
   lines(x, dim, (at, step, out) => {
@@ -270,7 +272,8 @@ function argmax(x: NDArray, dim: number, keep: boolean): NDArray {
   });
   return { dtype: "i32", shape, data };
 }
-function cumsum(x: NDArray, dim: number): NDArray {
+/** Running sums along a dimension. */
+export function cumsum(x: NDArray, dim: number): NDArray {
   const data = new Float64Array(x.data.length);
   lines(x, dim, (at, step) => {
     let sum = 0;

@@ -1,15 +1,16 @@
 /**
- * What kernels and device programs mean, in float64, slowly: the value of each element by its definition, tile by tile,
- * folds step by step; all devices of the mesh in lockstep.
+ * What kernels and device programs mean, in float64: tile by tile, a value is an array over the blocks of its axes, made
+ * of others by the ops of core; folds step by step, all devices of the mesh in lockstep.
  */
 import { invariant } from "../base/invariant.ts";
-import { binary, cast, select, unary } from "../core/elementwise.ts";
-import type { Binary, DType, Mesh, ReduceKind, Unary } from "../core/ir.ts";
-import { collectives } from "../core/meaning.ts";
+import { binary, cast, mapAll, select, unary } from "../core/elementwise.ts";
+import type { Binary, DType, Mesh, Unary } from "../core/ir.ts";
+import { argmax, collectives, cumsum, reduce } from "../core/meaning.ts";
 import { coordinatesOf, deviceCount, placeAlong, places, placesIn, ringSize } from "../core/mesh-layout.ts";
-import { elements, item, type NDArray, ndarray, scalar, stridesOf } from "../core/ndarray.ts";
+import { broadcastTo, elements, type NDArray, ndarray, reshaped, scalar, stridesOf } from "../core/ndarray.ts";
 import { shard, unshard } from "../core/shard.ts";
 import { randomUniform } from "../core/threefry.ts";
+import { isLeaf, unionOf } from "./build.ts";
 import type { Axis, DeviceProgram, Fold, HostStep, Kernel, MapOp, Stmt, Value } from "./ir.ts";
 
 export type KernelEvalOptions = {
@@ -26,13 +27,12 @@ type Machine = {
   readonly autoBlock: number;
   /** The block at hand of each grid and fold axis: first element and the one after the last. */
   readonly blocks: Map<number, readonly [first: number, end: number]>;
-  /** The element at hand of each axis. */
-  readonly at: Map<number, number>;
   readonly steps: Map<number, number>;
-  /** What each fold carries now, and what it came to: for each place, a value for each element of its axes. */
-  readonly carried: Map<number, readonly ReadonlyMap<string, number>[]>;
-  readonly results: Map<number, readonly ReadonlyMap<string, number>[]>;
-  readonly memo: Map<number, Map<string, number>>;
+  /** What is let, on the blocks at hand: a number for each element of a value's axes, in their order. */
+  readonly values: Map<number, NDArray>;
+  /** What each fold carries now, and what it came to. */
+  readonly carried: Map<number, readonly NDArray[]>;
+  readonly results: Map<number, readonly NDArray[]>;
 };
 
 /**
@@ -55,16 +55,14 @@ export function evalKernel(
     scalars,
     autoBlock: options.autoBlock ?? 4,
     blocks: new Map(),
-    at: new Map(),
     steps: new Map(),
+    values: new Map(),
     carried: new Map(),
     results: new Map(),
-    memo: new Map(),
   };
   const tile = (d: number): void => {
     const axis = kernel.grid[d];
     if (!axis) {
-      m.memo.clear();
       run(m, kernel.body);
       for (const s of kernel.stores) store(m, outs.get(s.buffer)!, s.index, s.value);
       return;
@@ -82,56 +80,31 @@ function eachBlock(m: Machine, axis: Axis, f: () => void): void {
     f();
   }
 }
-const rangeOf = (m: Machine, a: Axis): readonly [number, number] =>
-  a.role === "inner" ? [0, a.extent] : blockOf(m, a);
-function blockOf(m: Machine, a: Axis): readonly [number, number] {
+function rangeOf(m: Machine, a: Axis): readonly [first: number, end: number] {
+  if (a.role === "inner") return [0, a.extent];
   const block = m.blocks.get(a.id);
   invariant(block, `axis ${a.name} is used outside its loop`);
   return block;
 }
-/** Calls `f` for every element of some axes, in the block at hand. */
-function eachElement(m: Machine, axes: readonly Axis[], f: () => void): void {
-  const [a, ...rest] = axes;
-  if (!a) {
-    f();
-    return;
-  }
-  const before = m.at.get(a.id);
+function sizeOf(m: Machine, a: Axis): number {
   const [first, end] = rangeOf(m, a);
-  for (let i = first; i < end; i++) {
-    m.at.set(a.id, i);
-    eachElement(m, rest, f);
-  }
-  if (before === undefined) m.at.delete(a.id);
-  else m.at.set(a.id, before);
-}
-const elementKey = (m: Machine, axes: readonly Axis[]): string => axes.map((a) => element(m, a)).join();
-function element(m: Machine, a: Axis): number {
-  const i = m.at.get(a.id);
-  if (i !== undefined) return i;
-  const [first, end] = rangeOf(m, a);
-  invariant(end - first === 1, `a value needs an element of axis ${a.name}, and none is chosen`);
-  return first;
+  return end - first;
 }
 
 function run(m: Machine, body: readonly Stmt[]): void {
-  for (const s of body) if (s.kind === "fold") runFold(m, s);
-}
-/** All values of one carry: one for each element of its axes. */
-function table(m: Machine, axes: readonly Axis[], v: Value): ReadonlyMap<string, number> {
-  const values = new Map<string, number>();
-  eachElement(m, axes, () => {
-    values.set(elementKey(m, axes), numberAt(m, v));
-  });
-  return values;
+  for (const s of body) {
+    if (s.kind === "fold") runFold(m, s);
+    else m.values.set(s.value.id, compute(m, s.value));
+  }
 }
 function runFold(m: Machine, f: Fold): void {
-  let state = f.carry.map((c, k) => table(m, c.axes, f.init[k]!));
+  const carries = (values: readonly Value[]): readonly NDArray[] =>
+    f.carry.map((c, k) => spread(m, values[k]!, c.axes));
+  let state = carries(f.init);
   const step = (): void => {
     m.carried.set(f.id, state);
-    m.memo.clear();
     run(m, f.body);
-    state = f.carry.map((c, k) => table(m, c.axes, f.next[k]!));
+    state = carries(f.next);
   };
   if (f.over.kind === "blocks") eachBlock(m, f.over.axis, step);
   else
@@ -142,149 +115,132 @@ function runFold(m: Machine, f: Fold): void {
   if (f.over.kind === "blocks") m.blocks.delete(f.over.axis.id);
   m.carried.delete(f.id);
   m.results.set(f.id, state);
-  m.memo.clear();
 }
 
-function store(m: Machine, out: NDArray, index: readonly Value[], value: Value): void {
-  const seen = new Map<number, Axis>();
-  for (const v of [...index, value]) for (const a of v.axes) seen.set(a.id, a);
-  for (const a of m.kernel.grid) seen.set(a.id, a);
-  const strides = stridesOf(out.shape);
-  eachElement(m, [...seen.values()], () => {
-    const at = index.map((v, d) => {
-      const i = numberAt(m, v);
-      invariant(i >= 0 && i < out.shape[d]!, `${m.kernel.name} stores outside of its array`);
-      return i * strides[d]!;
-    });
-    out.data[at.reduce((x, y) => x + y, 0)] = numberAt(m, value);
-  });
+function numbersOf(m: Machine, v: Value): NDArray {
+  if (isLeaf(v.def)) return compute(m, v);
+  const x = m.values.get(v.id);
+  invariant(x, `value ${v.name ?? v.id} of ${m.kernel.name} is used before it is let`);
+  return x;
 }
+/** An array over some axes as one over others: of size 1 along those that are new; those that are left out have one element. */
+function aligned(m: Machine, x: NDArray, from: readonly Axis[], to: readonly Axis[]): NDArray {
+  const own = new Set(from.map((a) => a.id));
+  return reshaped(
+    x,
+    to.map((a) => (own.has(a.id) ? sizeOf(m, a) : 1)),
+  );
+}
+const seen = (m: Machine, v: Value, axes: readonly Axis[]): NDArray => aligned(m, numbersOf(m, v), v.axes, axes);
+/** A number for each element of the axes. */
+const spread = (m: Machine, v: Value, axes: readonly Axis[]): NDArray =>
+  broadcastTo(
+    seen(m, v, axes),
+    axes.map((a) => sizeOf(m, a)),
+  );
 
-function numberAt(m: Machine, v: Value): number {
-  const d = v.def;
-  if (d.kind === "const") return d.value;
-  if (d.kind === "pos") return element(m, d.axis);
-  const key = elementKey(m, v.axes);
-  let known = m.memo.get(v.id);
-  if (!known) m.memo.set(v.id, (known = new Map()));
-  const old = known.get(key);
-  if (old !== undefined) return old;
-  const value = compute(m, v);
-  known.set(key, value);
-  return value;
-}
-function compute(m: Machine, v: Value): number {
+function compute(m: Machine, v: Value): NDArray {
   const d = v.def;
   switch (d.kind) {
     case "const":
-      return d.value;
+      return scalar(v.dtype, d.value);
     case "scalar":
-      return m.scalars[d.index]!;
+      return scalar(v.dtype, m.scalars[d.index]!);
     case "step":
-      return m.steps.get(d.fold)!;
+      return scalar(v.dtype, m.steps.get(d.fold)!);
     case "pos":
-      return element(m, d.axis);
+      return positions(m, d.axis);
     case "edge": {
       const [first, end] = rangeOf(m, d.axis);
-      return d.end === "first" ? first : end - 1;
+      return scalar(v.dtype, d.end === "first" ? first : end - 1);
     }
-    case "load":
-      return loaded(
-        m,
-        d.buffer,
-        d.index.map((i) => numberAt(m, i)),
-        d.clamp,
-      );
+    case "load": {
+      const [x, { name, access }] = [m.buffers[d.buffer]!, m.kernel.buffers[d.buffer]!];
+      invariant(access !== "write", "what is loaded was there before");
+      const index = d.index.map((i, dim) => {
+        const at = seen(m, i, v.axes);
+        return d.clamp ? clamped(at, x.shape[dim]!) : at;
+      });
+      return picked(x, index, `${m.kernel.name} reads outside of ${name}`);
+    }
     case "map":
       return applied(
         d.op,
-        d.args.map((a) => a.dtype),
+        d.args.map((a) => seen(m, a, v.axes)),
         v.dtype,
-        d.args.map((a) => numberAt(m, a)),
       );
     case "cast":
-      return item(cast(scalar(d.arg.dtype, numberAt(m, d.arg)), v.dtype));
-    case "reduce": {
-      const xs: number[] = [];
-      eachElement(m, [d.axis], () => xs.push(numberAt(m, d.arg)));
-      return d.op === "argmax" ? rangeOf(m, d.axis)[0] + largest(xs) : joined(d.op, d.arg.dtype, xs);
-    }
+      return cast(numbersOf(m, d.arg), v.dtype);
+    case "reduce":
     case "scan": {
-      const xs: number[] = [];
-      const last = element(m, d.axis);
-      eachElement(m, [d.axis], () => {
-        if (element(m, d.axis) <= last) xs.push(numberAt(m, d.arg));
-      });
-      return joined("sum", d.arg.dtype, xs);
+      const axes = unionOf(d.arg.axes, [d.axis]);
+      const [x, dim] = [spread(m, d.arg, axes), axes.findIndex((a) => a.id === d.axis.id)];
+      if (d.kind === "scan") return cumsum(x, dim);
+      if (d.op !== "argmax") return reduce(x, d.op, [dim], false);
+      return binary("add", argmax(x, dim, false), scalar("i32", rangeOf(m, d.axis)[0]));
     }
-    case "at":
-      return elsewhere(m, d);
+    case "at": {
+      const index = d.arg.axes.map((axis) => {
+        const to = d.bind.find((b) => b.axis.id === axis.id);
+        const at = to ? seen(m, to.index, v.axes) : aligned(m, positions(m, axis), [axis], v.axes);
+        return binary("sub", at, scalar("i32", rangeOf(m, axis)[0]));
+      });
+      return picked(numbersOf(m, d.arg), index, `re-indexing leaves a block of ${m.kernel.name}`);
+    }
     case "carry":
     case "result": {
       const state = (d.kind === "carry" ? m.carried : m.results).get(d.fold);
       invariant(state, `fold ${d.fold} has no ${d.kind} here`);
-      const value = state[d.place]!.get(elementKey(m, v.axes));
-      invariant(value !== undefined, `${d.kind} ${d.place} of fold ${d.fold} has no value at this element`);
-      return value;
+      return state[d.place]!;
     }
   }
 }
-function elsewhere(m: Machine, d: Extract<Value["def"], { kind: "at" }>): number {
-  const to = d.bind.map(({ axis, index }) => [axis, numberAt(m, index)] as const);
-  const before = to.map(([axis]) => m.at.get(axis.id));
-  for (const [axis, i] of to) {
-    const [first, end] = rangeOf(m, axis);
-    invariant(i >= first && i < end, `re-indexing leaves the block of axis ${axis.name}`);
-    m.at.set(axis.id, i);
-  }
-  const value = numberAt(m, d.arg);
-  to.forEach(([axis], k) => {
-    if (before[k] === undefined) m.at.delete(axis.id);
-    else m.at.set(axis.id, before[k]!);
-  });
-  return value;
+/** The elements of an axis that are at hand. */
+function positions(m: Machine, axis: Axis): NDArray {
+  const [first] = rangeOf(m, axis);
+  return ndarray(
+    "i32",
+    [sizeOf(m, axis)],
+    Array.from({ length: sizeOf(m, axis) }, (_, i) => first + i),
+  );
 }
-function loaded(m: Machine, buffer: number, index: readonly number[], clamp: boolean): number {
-  const x = m.buffers[buffer]!;
-  invariant(m.kernel.buffers[buffer]!.access !== "write", "what is loaded was there before");
-  let at = 0;
-  for (const [d, n] of x.shape.entries()) {
-    const i = clamp ? Math.max(0, Math.min(index[d]!, n - 1)) : index[d]!;
-    invariant(i >= 0 && i < n, `${m.kernel.name} reads outside of ${m.kernel.buffers[buffer]!.name}`);
-    at = at * n + i;
-  }
-  return x.data[at]!;
-}
-function applied(op: MapOp, from: readonly DType[], to: DType, xs: readonly number[]): number {
-  if (op === "random_uniform") return randomUniform(xs[0]!, xs.slice(1));
-  const args = xs.map((x, k) => scalar(from[k]!, x));
-  if (op === "select") return item(select(args[0]!, args[1]!, args[2]!));
+function applied(op: MapOp, args: readonly NDArray[], to: DType): NDArray {
+  if (op === "random_uniform") return mapAll(to, args, ([key, ...counters]) => randomUniform(key!, counters));
+  if (op === "select") return select(args[0]!, args[1]!, args[2]!);
   const value = args.length === 1 ? unary(op as Unary, args[0]!) : binary(op as Binary, args[0]!, args[1]!);
   invariant(value.dtype === to, `${op} gives ${value.dtype}, not ${to}`);
-  return item(value);
+  return value;
 }
-const joins: { readonly [K in ReduceKind]: Binary } = {
-  sum: "add",
-  prod: "mul",
-  max: "max",
-  min: "min",
-  any: "or",
-  all: "and",
-};
-function neutral(op: ReduceKind, dtype: DType): number {
-  if (op === "sum" || op === "any") return 0;
-  if (op === "prod" || op === "all") return 1;
-  if (dtype === "i32") return op === "max" ? -(2 ** 31) : 2 ** 31 - 1;
-  if (dtype === "u32") return op === "max" ? 0 : 2 ** 32 - 1;
-  return op === "max" ? -Infinity : Infinity;
+const clamped = (x: NDArray, size: number): NDArray => ({
+  ...x,
+  data: x.data.map((i) => Math.max(0, Math.min(i, size - 1))),
+});
+
+/** Places in an array of a shape, by an index for each dimension, as these broadcast. */
+function placesOf(shape: readonly number[], index: readonly NDArray[], outside: string): NDArray {
+  const strides = stridesOf(shape);
+  return index
+    .map((at, d) => {
+      for (const i of at.data) invariant(i >= 0 && i < shape[d]!, outside);
+      return binary("mul", at, scalar("i32", strides[d]!));
+    })
+    .reduce((a, b) => binary("add", a, b), scalar("i32", 0));
 }
-const joined = (op: ReduceKind, dtype: DType, xs: readonly number[]): number =>
-  xs.reduce((x, y) => applied(joins[op], [dtype, dtype], dtype, [x, y]), neutral(op, dtype));
-/** The place of the first largest; a NaN counts as largest. */
-function largest(xs: readonly number[]): number {
-  let best = 0;
-  for (const [k, x] of xs.entries()) if (x > xs[best]! || (Number.isNaN(x) && !Number.isNaN(xs[best]!))) best = k;
-  return best;
+function picked(x: NDArray, index: readonly NDArray[], outside: string): NDArray {
+  const at = placesOf(x.shape, index, outside);
+  return { dtype: x.dtype, shape: at.shape, data: at.data.map((i) => x.data[i]!) };
+}
+function store(m: Machine, out: NDArray, index: readonly Value[], value: Value): void {
+  const axes = unionOf(value.axes, ...index.map((i) => i.axes));
+  const at = placesOf(
+    out.shape,
+    index.map((i) => spread(m, i, axes)),
+    `${m.kernel.name} stores outside of its array`,
+  );
+  const numbers = spread(m, value, axes).data;
+  at.data.forEach((place, k) => {
+    out.data[place] = numbers[k]!;
+  });
 }
 
 // ── Device programs ──────────────────────────────────────────────────────────────────────────────────────────────
