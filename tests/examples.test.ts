@@ -5,13 +5,15 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { main } from "../cli/main.ts";
+import { useStandIn } from "./cuda/stand-in.ts";
 import { nullIo } from "./support/io.ts";
 
 const folder = new URL("../examples/", import.meta.url).pathname;
 const examples = readdirSync(folder).filter((name) => name.endsWith(".gyre"));
 
-/** `npm run test:cuda` names one. */
-const backends = process.env.GYRE_TEST_DEVICE ? [process.env.GYRE_TEST_DEVICE] : ["reference", "cpu", "webgpu"];
+/** `npm run test:cuda` has but one. */
+const backends = process.env.GYRE_TEST_DEVICE ? ["cuda"] : ["reference", "cpu", "webgpu"];
+if (process.env.GYRE_TEST_DEVICE === "stand-in") useStandIn();
 
 const number = /-?\d+(\.\d+)?(e[+-]?\d+)?/g;
 const words = (text: string): string => text.replace(number, "#");

@@ -1,15 +1,26 @@
 /**
- * `npm run test:cuda`: one rank of NCCL, golden cases, the standard library, the test programs and the examples on this machine's GPUs.
- * Where there is none, says why and passes.
+ * `npm run test:cuda`: one rank of NCCL, golden cases, the standard library, the test programs and the examples on this machine's
+ * GPUs. Where there is none, says why and passes. `-- --stand-in`: the same on a CPU, as CUDA C++ on the stand-in, and the
+ * kernels of wide.ts. Files and folders that are named are run instead; what else is said goes to vitest: `-t NAME`.
  */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { GyreRuntimeError } from "../../runtime/errors.ts";
 import { listDevices } from "../../runtime/open.ts";
 import { loadNccl } from "../../runtime/transport/nccl/library.ts";
 import { oneRank } from "./one-rank.ts";
 
+const suites = ["tests/golden", "tests/stdlib", "tests/programs", "tests/examples.test.ts"];
 const more = process.argv.slice(2).filter((a) => a !== "--stand-in");
-if (more.length < process.argv.length - 2) run(["tests/cuda/team.test.ts"], { GYRE_WIDE: "1" });
+
+if (process.argv.includes("--stand-in")) {
+  const { standIn } = await import("./stand-in.ts");
+  if ("why" in standIn) {
+    console.log(`skipped: ${standIn.why}`);
+    process.exit(0);
+  }
+  run(["tests/cuda", ...suites], { GYRE_TEST_DEVICE: "stand-in", GYRE_WIDE: "1" });
+}
 
 const { devices, why } = (await listDevices()).find((b) => b.backend === "cuda")!;
 if (devices.length === 0) {
@@ -27,12 +38,12 @@ try {
   if (!(error instanceof GyreRuntimeError) || error.kind !== "unsupported") throw error;
   console.log(`skipped NCCL: ${error.message}`);
 }
-const suites = ["tests/golden", "tests/stdlib", "tests/programs", "tests/examples.test.ts"];
 // One process: the GPU would be shared anyway, and compiled kernels are.
 run(suites, { GYRE_TEST_DEVICE: "cuda", VITEST_MAX_WORKERS: "1" });
 
 function run(tests: readonly string[], environment: Readonly<Record<string, string>>): never {
-  const args = ["vitest", "run", ...tests, ...more];
+  const asked = more.some((a) => existsSync(a)) ? [] : tests;
+  const args = ["vitest", "run", ...asked, ...more, "--reporter=default", "--reporter=./tests/cuda/table.ts"];
   const { status } = spawnSync("npx", args, { stdio: "inherit", env: { ...process.env, ...environment } });
   process.exit(status ?? 1);
 }

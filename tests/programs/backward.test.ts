@@ -5,7 +5,7 @@ import { readSource } from "../../cli/sources.ts";
 import { compile } from "../../compiler/compile.ts";
 import type { Step } from "../../compiler/schedule/schedule.ts";
 import type { Fold, Stmt } from "../../compiler/tile/ir.ts";
-import { backends, open } from "../support/backends.ts";
+import { backends, open, reference } from "../support/backends.ts";
 import { type Results, relativeError } from "../support/compare.ts";
 import { array, type Element, once, range, sum, trial } from "./harness.ts";
 
@@ -116,7 +116,7 @@ describe("layers and their gradients", () => {
   test("are the same on every backend, over one device and two", async () => {
     const all: Results[] = [];
     for (const mesh of [{ data: 1 }, { data: 2 }])
-      for (const b of backends) {
+      for (const b of new Set([reference, ...backends])) {
         const program = await open(path, text, { dims, mesh });
         all.push(await b.run(program, program.inputs({})));
       }

@@ -1,7 +1,7 @@
 /** Derivatives of every operation on devices are those of the reference interpreter, which are finite differences. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { cpu, open, reference, webgpu } from "../support/backends.ts";
+import { devices, open, reference } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
 const path = new URL("derivatives.gyre", import.meta.url).pathname;
@@ -23,7 +23,7 @@ test.each<[string, Record<string, number>, bound?: number]>([
   const program = await open(path, text, { entry, dims });
   const given = program.inputs(inputs);
   const wanted = await reference.run(program, given);
-  for (const device of [cpu, webgpu])
+  for (const device of devices)
     for (const [name, { data }] of await device.run(program, given))
       expect(relativeError(data, wanted.get(name)!.data), `'${name}' on ${device.name}`).toBeLessThan(bound);
 });

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { HostArray, Tensor } from "../../runtime/dtype.ts";
 import { random } from "../core/programs.ts";
-import { cpu, type Opened, open, reference, webgpu } from "../support/backends.ts";
+import { devices, type Opened, open, reference } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
 const programs: readonly (readonly [name: string, dims: Readonly<Record<string, number>>])[] = [
@@ -56,7 +56,7 @@ describe.each(programs)("%s", (name, dims) => {
     }
   });
 
-  test.each([cpu, webgpu])("on devices: $name", async (device) => {
+  test.each(devices)("on devices: $name", async (device) => {
     const grads = await entry("grads");
     const inputs = new Map(
       [...inputsOf(grads)].map(([path, t]) => [

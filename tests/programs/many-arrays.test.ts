@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { compileProgram } from "../../compiler/compile.ts";
-import { type Choices, type Inputs, onCpu, onWebGPU, open, reference } from "../support/backends.ts";
+import { type Choices, devicesWith, type Inputs, open, reference } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
 const path = new URL("many-arrays.gyre", import.meta.url).pathname;
@@ -17,7 +17,7 @@ async function expectWithin(maxBuffers: number, choices: Choices, given: Inputs)
 
   const inputs = program.inputs(given);
   const expected = await reference.run(program, inputs);
-  for (const device of [onCpu({ maxBuffers }), onWebGPU({ maxBuffers })]) {
+  for (const device of devicesWith({ maxBuffers })) {
     const got = await device.run(program, inputs);
     for (const [name, { data }] of expected)
       expect(relativeError(got.get(name)!.data, data), `relative error of ${name}`).toBeLessThan(2e-5);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { type Machine, usualMachine } from "../../compiler/base/machine.ts";
 import { compileProgram } from "../../compiler/compile.ts";
-import { onCpu, onWebGPU, open, reference } from "../support/backends.ts";
+import { devicesWith, open, reference } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
 const link = { bandwidth: 1e6, latency: 0, duplex: true, shared: true };
@@ -36,7 +36,7 @@ for (const [entry, dims] of [
     expect(decisions!.made.filter((d) => "saves" in d).length).toBeGreaterThan(2);
     const inputs = program.inputs({});
     const expected = await reference.run(program, inputs);
-    for (const device of [onCpu({ machine }), onWebGPU({ machine })]) {
+    for (const device of devicesWith({ machine })) {
       const got = await device.run(program, inputs);
       for (const [name, { data }] of expected)
         expect(relativeError(got.get(name)!.data, data), name).toBeLessThan(1e-5);

@@ -7,7 +7,7 @@ import { expect } from "vitest";
 import { evaluate } from "../../compiler/core/eval.ts";
 import { type NDArray, tabulate } from "../../compiler/core/ndarray.ts";
 import type { Tensor } from "../../runtime/dtype.ts";
-import { type Choices, cpu, type Opened, open, webgpu } from "../support/backends.ts";
+import { type Choices, devices, type Opened, open } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 
 export type Trial = Choices & {
@@ -91,7 +91,7 @@ export async function expectOnDevices(t: Trial): Promise<void> {
     ]),
   );
   const expected = run(program, inputs);
-  for (const device of [cpu, webgpu]) {
+  for (const device of devices) {
     const got = await device.run(program, tensors);
     for (const [name, { data }] of expected)
       expect(relativeError(got.get(name)!.data, data), `${name} on ${device.name}`).toBeLessThan(2e-5);

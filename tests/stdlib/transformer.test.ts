@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { expectSame, results } from "../laws/laws.ts";
 import { array, attention, type Element, once, sigmoid, sum, tabulate, trial } from "../programs/harness.ts";
 import type { Backend } from "../support/backends.ts";
-import { cpu, reference, unrounded, webgpu } from "../support/backends.ts";
+import { devices, reference, unrounded } from "../support/backends.ts";
 
 const program = "stdlib/transformer";
 const [B, S, V, L, E, H, G, D, F] = [4, 8, 12, 2, 8, 4, 2, 4, 6];
@@ -133,7 +133,7 @@ describe("gradients", () => {
     expectSame(await gradients(unrounded, mesh, "gradients_in_bf16"), await gradients(reference, one), 1e-9);
   });
 
-  test.each([cpu, webgpu])("on devices, over all axes: $name", async (device) => {
+  test.each(devices)("on devices, over all axes: $name", async (device) => {
     const mesh = { dp: 1, fsdp: 2, sp: 2, tp: 2 };
     expectSame(await gradients(device, mesh), await gradients(reference, one), 1e-5);
   });

@@ -150,23 +150,31 @@ export const onCuda = (options: CompileOptions = {}): Backend => ({
 
 export const webgpu = onWebGPU();
 export const cpu = onCpu();
-/** The GPUs of this machine, as `npm run test:cuda` has it. */
-const onGpu = (backend: "cuda"): Backend => ({
-  name: backend,
+/** The GPUs of this machine. */
+const onGpu = (options: CompileOptions = {}): Backend => ({
+  name: "cuda",
   ready: true,
   exact: false,
-  run: onDevices(backend, { target: backend }),
+  run: onDevices("cuda", { ...options, target: "cuda" }),
 });
 
+/** `npm run test:cuda` names the only devices that tests are to run on. */
+const only = new Map([
+  ["cuda", onGpu],
+  ["stand-in", onCuda],
+]).get(process.env.GYRE_TEST_DEVICE ?? "");
 const cudaOnCpu = onCuda();
-export const backends: readonly Backend[] =
-  process.env.GYRE_TEST_DEVICE === "cuda" ? [onGpu("cuda")] : [reference, cpu, webgpu, cudaOnCpu];
+export const backends: readonly Backend[] = only ? [only()] : [reference, cpu, webgpu, cudaOnCpu];
+/** Those of them that take next to no time to get ready; what is compiled with options of its own. */
+export const devicesWith = (options: CompileOptions): readonly Backend[] =>
+  only ? [only(options)] : [onCpu(options), onWebGPU(options)];
+export const devices: readonly Backend[] = devicesWith({});
 
 /**
- * The backends that a trial runs on. A C++ compiler takes seconds over the kernels of the stand-in: every fourth trial runs on
- * it too, the same ones each time, and all of them with GYRE_TEST_ALL=1.
+ * The backends that a trial runs on. A C++ compiler takes its time over the kernels of the stand-in: every fourth trial runs
+ * on it too, the same ones each time, and all of them with `npm run test:cuda -- --stand-in`.
  */
 export function backendsFor(title: string): readonly Backend[] {
   const sampled = createHash("sha256").update(title).digest()[0]! % 4 === 0;
-  return process.env.GYRE_TEST_ALL === "1" || sampled ? backends : backends.filter((b) => b !== cudaOnCpu);
+  return only || sampled ? backends : backends.filter((b) => b !== cudaOnCpu);
 }
