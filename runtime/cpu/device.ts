@@ -31,7 +31,7 @@ type Reached = (what: string) => Promise<void>;
 
 /** Bytes for the arguments of one launch. */
 const ARGUMENTS = 512;
-/** A thread is given an eighth of its share of a launch at a time, so that all end at about the same time. */
+/** A thread is given an eighth of its share of a launch at a time, and less near the end (worker.ts). */
 const CHUNKS = 8;
 
 export type CpuOptions = Pick<PoolOptions, "threads" | "arenas" | "pages"> & {

@@ -89,6 +89,7 @@ export function createPool(spawn: Spawn, options: PoolOptions): Pool {
       arenas: arenas.map((a) => a.memory),
       queues: options.queues,
       queueWords,
+      threads: options.threads,
       worker,
     });
     thread.hold(false);

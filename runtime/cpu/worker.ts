@@ -13,6 +13,7 @@ export type Start = {
   readonly arenas: readonly WebAssembly.Memory[];
   readonly queues: number;
   readonly queueWords: number;
+  readonly threads: number;
   readonly worker: number;
 };
 /** A kernel, to be known by its number. */
@@ -21,7 +22,7 @@ export type Mail = { readonly kernel: number; readonly module: WebAssembly.Modul
 export type News = { readonly queue: number; readonly error?: string };
 
 export function serve(start: Start, tell: (news: News) => void): (mail: Mail) => void {
-  const { control: at, shared, arenas, queues, queueWords, worker } = start;
+  const { control: at, shared, arenas, queues, queueWords, threads, worker } = start;
   const words = new Int32Array(shared);
   const times = new Float64Array(start.times);
   const kernels = new Map<number, Mail>();
@@ -43,7 +44,10 @@ export function serve(start: Start, tell: (news: News) => void): (mail: Mail) =>
   const baseOf = (queue: number): number => at.header + queue * queueWords;
   const commandAt = (base: number, place: number): number => base + at.queueHeader + place * at.command;
 
-  /** Takes workgroups of an offered launch until none is left, or until it is asked for elsewhere. */
+  /**
+   * Takes workgroups of an offered launch until none is left, or until it is asked for elsewhere: a chunk at a time, and
+   * fewer near the end, so that all threads end together.
+   */
   const work = (base: number, command: number, entry: Entry, elsewhere?: () => boolean): void => {
     const { launch } = at;
     const groups = words[command + launch.groups]!;
@@ -51,9 +55,11 @@ export function serve(start: Start, tell: (news: News) => void): (mail: Mail) =>
     const scratch = words[command + launch.scratch]! + worker * words[command + launch.stride]!;
     const args = words[command + launch.args]!;
     for (;;) {
-      const first = Atomics.add(words, base + at.next, chunk);
+      const first = Atomics.load(words, base + at.next);
       if (first >= groups) return;
-      entry(first, Math.min(groups, first + chunk), scratch, args);
+      const end = first + Math.min(chunk, Math.ceil((groups - first) / (2 * threads)));
+      if (Atomics.compareExchange(words, base + at.next, first, end) !== first) continue;
+      entry(first, end, scratch, args);
       if (elsewhere?.()) return;
     }
   };
