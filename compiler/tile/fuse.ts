@@ -13,14 +13,14 @@ import { report } from "../base/messages.ts";
 import { noSpan } from "../base/span.ts";
 import type { Atom, Block, DType, Eqn, FoldEqn, OpEqn, Program, Route, TilesEqn, Var } from "../core/ir.ts";
 import { ringSize } from "../core/mesh-layout.ts";
-import { type Cluster, spaceOf } from "./fuse/cluster.ts";
+import type { Cluster } from "./fuse/cluster.ts";
 import { emitKernel } from "./fuse/kernel.ts";
-import { kernelName, uniqueName } from "./fuse/names.ts";
-import { coneOf, type Plan, planRegion } from "./fuse/plan.ts";
+import { kernelName, tilesName, uniqueName } from "./fuse/names.ts";
+import { type Plan, planRegion } from "./fuse/plan.ts";
 import { prepare } from "./fuse/prepare.ts";
 import { readsOf } from "./fuse/region.ts";
-import { indexKey } from "./fuse/relate.ts";
-import type { Captured, KernelSpec, StoreDim, StoreSpec } from "./fuse/spec.ts";
+import type { Captured, KernelSpec } from "./fuse/spec.ts";
+import { clusterOf, clusterSpec, fillSpec, type Spec, tilesSpec } from "./fuse/specs.ts";
 import { NotSupported } from "./fuse/unsupported.ts";
 import { inGroup } from "./groups.ts";
 import type { ArrayInfo, DeviceProgram, HostRoute, HostStep, Kernel } from "./ir.ts";
@@ -360,25 +360,8 @@ function fillKernel(r: RegionState, like: Var, value: number): number {
   const known = s.fills.get(key);
   if (known !== undefined) return known;
   const out: Var = { kind: "var", id: s.nextVar--, type: like.type };
-  const number: Atom = { kind: "lit", value, type: { ...like.type, shape: [] } };
-  const name = uniqueName(s.kernelNames, "fill");
-  const dims = shape.map((size, d): StoreDim => ({ size, value: d, grid: size === 1 ? undefined : `grid ${d}` }));
-  const grid = dims.flatMap(({ grid }, d) =>
-    grid === undefined
-      ? []
-      : [{ key: grid, name: "ijklmnpq"[d] ?? `i${d}`, extent: shape[d]!, block: "auto" as const }],
-  );
-  const { kernel } = emitKernel({
-    name,
-    grid,
-    indices: [],
-    wholeGrid: true,
-    body: [{ kind: "op", op: "full", params: { shape }, args: [number], out }],
-    stores: [{ name, shape, access: "write", value: out, dims }],
-    pins: [],
-    captured: (v) => captured(r, v),
-    ringSize: (axes) => ringSize(s.program.mesh, axes),
-  });
+  const spec = fillSpec(uniqueName(s.kernelNames, "fill"), out, value);
+  const { kernel } = emitKernel({ ...spec, ...around(r) });
   s.fills.set(key, s.kernels.length);
   return s.kernels.push(kernel) - 1;
 }
@@ -403,18 +386,15 @@ function captured(r: RegionState, v: Var): Captured {
 
 // ── Kernels ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function launch(
-  r: RegionState,
-  spec: Omit<KernelSpec, "captured" | "ringSize">,
-  outs: readonly Var[],
-  from: readonly (number | undefined)[],
-): void {
+/** What a kernel may ask for of what is around it. */
+const around = (r: RegionState): Pick<KernelSpec, "captured" | "ringSize"> => ({
+  captured: (v) => captured(r, v),
+  ringSize: (axes) => ringSize(r.s.program.mesh, axes),
+});
+/** Launches the kernel of a spec, which makes `outs`. `from`: of each, the array with whose contents it begins. */
+function launch(r: RegionState, spec: Spec, outs: readonly Var[], from: readonly (number | undefined)[]): void {
   const { s } = r;
-  const { kernel, reads } = emitKernel({
-    ...spec,
-    captured: (v) => captured(r, v),
-    ringSize: (axes) => ringSize(s.program.mesh, axes),
-  });
+  const { kernel, reads } = emitKernel({ ...spec, ...around(r) });
   const written = outs.map((v, k) => newArray(s, v.name ?? spec.stores[k]!.name, v));
   outs.forEach((v, k) => {
     hold(r, v, written[k]!);
@@ -425,45 +405,13 @@ function launch(
   r.steps.push({ kind: "launch", kernel: number, buffers: [...reads, ...written], updates });
 }
 
-const nameOf = (a: Atom): string | undefined => (a.kind === "var" ? a.name : undefined);
 function emitTiles(r: RegionState, e: TilesEqn): void {
-  const hints = e.outs.map((v, k) => v.name ?? nameOf(e.body.results[k]!));
-  const known = [...new Set(hints.filter((h) => h !== undefined))];
-  const plain = `tiles_${e.indices.map((i) => i.name).join("_")}`;
-  const name = uniqueName(r.s.kernelNames, known.length > 0 ? known.join("_") : plain);
+  const name = uniqueName(r.s.kernelNames, tilesName(e));
   // What it captures comes before it.
   for (const v of readsOf(e)) capture(r, v);
-  const stores = e.outs.map((out, k): StoreSpec => {
-    const value = e.body.results[k]!;
-    let next = 0;
-    const dims = e.into[k]!.map((entry, d): StoreDim => {
-      const index = entry.kind === "index" ? e.indices.find((i) => i.id === entry.id)! : undefined;
-      const grid = index && indexKey(index);
-      if (index?.block === null) return { size: out.type.shape[d]!, value: undefined, grid };
-      const at = value.type.shape.length === 0 ? undefined : next++;
-      return { size: index ? index.size : out.type.shape[d]!, value: at, grid };
-    });
-    const shape = out.type.shape as readonly number[];
-    return { name: hints[k] ?? name, shape, access: "write", value, dims };
-  });
-  const grid = e.indices.map((i) => ({
-    key: indexKey(i),
-    name: i.name,
-    extent: i.extent as number,
-    block: i.block === null ? 1 : (i.block as number | "auto"),
-  }));
-  const spec = {
-    name,
-    ...(e.span && { span: e.span }),
-    grid,
-    indices: e.indices,
-    wholeGrid: false,
-    body: e.body.eqns,
-    stores,
-  };
   launch(
     r,
-    { ...spec, pins: [] },
+    tilesSpec(name, e),
     e.outs,
     e.outs.map(() => undefined),
   );
@@ -472,57 +420,14 @@ function emitTiles(r: RegionState, e: TilesEqn): void {
 function emitCluster(r: RegionState, c: Cluster): void {
   invariant(!r.emitted.has(c.id), "a kernel does not wait for itself");
   r.emitted.add(c.id);
-  const members = new Set(c.members);
-  const body = coneOf(r.plan, r.defs, members, members).eqns;
-  const eqnOf = (id: number): OpEqn => r.defs.get(id) as OpEqn;
-  const roots = [...members].filter((id) => r.plan.stored.has(id)).map(eqnOf);
-  roots.sort((x, y) => body.indexOf(x) - body.indexOf(y));
-  const main = roots.filter((e) => !r.plan.updates.has(e.out.id)).at(-1) ?? roots.at(-1)!;
-  const name = uniqueName(r.s.kernelNames, kernelName(main, [...members].map(eqnOf), body));
-  const letters = "ijklmnpq";
-  const order = c.axes.get(main.out.id)!.filter((a): a is string => a !== undefined && c.grid.has(a));
-  const grid = order.map((key, k) => ({
-    key,
-    name: letters[k] ?? `i${k}`,
-    extent: c.extents.get(key)!,
-    block: "auto" as const,
-  }));
-  const stores = roots.map((e): StoreSpec => {
-    const update = r.plan.updates.has(e.out.id) && e.op === "dynamic_update" ? e : undefined;
-    const axes = c.axes.get(e.out.id)!;
-    const space = spaceOf(e, r.plan.updates);
-    const dims = space.map((size, d): StoreDim => {
-      const axis = axes[d];
-      return { size, value: d, grid: axis !== undefined && c.grid.has(axis) ? axis : undefined };
-    });
-    const rows = update && {
-      dim: update.params.dim,
-      start: update.args[2]!,
-      last: (e.out.type.shape[update.params.dim] as number) - space[update.params.dim]!,
-    };
-    return {
-      name: e.out.name ?? name,
-      shape: e.out.type.shape as readonly number[],
-      access: update ? "update" : "write",
-      value: update ? update.args[1]! : e.out,
-      dims,
-      ...(rows && { offset: rows }),
-    };
-  });
-  const pins = [...members].flatMap((id) =>
-    r.plan.updates.has(id)
-      ? []
-      : c.axes
-          .get(id)!
-          .flatMap((key, dim) => (key !== undefined && c.grid.has(key) ? [{ value: id, dim, grid: key }] : [])),
-  );
-  const from = roots.map((e) => (r.plan.updates.has(e.out.id) ? arrayOf(r, e.args[0] as Var) : undefined));
-  const span = main.span ? { span: main.span } : {};
-  const eqns = body.filter((e) => !r.plan.updates.has(e.out.id));
+  const { plan, defs, s } = r;
+  const made = clusterOf(plan, defs, c);
+  const name = uniqueName(s.kernelNames, kernelName(made.main, made.members, made.body));
+  const from = made.roots.map((e) => (plan.updates.has(e.out.id) ? arrayOf(r, e.args[0] as Var) : undefined));
   launch(
     r,
-    { name, ...span, grid, indices: [], wholeGrid: true, body: eqns, stores, pins },
-    roots.map((e) => e.out),
+    clusterSpec(name, plan, c, made),
+    made.roots.map((e) => e.out),
     from,
   );
 }

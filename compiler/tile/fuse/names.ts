@@ -1,5 +1,5 @@
 /** Names for readers: kernels after what the user calls their results, or after what they compute. */
-import type { Eqn, OpEqn } from "../../core/ir.ts";
+import type { Atom, Eqn, OpEqn, TilesEqn } from "../../core/ir.ts";
 
 /** A name that WGSL and people can read, unlike all that were given before. */
 export function uniqueName(taken: Set<string>, hint: string): string {
@@ -41,4 +41,14 @@ export function kernelName(out: OpEqn, members: readonly OpEqn[], body: readonly
   if (work) return work.out.name ?? wordFor(work);
   const hinted = [...body].reverse().find((e) => e.kind === "op" && e.out.name !== undefined && e !== out);
   return hinted && body.length > 2 && hinted.kind === "op" ? hinted.out.name! : wordFor(out);
+}
+
+const nameOf = (a: Atom): string | undefined => (a.kind === "var" ? a.name : undefined);
+/** What the user calls a result of a `tiles`, outside of it or in its body. */
+export const tilesResultName = (e: TilesEqn, k: number): string | undefined =>
+  e.outs[k]!.name ?? nameOf(e.body.results[k]!);
+/** The name of the kernel of a `tiles`: its results', else its indices'. */
+export function tilesName(e: TilesEqn): string {
+  const known = new Set(e.outs.flatMap((_, k) => tilesResultName(e, k) ?? []));
+  return known.size > 0 ? [...known].join("_") : `tiles_${e.indices.map((i) => i.name).join("_")}`;
 }
