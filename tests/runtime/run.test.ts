@@ -73,8 +73,9 @@ test("a transfer that never ends is a timeout that names the step and the device
   const stalled = (what: string) => (what.startsWith("map") ? Number.POSITIVE_INFINITY : 0);
   const error = await runFake(ring, (p) => (p === 1 ? { delay: stalled } : {}), { timeoutMs: 60 }).catch((e) => e);
   expect(error.kind).toBe("timeout");
+  // The others come to a stand within a step of it, and any of them may be the first to say so.
   expect(error.message).toMatch(
-    /^step 'wait for cur'' on fake:[12] \(sp=[12]\) did not finish: nothing moved for 0\.1 s$/,
+    /^step 'wait for cur'' on fake:(\d) \(sp=\1\) did not finish: nothing moved for 0\.1 s$/,
   );
 });
 
