@@ -3,21 +3,13 @@
  * whole numbers that wrap. A kernel takes its buffers as pointers, in their order, and then its scalars.
  */
 import type { Half } from "../core/half.ts";
-import type { DType } from "../core/ir.ts";
-import type { Barrier, Expr, LaneBuffer, LaneProgram, LaneStmt, LaneType, SharedMatrix, Width } from "../lane/ir.ts";
+import type { Expr, LaneBuffer, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
 import type { Port, Schedule } from "../schedule/schedule.ts";
-import { elementwise, type HelperName, preludeOf } from "./cudaHelpers.ts";
+import { type Call, caller, sixteen, stored, type Uses } from "./cudaCalls.ts";
+import { type HelperName, preludeOf } from "./cudaHelpers.ts";
 import type { WarpgroupProducts } from "./cudaHopper.ts";
-import {
-  decimal,
-  type Operands,
-  type Printer,
-  printer,
-  randomUniform,
-  type Spelling,
-  smallPower,
-  type TeamStmt,
-} from "./spelling.ts";
+import { roles, together } from "./cudaTeam.ts";
+import { decimal, type Operands, type Printer, printer, randomUniform, type Spelling, smallPower } from "./spelling.ts";
 import type { KernelText } from "./text.ts";
 
 /** One kernel, complete by itself. */
@@ -105,13 +97,6 @@ function contents(programs: readonly LaneProgram[], { name, arch, schedule }: Ab
 /** Not the bare name, which may be one of the C library's. */
 const entryOf = (p: LaneProgram): string => `${p.name}_kernel`;
 
-/** What kernels use: helpers, functions of four with their text, products of warpgroups (`bf16 shared`) with their columns. */
-type Uses = {
-  readonly helpers: Set<HelperName>;
-  readonly wide: Map<string, string>;
-  readonly products: Map<string, Set<number>>;
-};
-
 function kernelText(p: LaneProgram, uses: Uses): string {
   const shared = placesOf(p);
   const spelling = cuda(
@@ -160,15 +145,6 @@ function header(p: LaneProgram): readonly string[] {
   ];
 }
 
-/** How elements are stored. bool: as u32. */
-const stored: Readonly<Record<DType, string>> = {
-  f32: "float",
-  f16: "f16",
-  bf16: "bf16",
-  i32: "int",
-  u32: "unsigned",
-  bool: "unsigned",
-};
 const parameter =
   (uses: Uses) =>
   (b: LaneBuffer): string => {
@@ -229,38 +205,6 @@ function cuda(uses: Uses, shared: ReadonlyMap<string, number>, indices: Set<stri
   };
 }
 
-/** Calls of functions: `own` ones are helpers, `plain` ones the target's. Where four are meant, an overload is made. */
-type Call = {
-  readonly own: (name: HelperName, wide: boolean, result: string, params: readonly string[], args: Args) => string;
-  readonly plain: (name: string, wide: boolean, result: string, params: readonly string[], args: Args) => string;
-  /** Helpers that are templates, or have their overloads in their text. */
-  readonly generic: (helper: HelperName, name: string, args: Args) => string;
-  /** Notes that products of warpgroups with so many columns are used. */
-  readonly product: (dtype: Half, left: WarpgroupProducts["left"], columns: number) => void;
-};
-type Args = readonly string[];
-function caller(uses: Uses): Call {
-  const plain: Call["plain"] = (name, wide, result, params, args) => {
-    if (wide) uses.wide.set(`${name} ${params.join(" ")}`, elementwise(name, result, params));
-    return `${name}(${args.join(", ")})`;
-  };
-  return {
-    plain,
-    own: (name, wide, result, params, args) => {
-      uses.helpers.add(name);
-      return plain(name, wide, result, params, args);
-    },
-    product: (dtype, left, columns) => {
-      const name = `${dtype} ${left}`;
-      uses.products.set(name, (uses.products.get(name) ?? new Set()).add(columns));
-    },
-    generic: (helper, name, args) => {
-      uses.helpers.add(helper);
-      return `${name}(${args.join(", ")})`;
-    },
-  };
-}
-
 /** Whether a whole number is made of places and counts alone: those stay far below 2^31. */
 function counts(e: Expr, indices: ReadonlySet<string>): boolean {
   if (e.type !== "i32" || e.width !== 1) return false;
@@ -291,109 +235,6 @@ function store({ expr: i, program }: Printer, call: Call, s: Extract<LaneStmt, {
   if (wide) return `${call.generic(sixteen(b) ?? "store4", "store4", [`${b.name} + ${i(s.index, 5)}`, value])};`;
   return `${b.name}[${i(s.index)}] = ${sixteen(b) ? `${b.dtype}(${value})` : value};`;
 }
-const sixteen = (b: LaneBuffer): "f16" | "bf16" | undefined =>
-  b.dtype === "f16" || b.dtype === "bf16" ? b.dtype : undefined;
-
-/** What the threads of a block do together: helpers that hold the instructions. */
-function together({ expr: i, program }: Printer, call: Call, shared: ReadonlyMap<string, number>, s: TeamStmt): string {
-  const place = (name: string, at: Expr): string => `${name} + ${i(at, 5)}`;
-  const barrier = (b: Barrier): string => place(b.name, b.at);
-  const matrix = (m: SharedMatrix): string => {
-    const begin = call.generic("warpgroups", `matrix<${m.span}, ${m.stride}, ${m.leading}>`, [place(m.shared, m.at)]);
-    return m.step.kind === "lit" && m.step.value === 0 ? begin : `${begin} + ${i(m.step, 5)}`;
-  };
-  const copy = (bytes: number, args: Args): string => call.generic("copy_async", `copy_async<${bytes}>`, args);
-  switch (s.kind) {
-    case "shared": {
-      call.generic("shared_memory", "", []);
-      if (s.dtype === "f16" || s.dtype === "bf16") call.generic(s.dtype, "", []);
-      const type = stored[s.dtype];
-      return `${type}* const ${s.name} = reinterpret_cast<${type}*>(shared_memory + ${shared.get(s.name)}); // ${s.size} elements`;
-    }
-    case "barrier":
-      return s.threads === undefined
-        ? "__syncthreads();"
-        : `${call.generic("meet", "meet", ["1", String(s.threads)])};`;
-    case "copy": {
-      const b = program.buffers[s.buffer]!;
-      const bytes = s.count * (sixteen(b) ? 2 : 4);
-      return `${copy(bytes, [place(s.shared, s.at), place(b.name, s.from), ...(s.valid ? [i(s.valid)] : [])])};`;
-    }
-    case "commit":
-      return `${call.generic("copy_async", "copy_commit", [])};`;
-    case "wait":
-      return `${call.generic("copy_async", `copy_wait<${s.left}>`, [])};`;
-    case "matrices":
-      return `${call.generic("matrices", s.transposed ? "matrices_transposed" : "matrices", [place(s.to, s.at), place(s.shared, s.from)])};`;
-    case "mma":
-      return `${call.generic(`mma_${s.dtype}`, `mma_${s.dtype}`, [place(s.to, s.at), place(s.a, s.aAt), place(s.b, s.bAt)])};`;
-    case "mbarriers": {
-      const [at, open] = [
-        shared.get(s.name),
-        call.generic("mbarrier", "mbarrier_open", [`${s.name} + i`, `${s.arrivals}`]),
-      ];
-      call.generic("shared_memory", "", []);
-      return [
-        `mbarrier* const ${s.name} = reinterpret_cast<mbarrier*>(shared_memory + ${at}); // ${s.count}`,
-        `  if (threadIdx.x == 0) for (int i = 0; i < ${s.count}; i++) ${open};`,
-      ].join("\n");
-    }
-    case "fetch": {
-      const to = [place(s.shared, s.at), program.tensors![s.tensor]!.name, barrier(s.barrier)];
-      return `${call.generic("fetch", "fetch", [...to, ...s.place.map((e) => i(e))])};`;
-    }
-    case "expect":
-      return `${call.generic("mbarrier", "mbarrier_expect", [barrier(s.barrier), `${s.bytes}`])};`;
-    case "await":
-      return `${call.generic("mbarrier", "mbarrier_wait", [barrier(s.barrier), i(s.parity)])};`;
-    case "release":
-      return `${call.generic("mbarrier", "mbarrier_release", [barrier(s.barrier)])};`;
-    case "wgmma": {
-      const left = "shared" in s.a ? "shared" : "registers";
-      call.product(s.dtype, left, s.columns);
-      const turned = [...("shared" in s.a ? [s.a.turned] : []), s.b.turned].map(Number);
-      const a = "shared" in s.a ? matrix(s.a) : place(s.a.name, s.a.at);
-      return `wgmma_${s.dtype}<${[s.columns, ...turned].join(", ")}>(${[place(s.to, s.at), a, matrix(s.b), i(s.add)].join(", ")});`;
-    }
-    case "fence":
-      return `${call.generic("warpgroups", "wgmma_fence", [])};`;
-    case "commitProducts":
-      return `${call.generic("warpgroups", "wgmma_commit", [])};`;
-    case "waitProducts":
-      return `${call.generic("warpgroups", `wgmma_wait<${s.left}>`, [])};`;
-    case "turn":
-      return `${turn(call, s)};`;
-  }
-}
-
-/** Warpgroup w takes its turn at barrier 2 + w, where itself and the one before it meet. At first it is that of the first. */
-function turn(call: Call, { what, warpgroups: n }: Extract<TeamStmt, { kind: "turn" }>): string {
-  if (what === "take") return call.generic("meet", "meet", ["2 + warpgroup", "256"]);
-  const next = n === 2 ? "3 - warpgroup" : `2 + (warpgroup + 1) % ${n}`;
-  const pass = call.generic("meet", "pass_by", [what === "open" ? "2" : next, "256"]);
-  return what === "open" ? `if (warpgroup == ${n - 1}) ${pass}` : pass;
-}
-
-/** The last warpgroup fetches, by one thread; registers move to the others. */
-function roles(p: Printer, call: Call, s: Extract<LaneStmt, { kind: "roles" }>, depth: number): string {
-  const { threads } = p.program;
-  const registers = (name: string, n: number): string => call.generic("registers", `registers_${name}<${n}>`, []);
-  const [pad, inner] = ["  ".repeat(depth), "  ".repeat(depth + 1)];
-  return [
-    `${pad}${call.generic("mbarrier", "mbarriers_opened", [])};`,
-    `${pad}__syncthreads();`,
-    `${pad}if (warpgroup == ${threads / 128 - 1}) {`,
-    `${inner}${registers("fewer", s.registers.fetching)};`,
-    `${inner}if (threadIdx.x == ${threads - 128}) {`,
-    p.block(s.fetching, depth + 2),
-    `${inner}}`,
-    `${pad}} else {`,
-    `${inner}${registers("more", s.registers.computing)};`,
-    p.block(s.computing, depth + 1),
-    `${pad}}`,
-  ].join("\n");
-}
-
 /** Functions of f32 that CUDA has under the same meaning. */
 const ofFloats: Partial<
   Record<Expr extends infer E ? (E extends { op: infer O extends string } ? O : never) : never, string>
