@@ -16,7 +16,7 @@ export type SimdTarget = {
   readonly sums: number;
   /** Elements of a fold's block, where the program leaves it open. */
   readonly block: number;
-  /** Elements that one thread goes over along a free axis of a kernel without a fold. */
+  /** Rounds that one thread makes in a kernel without a fold, those of sums among them. */
   readonly chunk: number;
   /** Elements of a product's factor that one thread keeps laid together, and rounds over them. */
   readonly panel: number;
@@ -149,8 +149,12 @@ function registersOf(
   // Four vectors along the vector axis, and the other sums along the other axes. Sums along it alone wait for each other less.
   const summed = (a: Axis): boolean => products.some((p) => p.over.id === a.id);
   const met = (a: Axis): boolean => allowed.values.some(({ def }) => def.kind === "reduce" && def.axis.id === a.id);
+  // Sums along other axes go down columns: neighbours of them share what is fetched from memory.
+  const besideSums = (a: Axis): boolean =>
+    isFree(allowed, a) &&
+    allowed.values.some(({ def, axes }) => def.kind === "reduce" && axes.some((x) => x.id === a.id));
   if (vector) {
-    const many = reused(vector) || (met(vector) && !summed(vector));
+    const many = reused(vector) || (met(vector) && !summed(vector)) || besideSums(vector);
     unroll.set(vector.id, registersFor(vector, many ? 16 : 4));
   }
   for (const p of products) {
@@ -167,12 +171,28 @@ function registersOf(
   for (const a of axes) {
     if (unroll.has(a.id)) continue;
     const size = blockOf(a);
-    unroll.set(a.id, isFree(allowed, a) ? groupOf(a) : registersFor(a, summed(a) ? 1 : size <= 4 ? size : 4));
+    const free = registersFor(a, isTurned(allowed, a, vector) ? 16 : groupOf(a));
+    unroll.set(a.id, isFree(allowed, a) ? free : registersFor(a, summed(a) ? 1 : size <= 4 ? size : 4));
   }
   return unroll;
 }
 
-/** Rounds along the free axes of a kernel without a fold: a thread is worth starting for many elements only. */
+/**
+ * Whether neighbours along `a` lie side by side in an array that is gathered along the vector axis, as in a transpose: what is
+ * fetched from memory for one is there for the others.
+ */
+function isTurned({ values }: Allowed, a: Axis, vector: Axis | undefined): boolean {
+  if (!vector || values.some(({ def }) => def.kind === "reduce" || def.kind === "scan" || def.kind === "at"))
+    return false;
+  return values.some(({ def }) => {
+    const last = def.kind === "load" ? def.index.at(-1) : undefined;
+    return (
+      def.kind === "load" && !!last && stepsAlong(last, a) && def.index.some((i) => i !== last && dependsOn(i, vector))
+    );
+  });
+}
+
+/** Rounds along the free axes of a kernel without a fold: a thread is worth starting for many elements only, sums' among them. */
 function chunksOf(
   kernel: Kernel,
   allowed: Allowed,
@@ -192,7 +212,11 @@ function chunksOf(
     }
     return chunks;
   }
-  let left = target.chunk;
+  const inner = allowed.values.reduce((most, { def, axes }) => {
+    const all = def.kind === "reduce" ? [...axes, def.axis] : axes;
+    return Math.max(most, count(all.filter((a) => a.role === "inner")));
+  }, 1);
+  let left = Math.max(1, Math.floor(target.chunk / inner));
   for (const a of [...allowed.axes].reverse()) {
     if (!isFree(allowed, a)) continue;
     const rounds = Math.ceil(a.extent / (unroll.get(a.id) ?? 1));

@@ -6,6 +6,7 @@ import { allowedOf, choiceOf, mappingOf } from "../../compiler/lane/allowed.ts";
 import { candidatesOf } from "../../compiler/lane/candidates.ts";
 import { checkMapping } from "../../compiler/lane/checkMapping.ts";
 import { chooseMapping } from "../../compiler/lane/choose.ts";
+import { chooseSimd, cpuTarget } from "../../compiler/lane/chooseSimd.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
 import { type AxisChoice, type Mapping, softwareTarget } from "../../compiler/lane/map.ts";
 import { unevenAxes } from "../../compiler/lane/order.ts";
@@ -93,6 +94,25 @@ export shard_map f<S>(q: f32[1, S, 2, 8] @ P(_, _, _, _)) -> f32[1, S, 2, 8] @ P
   expect(order("causal()")).toEqual([["i", "last"]]);
   expect(order("|q, k| q <= k")).toEqual([["i", "first"]]);
   expect(order("|q, k| true")).toEqual([]);
+});
+
+test("a processor's vectors use all of what is fetched from memory, and threads have enough to share", () => {
+  const text = `mesh one(x: 1)
+    export shard_map columns<N, E>(a: f32[N, E] @ P(_, _)) -> f32[E] @ P(_) on one { sum(a * a, dim = 0) }
+    export shard_map turned<N, E>(a: f32[N, E] @ P(_, _)) -> f32[E, N] @ P(_, _) on one { transpose(2 * a, (1, 0)) }
+    export shard_map rows<N, E>(a: f32[N, E] @ P(_, _)) -> f32[N] @ P(_) on one { sum(a * a, dim = 1) }`;
+  const mappingFor = (entry: string): Mapping => {
+    const options = { entry, dims: { N: 2048, E: 1024 } };
+    const { compiled } = compile("x.gyre", (p) => (p === "x.gyre" ? text : readSource(p)), options);
+    return chooseSimd(compiled!.tile.kernels[0]!, cpuTarget);
+  };
+  const registers = (m: Mapping): Record<string, number> =>
+    Object.fromEntries([...m.axes.values()].map(({ axis, unroll }) => [axis.name, unroll]));
+  // 16 columns are a line of the cache; of a transpose, what is read for one row is there for 15 others.
+  expect(registers(mappingFor("columns"))).toMatchObject({ i: 16 });
+  expect(registers(mappingFor("turned"))).toEqual({ i: 16, j: 4 });
+  expect(mappingFor("columns").groups).toBe(64);
+  expect(mappingFor("rows").groups).toBe(2048);
 });
 
 test("a mapping survives JSON", () => {
