@@ -26,6 +26,7 @@ export function describeSchedule(s: Schedule, c: Colors, width = 100): string {
       c,
     ),
     ...section("transfers", transferTable(s), c),
+    ...section("loops in parts, where there are few workgroups", splits(s, c), c),
     ...section(`what hides transfers, by the rates of ${s.decisions?.on}`, decisions(s, c), c),
     ...section(`memory: ${humanBytes(s.memory.bytes)} at most on each device${lateness(s)}`, memory(s, c), c),
   ].join("\n");
@@ -108,6 +109,15 @@ function decisions(s: Schedule, c: Colors): readonly string[] {
   return all.length > SHOWN ? [...shown, c.dim(`and ${all.length - SHOWN} more; --json has all`)] : shown;
 }
 const SHOWN = 12;
+
+/** `out_lse  from 32 parts of j, saves 2.4 ms`. */
+const splits = ({ splits: all = [] }: Schedule, c: Colors): readonly string[] =>
+  columns(
+    all.map(({ kernel, axes, parts, saves }) => [
+      c.cyan(kernel),
+      `from ${parts} parts of ${axes.join(" and ")}, ${c.green(`saves ${humanTime(saves * 1000)}`)}`,
+    ]),
+  );
 
 /** What a limit of memory cost. */
 export function lateness({ memory: { late } }: Schedule): string {

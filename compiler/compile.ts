@@ -3,7 +3,7 @@
  *
  *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, ring products,
  *        collect ahead, decompose, add on arrival→ Core for one device
- *        ─fuse, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ a dialect
+ *        ─fuse, split-k, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ a dialect
  *                                                         ─plan→ Schedule
  *
  * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
@@ -35,13 +35,12 @@ import type { TeamTarget } from "./lane/team/target.ts";
 import { lowerTeam, teamsFor } from "./lane/team.ts";
 import { type PassTimes, runPass } from "./pass.ts";
 import { checkSchedule } from "./schedule/check.ts";
+import { describe, fillingOf } from "./schedule/describe.ts";
 import { plan } from "./schedule/plan.ts";
 import type { Decision, Schedule, Kernel as ScheduledKernel } from "./schedule/schedule.ts";
-import { workOf } from "./schedule/work.ts";
 import { type Target, type TargetName, targets } from "./targets.ts";
 import { deriveBounds } from "./tile/bounds.ts";
 import { check as checkTile } from "./tile/check.ts";
-import { costOf } from "./tile/cost.ts";
 import { fuse } from "./tile/fuse.ts";
 import { initialContents } from "./tile/initials.ts";
 import { writeInPlace } from "./tile/inplace.ts";
@@ -49,6 +48,7 @@ import type { DeviceProgram, Kernel } from "./tile/ir.ts";
 import { kernelKey } from "./tile/meaning.ts";
 import { mergeKernels } from "./tile/merge.ts";
 import { packInputs } from "./tile/pack.ts";
+import { type Filling, type SplitLoop, splitLongLoops } from "./tile/splitk.ts";
 
 export type CompileOptions = EntryOptions & {
   /** What kernels are made for, a row of targets.ts; `software` (a CPU behind WebGPU) where it is left out. */
@@ -73,10 +73,13 @@ export type CompileOptions = EntryOptions & {
   readonly memory?: number;
   /** Mappings in the place of the default ones, by the key of a kernel: what a tuner found. One that is not legal is left aside. */
   readonly mappings?: Readonly<Record<string, MappingChoice>>;
-  /** Ways to hide transfers that are not to be used, to see what they are worth. */
-  readonly without?: readonly OverlapPass[];
+  /** What is not to be done, to see what it is worth: ways to hide transfers, or long loops in parts. */
+  readonly without?: readonly OptionalPass[];
+  /** For tests: every loop that can be is gone through in about so many parts, whatever that costs. */
+  readonly parts?: number;
 };
-export type OverlapPass = "ring products" | "collect ahead" | "ways round" | "add on arrival";
+type OverlapPass = "ring products" | "collect ahead" | "ways round" | "add on arrival";
+export type OptionalPass = OverlapPass | "split-k";
 
 /** A kernel in a dialect, and how to bind and launch it; the runtime's `KernelSource`. */
 export type CompiledKernel = {
@@ -150,15 +153,18 @@ export function compileProgram(
   before: readonly Diagnostic[] = [],
 ): CompileResult {
   const name = options.target ?? "software";
-  const { mapping, dialect, emit, ...most }: Target = targets[name];
+  const { mapping, dialect, emit, fill, ...most }: Target = targets[name];
+  const { machine = usualMachine } = options;
   const team = most.team && teamFor(most.team, options);
   const maxBuffers = options.maxBuffers ?? most.maxBuffers;
   const features = { relaxedSimd: options.relaxedSimd === true, f16: options.f16 === true };
   const mapper = mapperFor(mapping, options.subgroups !== false);
-  const made = toTile(written, { ...options, maxBuffers }, times);
+  const groupsOf = (k: Kernel): number => lowered(deriveBounds(k), () => mapper.choose(k), team, undefined).groups;
+  const filling = fill === undefined ? undefined : fillingOf(fill, groupsOf, written.mesh, machine);
+  const made = toTile(written, { ...options, maxBuffers }, times, filling);
   const diagnostics = [...before, ...made.diagnostics];
   if (!made.tile) return { diagnostics };
-  const { program, device, tile, chosen } = made;
+  const { program, device, tile } = made;
   const given = tile.kernels.map((k) => mapper.given(k, options.mappings?.[kernelKey(k)]));
   const mapped = [...given];
   const mappingOf = (i: number): Mapping => (mapped[i] ??= mapper.choose(tile.kernels[i]!));
@@ -172,9 +178,8 @@ export function compileProgram(
   );
   const texts = runPass(times, "emit", () => lanes.map((lane) => emit(lane, features)));
   const planned = planner(
-    tile,
+    made,
     texts.map((t) => t.groups),
-    chosen,
     options,
   );
   const schedule = runPass(times, "plan", () => planned(options.donate ?? []), checkSchedule);
@@ -230,47 +235,60 @@ export function scheduleProgram(
   written: Program,
   options: Omit<CompileOptions, "target" | "subgroups"> = {},
 ): { readonly schedule?: Schedule; readonly diagnostics: readonly Diagnostic[] } {
-  const { tile, chosen, diagnostics } = toTile(written, options, []);
+  const made = toTile(written, options, []);
+  const { tile, diagnostics } = made;
   if (!tile) return { diagnostics };
   const groups = tile.kernels.map(() => [1, 1, 1] as const);
-  const planned = planner(tile, groups, chosen, options);
+  const planned = planner(made, groups, options);
   return { schedule: runPass([], "plan", () => planned(options.donate ?? []), checkSchedule), diagnostics };
 }
 
 /**
- * As far as kernels over named axes. Where a limit of memory is given that the schedule would not keep, ways to hide transfers
- * that take memory are left out one after another; the first that fits is taken, else the smallest.
+ * As far as kernels over named axes. Where a limit of memory is given that the schedule would not keep, what takes memory to be
+ * faster is left out one after another; the first that fits is taken, else the smallest.
  */
-function toTile(written: Program, options: CompileOptions, times: PassTimes): ReturnType<typeof toKernels> {
-  const first = toKernels(written, options, times);
+function toTile(
+  written: Program,
+  options: CompileOptions,
+  times: PassTimes,
+  filling?: Filling,
+): ReturnType<typeof toKernels> {
+  const first = toKernels(written, options, times, filling);
   const { memory, without = [] } = options;
   if (memory === undefined || !first.tile) return first;
-  const bytesOf = ({ tile, chosen }: Extract<typeof first, { readonly device: Program }>): number => {
-    const groups = tile.kernels.map(() => [1, 1, 1] as const);
-    return planner(tile, groups, chosen, options)(options.donate ?? []).memory.bytes;
+  const bytesOf = (made: Planned): number => {
+    const groups = made.tile.kernels.map(() => [1, 1, 1] as const);
+    return planner(made, groups, options)(options.donate ?? []).memory.bytes;
   };
   let best = { made: first, bytes: bytesOf(first) };
   for (let k = 1; k <= COSTLY.length && best.bytes > memory; k++) {
-    const made = toKernels(written, { ...options, without: [...without, ...COSTLY.slice(0, k)] }, times);
+    const made = toKernels(written, { ...options, without: [...without, ...COSTLY.slice(0, k)] }, times, filling);
     const bytes = made.tile ? bytesOf(made) : Number.POSITIVE_INFINITY;
     if (made.tile && bytes < best.bytes) best = { made, bytes };
   }
   return best.made;
 }
-/** What hides transfers in arrays of its own. */
-const COSTLY: readonly OverlapPass[] = ["collect ahead", "add on arrival", "ring products"];
+/** What takes arrays of its own. */
+const COSTLY: readonly OptionalPass[] = ["split-k", "collect ahead", "add on arrival", "ring products"];
 
 function toKernels(
   written: Program,
   options: CompileOptions,
   times: PassTimes,
+  filling?: Filling,
 ):
-  | { readonly tile?: undefined; readonly chosen?: undefined; readonly diagnostics: readonly Diagnostic[] }
+  | {
+      readonly tile?: undefined;
+      readonly chosen?: undefined;
+      readonly splits?: undefined;
+      readonly diagnostics: readonly Diagnostic[];
+    }
   | {
       readonly program: Program;
       readonly device: Program;
       readonly tile: DeviceProgram;
       readonly chosen: readonly Decision[];
+      readonly splits: readonly SplitLoop[];
       readonly diagnostics: readonly Diagnostic[];
     } {
   const maxBuffers = options.maxBuffers ?? targets.gpu.maxBuffers;
@@ -307,31 +325,39 @@ function toKernels(
   );
   const { diagnostics } = fused;
   if (diagnostics.some(isError)) return { diagnostics };
-  const placed = runPass(times, "in place", () => writeInPlace(fused.program), checkTile);
+  const how = options.parts === undefined ? filling : { parts: options.parts };
+  const split =
+    !how || options.without?.includes("split-k")
+      ? { program: fused.program, splits: [] }
+      : runPass(
+          times,
+          "split-k",
+          () => splitLongLoops(fused.program, how, maxBuffers),
+          (r) => checkTile(r.program),
+        );
+  const placed = runPass(times, "in place", () => writeInPlace(split.program), checkTile);
   const packed = runPass(times, "pack", () => packInputs(placed, maxBuffers), checkTile);
   const bounded = runPass(times, "bounds", () => ({ ...packed, kernels: withBounds(packed) }));
   const tile = runPass(times, "merge", () => mergeKernels(bounded), checkTile);
-  return { program, device, tile, chosen, diagnostics };
+  return { program, device, tile, chosen, splits: split.splits, diagnostics };
 }
+
+/** What is planned: kernels, and what was decided before there was a schedule. */
+type Planned = {
+  readonly tile: DeviceProgram;
+  readonly chosen: readonly Decision[];
+  readonly splits: readonly SplitLoop[];
+};
 
 /** Plans the launches of kernels, which have so many workgroups, with inputs that may be overwritten. */
 function planner(
-  tile: DeviceProgram,
+  { tile, chosen, splits }: Planned,
   groups: readonly ScheduledKernel["groups"][],
-  chosen: readonly Decision[],
   { machine = usualMachine, memory, overlap = true }: CompileOptions,
 ): (donate: readonly string[]) => Schedule {
-  const meta = tile.kernels.map(
-    (k, i): ScheduledKernel => ({
-      name: k.name,
-      groups: groups[i]!,
-      bindings: k.buffers.map(({ name, dtype, shape, access }) => ({ name, dtype, shape, access })),
-      scalars: k.scalars,
-      cost: costOf(k),
-      work: workOf(k),
-    }),
-  );
-  return (donate) => plan(tile, meta, { donate, overlap, machine, chosen, ...(memory !== undefined && { memory }) });
+  const meta = tile.kernels.map((k, i) => describe(k, groups[i]!));
+  return (donate) =>
+    plan(tile, meta, { donate, overlap, machine, chosen, splits, ...(memory !== undefined && { memory }) });
 }
 
 /** How kernels are mapped for a target: as is best, as was asked where that is legal, and in all the ways there are. */

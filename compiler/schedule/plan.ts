@@ -9,7 +9,7 @@ import { byBytes, fewest, late } from "./late.ts";
 import { assignMemory, bytesOf } from "./memory.ts";
 import { joinMessages } from "./messages.ts";
 import { type FlowCosts, type Moves, overlap } from "./overlap.ts";
-import type { Decision, Kernel, Schedule } from "./schedule.ts";
+import type { Decision, Kernel, Schedule, SplitLoop } from "./schedule.ts";
 import { sequential } from "./sequential.ts";
 import { type Simple, simplify } from "./simplify.ts";
 
@@ -24,6 +24,7 @@ export type PlanOptions = {
   readonly memory?: number;
   /** What was decided before there was a schedule. */
   readonly chosen?: readonly Decision[];
+  readonly splits?: readonly SplitLoop[];
 };
 
 /**
@@ -38,7 +39,7 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
   const donate = new Set(options.donate);
   const donated = new Set(program.inputs.filter((i) => donate.has(i.port.path)).map((i) => i.array));
   const simple = simplify(program, donated);
-  const { machine, chosen = [] } = options;
+  const { machine, chosen = [], splits = [] } = options;
   const moves: Moves = new Map();
   const costs = machine && flowCosts(program, kernels, simple, machine);
   const ordered =
@@ -51,7 +52,10 @@ export function plan(program: DeviceProgram, kernels: readonly Kernel[], options
     limit === undefined || first.memory.bytes <= limit
       ? first
       : smaller(program, simple, ordered, placed, first, limit);
-  const turns: Partial<Schedule> = options.overlap === false ? { inTurn: true } : {};
+  const turns: Partial<Schedule> = {
+    ...(options.overlap === false && { inTurn: true }),
+    ...(splits.length > 0 && { splits }),
+  };
   if (!machine) return { ...schedule, ...turns };
   const joined = joinMessages(schedule, machine);
   const made = [...alike(chosen), ...joined.made, ...explain(joined.schedule, moves, machine)].sort(

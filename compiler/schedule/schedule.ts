@@ -51,6 +51,15 @@ export type Schedule = {
   readonly memory: Memory;
   /** What was chosen so that transfers run beside kernels, what hides most first; for people. */
   readonly decisions?: Decisions;
+  /** Loops that are gone through in parts, by kernels of their own, because there were few workgroups; for people. */
+  readonly splits?: readonly SplitLoop[];
+};
+/** `kernel` goes on from what the `parts` of a loop along `axes` came to. `saves`: seconds of a launch that it is expected to save. */
+export type SplitLoop = {
+  readonly kernel: string;
+  readonly axes: readonly string[];
+  readonly parts: number;
+  readonly saves: number;
 };
 /** `on`: the machine that it was weighed for. */
 export type Decisions = { readonly on: string; readonly made: readonly Decision[] };

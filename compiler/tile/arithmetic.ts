@@ -174,6 +174,8 @@ const decided: { readonly [K in Comparison]: (r: Range) => boolean | undefined }
   ne: ([low, high]) => (low === 0 && high === 0 ? false : low > 0 || high < 0 ? true : undefined),
 };
 export function compare(b: KernelBuilder, op: Comparison, x: Value, y: Value): Value {
+  if (x.dtype === "f32" && x.def.kind === "const" && y.def.kind === "const" && x.def.value === y.def.value)
+    return constant(b, op === "eq" || op === "le" || op === "ge" ? 1 : 0, "bool");
   if (x.dtype === "i32" && rangeOf(b, x) && rangeOf(b, y)) {
     const difference = combine(affineOf(b, x), affineOf(b, y), -1);
     const range = difference && rangeOfAffine(b, difference);

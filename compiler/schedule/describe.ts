@@ -1,0 +1,34 @@
+/** A kernel of Tile as a schedule has it, and what it takes on a machine before there is a schedule. */
+import type { Machine } from "../base/machine.ts";
+import { costOf } from "../tile/cost.ts";
+import type * as Tile from "../tile/ir.ts";
+import { meaningOf } from "../tile/meaning.ts";
+import type { Filling } from "../tile/splitk.ts";
+import { kernelSeconds } from "./cost.ts";
+import type { Kernel, Mesh } from "./schedule.ts";
+import { workOf } from "./work.ts";
+
+export const describe = (k: Tile.Kernel, groups: Kernel["groups"]): Kernel => ({
+  name: k.name,
+  groups,
+  bindings: k.buffers.map(({ name, dtype, shape, access }) => ({ name, dtype, shape, access })),
+  scalars: k.scalars,
+  cost: costOf(k),
+  work: workOf(k),
+});
+
+/** What a device that `groups` workgroups fill is filled by; `groupsOf` is asked once of kernels that do the same. */
+export function fillingOf(groups: number, groupsOf: (k: Tile.Kernel) => number, mesh: Mesh, machine: Machine): Filling {
+  const known = new Map<string, number>();
+  return {
+    groups,
+    launch: machine.launch,
+    groupsOf(k) {
+      const key = meaningOf(k);
+      const n = known.get(key) ?? groupsOf(k);
+      known.set(key, n);
+      return n;
+    },
+    secondsOf: (k) => kernelSeconds([describe(k, [1, 1, 1])], mesh, [], machine)[0]!,
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * What of a kernel can be done in parts: sums (or products, extremes) along inner axes, and folds over blocks of which it is
+ * proven how several make one (reblock.ts). Both are of single elements of their axes, so that any elements may be taken
+ * together, as long as all are.
+ */
+import { operandsOf } from "../build.ts";
+import type { Axis, Fold, Kernel, Value } from "../ir.ts";
+import { type Merge, mergesOf } from "../reblock.ts";
+
+/**
+ * `axes`: those that are gone through, the outer ones first; only a sum of sums has several. `sums`: the sums, products or
+ * extremes that are made in it, each with what is reduced in the end.
+ */
+export type Loop =
+  | { readonly kind: "sums"; readonly axes: readonly Axis[]; readonly sums: readonly Sum[] }
+  | {
+      readonly kind: "fold";
+      readonly axes: readonly [Axis];
+      readonly fold: Fold;
+      readonly merges: readonly Merge[];
+    };
+/** `root` is the value, `arg` what is reduced along `axes`, one for each of its loop's. */
+export type Sum = { readonly root: Value; readonly axes: readonly Axis[]; readonly arg: Value };
+
+export const elementsOf = (axes: readonly Axis[]): number => axes.reduce((n, a) => n * a.extent, 1);
+
+/** A kernel's loops that can be done in parts, the longest first. */
+export function loopsOf(kernel: Kernel): readonly Loop[] {
+  // What is written over while it is read can't be read again later.
+  const rewritten = new Set(kernel.buffers.flatMap((b, k) => (b.access === "read" ? [] : [k])));
+  const folds = kernel.body.flatMap((s): Loop[] => {
+    if (s.kind !== "fold" || s.over.kind !== "blocks") return [];
+    const merges = mergesOf(s);
+    const { axis } = s.over;
+    const fixed = merges?.every((m) => m.kind !== "rescaled" || m.scale.every((v) => !along(v, axis)));
+    return merges && fixed ? [{ kind: "fold", axes: [axis], fold: s, merges }] : [];
+  });
+  const sums = kernel.body.flatMap((s) => (s.kind === "let" ? (sumOf(s.value) ?? []) : []));
+  const parts = new Set(sums.flatMap(({ root, axes }) => innerSums(root, axes.length)));
+  const roots = sums.filter(({ root }) => !parts.has(root.id));
+  /** Whether parts could begin at once: nothing waits for another loop. */
+  const ready = (v: Value): boolean =>
+    !reaches([v], ({ def: d }) => d.kind === "result" || (d.kind === "load" && rewritten.has(d.buffer)));
+  return [...folds, ...together(roots)]
+    .filter((l) => rootsOf(l).every(ready))
+    .sort((x, y) => elementsOf(y.axes) - elementsOf(x.axes));
+}
+/** What a loop computes, and begins with. */
+const rootsOf = (l: Loop): readonly Value[] =>
+  l.kind === "fold" ? [...l.fold.next, ...l.fold.init] : l.sums.map((s) => s.root);
+/** Whether a loop needs what another computes. */
+export const waitsFor = (l: Loop, other: Loop): boolean =>
+  other.kind === "sums" && other !== l && other.sums.some((s) => reaches(rootsOf(l), (v) => v.id === s.root.id));
+
+const along = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
+
+/** A reduction along an inner axis, and those that it is one of along others: a sum of sums. */
+function sumOf(root: Value): Sum | undefined {
+  const axes: Axis[] = [];
+  let arg = root;
+  const op = root.def.kind === "reduce" ? root.def.op : undefined;
+  while (arg.def.kind === "reduce" && arg.def.op === op && op !== "argmax" && arg.def.axis.role === "inner") {
+    axes.push(arg.def.axis);
+    arg = arg.def.arg;
+  }
+  return axes.length > 0 && axes.every((a) => isSingle(arg, a)) ? { root, axes, arg } : undefined;
+}
+const innerSums = (root: Value, count: number): readonly number[] => {
+  const found: number[] = [];
+  let v = root;
+  for (let k = 1; k < count && v.def.kind === "reduce"; k++) found.push((v = v.def.arg).id);
+  return found;
+};
+
+/** Whether a value is of single elements of an axis: nothing is joined or taken from elsewhere along it. */
+const isSingle = (v: Value, axis: Axis): boolean =>
+  !reaches(
+    [v],
+    ({ def: d }) =>
+      ((d.kind === "reduce" || d.kind === "scan" || d.kind === "edge") && d.axis.id === axis.id) ||
+      (d.kind === "at" && d.bind.some((b) => b.axis.id === axis.id)),
+  );
+
+/** Sums along axes of the same lengths that do not wait for each other, and have none of each other's axes, share a loop. */
+function together(sums: readonly Sum[]): readonly Loop[] {
+  const loops: { axes: readonly Axis[]; sums: Sum[] }[] = [];
+  const lengths = (axes: readonly Axis[]): string => String(axes.map((a) => a.extent));
+  /** Whether `s` goes through the axes of `o` where `o` does, or not at all. */
+  const fits = (s: Sum, o: Sum): boolean =>
+    !reaches([s.root], (v) => v.id === o.root.id) &&
+    o.axes.every((a, k) => s.axes.every((x, j) => x.id !== a.id || j === k)) &&
+    o.axes.every((a) => !along(s.root, a) && isSingle(s.arg, a));
+  for (const s of sums) {
+    const known = loops.find(
+      (l) => lengths(l.axes) === lengths(s.axes) && l.sums.every((o) => fits(s, o) && fits(o, s)),
+    );
+    if (known) known.sums.push(s);
+    else loops.push({ axes: s.axes, sums: [s] });
+  }
+  return loops.map((l) => ({ kind: "sums", ...l }));
+}
+/** Whether a value is found among some and what they are computed from. */
+function reaches(values: readonly Value[], found: (v: Value) => boolean): boolean {
+  const seen = new Set<number>();
+  const look = (v: Value): boolean => {
+    if (seen.has(v.id)) return false;
+    seen.add(v.id);
+    return found(v) || operandsOf(v.def).some(look);
+  };
+  return values.some(look);
+}
