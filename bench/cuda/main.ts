@@ -1,12 +1,14 @@
 /**
  * `npm run bench:cuda`: attention on one GPU in bf16, forward and gradients, against PyTorch's scaled_dot_product_attention
- * (flash and cuDNN), FlexAttention and JAX where a `python3` has them. Contenders run in turns in one process of the bench;
- * what is printed are medians by the GPU's clock, as TFLOP/s, and Gyre's ratio to the best. Writes bench/cuda/RESULTS.md.
- * Without a GPU it says so. `-- --quick` takes two lengths only.
+ * (flash and cuDNN), FlexAttention and JAX where a `python3` has them. Contenders run in turns; what is printed are medians by
+ * the GPU's clock, as TFLOP/s, and Gyre's ratio to the best. Writes bench/cuda/RESULTS.md. Without a GPU it says so.
+ *
+ *   --quick              two lengths only
+ *   --lengths 2048,8192  others; --tokens and --width: what a batch and all heads have together
+ *   --out FILE           writes there
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
 import { readSource } from "../../cli/sources.ts";
 import { compile } from "../../compiler/compile.ts";
 import type { Device } from "../../runtime/device.ts";
@@ -15,53 +17,13 @@ import { sessionOn } from "../../runtime/session.ts";
 import { targetFor } from "../../runtime/target.ts";
 import type { TraceEvent } from "../../runtime/trace.ts";
 import { machine, median } from "../machine.ts";
+import { type Case, casesOf, entryOf, operations, type Sizes, titleOf, usual } from "./cases.ts";
+import { type Peers, peers, startPeers } from "./peers.ts";
 
-/** `B · S` is 16384 tokens and `H · D` is 2048, as FlashAttention's own tables have it. */
-type Case = {
-  readonly B: number;
-  readonly S: number;
-  readonly H: number;
-  readonly G: number;
-  readonly D: number;
-  readonly causal: boolean;
-  readonly gradients: boolean;
-  readonly softcap: boolean;
-};
-
-const TOKENS = 16384;
-const WIDTH = 2048;
 const ROUNDS = 5;
 const RUNS_IN_A_ROUND = 4;
-const peers = ["flash", "cudnn", "flex", "jax"] as const;
 
-const lengths = process.argv.includes("--quick") ? [2048, 8192] : [2048, 4096, 8192, 16384, 32768];
-const of = (S: number, D: number, more: Partial<Case> = {}): Case => {
-  const H = WIDTH / D;
-  return { B: Math.max(1, TOKENS / S), S, H, G: H, D, causal: true, gradients: false, softcap: false, ...more };
-};
-const cases: readonly Case[] = [64, 128].flatMap((D) => [
-  ...[false, true].flatMap((gradients) =>
-    [false, true].flatMap((causal) => lengths.map((S) => of(S, D, { causal, gradients }))),
-  ),
-  ...lengths.map((S) => of(S, D, { G: WIDTH / D / 4 })),
-  ...lengths.map((S) => of(S, D, { softcap: true })),
-]);
-
-/** Two products of S x S x D forward, five more for gradients; a causal mask leaves half. */
-const operations = ({ B, S, H, D, causal, gradients }: Case): number =>
-  (gradients ? 3.5 : 1) * 4 * B * H * S * S * D * (causal ? 0.5 : 1);
-const entryOf = ({ gradients, causal, softcap }: Case): string =>
-  softcap ? "forward_softcap" : `${gradients ? "gradients" : "forward"}${causal ? "_causal" : ""}`;
-const titleOf = (c: Case): string =>
-  [
-    c.gradients ? "gradients" : "forward",
-    c.causal ? "causal" : "full",
-    `D ${c.D}`,
-    `S ${c.S}`,
-    ...(c.G < c.H ? [`${c.H} heads on ${c.G}`] : []),
-    ...(c.softcap ? ["softcap"] : []),
-  ].join(", ");
-
+const { sizes, out } = flags();
 const { devices, why } = (await listDevices()).find((b) => b.backend === "cuda")!;
 if (devices.length === 0) {
   console.log(`skipped: ${why.join("; ")}`);
@@ -71,47 +33,69 @@ const name = devices[0]!.name;
 console.log(`attention in bf16 on one ${name}; TFLOP/s, medians of ${ROUNDS * RUNS_IN_A_ROUND} runs\n`);
 const lines = [`| case | Gyre | ${peers.join(" | ")} | Gyre / best |`, `| --- |${" ---: |".repeat(peers.length + 2)}`];
 for (const line of lines) console.log(line);
-const python = spawn("python3", [new URL("peers.py", import.meta.url).pathname], {
-  stdio: ["pipe", "pipe", "inherit"],
-});
-const ask = asker(python);
+const others = startPeers();
 const [device] = await openDevices("cuda:0", 1);
-const absent = new Map<string, string>();
-for (const c of cases) {
-  const line = await row(c, device!);
+/** Who did not take part, and why: in how many cases. */
+const absent = new Map<string, number>();
+for (const c of casesOf(sizes)) {
+  const line = await row(c, device!, others);
   lines.push(line);
   console.log(line);
 }
-python.stdin.end();
+others.close();
 device!.close();
-const notes = [...absent].map(([peer, reason]) => `${peer}: ${reason}`);
-for (const note of notes) console.log(note);
+const notes = [...absent].map(([reason, cases]) => `- ${reason} (${cases === 1 ? "one case" : `${cases} cases`})`);
+if (notes.length > 0) console.log(`\nMissing:\n\n${notes.join("\n")}`);
 const head = `# Attention on ${name}\n\n${new Date().toISOString().slice(0, 10)}, ${machine()}. bf16, TFLOP/s, medians; by \`npm run bench:cuda\`.\n`;
-writeFileSync(
-  new URL("RESULTS.md", import.meta.url),
-  [head, ...lines, "", ...notes.map((n) => `- ${n}`), ""].join("\n"),
-);
+writeFileSync(out, `${[head, ...lines, ...(notes.length > 0 ? ["\nMissing:\n"] : []), ...notes].join("\n")}\n`);
+
+function flags(): { readonly sizes: Sizes; readonly out: string | URL } {
+  try {
+    const text = { type: "string" } as const;
+    const { values } = parseArgs({
+      options: { quick: { type: "boolean" }, lengths: text, tokens: text, width: text, out: text },
+    });
+    const numbers = (given: string): readonly number[] =>
+      given.split(",").map((n) => {
+        if (!/^[1-9]\d*$/.test(n)) throw new Error(`'${n}' is no size`);
+        return Number(n);
+      });
+    const one = (given: string | undefined, otherwise: number): number => (given ? numbers(given)[0]! : otherwise);
+    const width = one(values.width, usual.width);
+    if (width % 128 > 0) throw new Error(`--width ${width} is no multiple of 128, the larger of the heads`);
+    const lengths = values.lengths ? numbers(values.lengths) : values.quick ? [2048, 8192] : usual.lengths;
+    const sizes = { lengths, tokens: one(values.tokens, usual.tokens), width };
+    return { sizes, out: values.out ?? new URL("RESULTS.md", import.meta.url) };
+  } catch (error) {
+    console.error(`bench:cuda: ${error instanceof Error ? error.message : error}`);
+    process.exit(2);
+  }
+}
 
 /** One case, all contenders in turns. */
-async function row(c: Case, on: Device): Promise<string> {
-  const gyre = await gyreOn(c, on);
+async function row(c: Case, on: Device, others: Peers): Promise<string> {
   const spent = new Map<string, number[]>();
+  const note = (who: string, times: readonly number[]): void => {
+    spent.set(who, [...(spent.get(who) ?? []), ...times]);
+  };
+  const left = new Map<string, string>();
+  const gyre = await gyreOn(c, on).catch((error: Error) => void left.set("Gyre", error.message.split("\n")[0]!));
   for (let round = 0; round < ROUNDS; round++) {
-    spent.set("gyre", [...(spent.get("gyre") ?? []), ...(await gyre.run(RUNS_IN_A_ROUND))]);
+    if (gyre) note("Gyre", await gyre.run(RUNS_IN_A_ROUND));
     for (const peer of peers) {
-      const { ms, why: reason } = await ask({ contender: peer, case: c, repeat: RUNS_IN_A_ROUND });
-      if (ms) spent.set(peer, [...(spent.get(peer) ?? []), ...ms]);
-      else if (reason && !/scores of one's own/.test(reason)) absent.set(peer, reason);
+      if (left.has(peer)) continue;
+      const answer = await others.ask(peer, c, RUNS_IN_A_ROUND);
+      if ("ms" in answer) note(peer, answer.ms);
+      else left.set(peer, answer.why);
     }
   }
-  gyre.free();
-  const rate = (who: string): number | undefined => {
-    const times = spent.get(who);
-    return times && operations(c) / (median(times) * 1e9);
-  };
-  const best = Math.max(0, ...peers.map((p) => rate(p) ?? 0));
-  const cells = ["gyre", ...peers].map((who) => rate(who)?.toFixed(0) ?? "–");
-  return `| ${titleOf(c)} | ${cells.join(" | ")} | ${best > 0 ? (rate("gyre")! / best).toFixed(2) : "–"} |`;
+  gyre?.free();
+  for (const [who, reason] of left) absent.set(`${who}: ${reason}`, (absent.get(`${who}: ${reason}`) ?? 0) + 1);
+  const rate = (who: string): number => (spent.has(who) ? operations(c) / (median(spent.get(who)!) * 1e9) : 0);
+  const best = Math.max(...peers.map(rate));
+  const cells = ["Gyre", ...peers].map((who) => (rate(who) > 0 ? rate(who).toPrecision(3) : "–"));
+  const ratio = best > 0 && rate("Gyre") > 0 ? (rate("Gyre") / best).toFixed(2) : "–";
+  return `| ${titleOf(c)} | ${cells.join(" | ")} | ${ratio} |`;
 }
 
 /** Gyre's program on the device, its inputs there. Times are from the begin of its first kernel to the end of its last, in ms. */
@@ -157,22 +141,4 @@ function noise(count: number, seed: number): Float32Array {
     data[i] = (state / 2 ** 31) * Math.sqrt(3);
   }
   return data;
-}
-
-type Answer = { readonly ms?: readonly number[]; readonly why?: string };
-/** Asks the peers' process; where there is none, all are absent. */
-function asker(child: ChildProcess): (request: object) => Promise<Answer> {
-  const answers = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  const gone: Promise<Answer> = new Promise((resolve) => {
-    child.on("error", () => resolve({ why: "there is no python3" }));
-    child.on("exit", () => resolve({ why: "its process ended" }));
-  });
-  child.stdin!.on("error", () => {});
-  return async (request) => {
-    child.stdin!.write(`${JSON.stringify(request)}\n`);
-    const answered = answers
-      .next()
-      .then(({ value, done }): Answer => (done ? { why: "its process ended" } : JSON.parse(value)));
-    return Promise.race([answered, gone]);
-  };
 }
