@@ -10,7 +10,7 @@ import { listDevices } from "../../runtime/open.ts";
 import { loadNccl } from "../../runtime/transport/nccl/library.ts";
 import { oneRank } from "./one-rank.ts";
 
-const suites = ["tests/golden", "tests/stdlib", "tests/programs", "tests/examples.test.ts"];
+const suites = ["tests/golden/", "tests/stdlib", "tests/programs", "tests/examples.test.ts"];
 const more = process.argv.slice(2).filter((a) => a !== "--stand-in");
 
 if (process.argv.includes("--stand-in")) {

@@ -37,7 +37,6 @@ void forgetCopies() { copies.clear(); }
 
 extern "C" {
 
-int gyre_is_shared(const void* p, unsigned bytes) { return ofBlock(p, bytes); }
 
 void gyre_copy_begin(void* to, const void* from, unsigned bytes, unsigned valid) {
   if ((reinterpret_cast<uintptr_t>(to) | (valid ? reinterpret_cast<uintptr_t>(from) : 0)) % bytes)

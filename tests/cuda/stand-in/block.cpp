@@ -14,10 +14,10 @@
 namespace cpu {
 
 unsigned schedule = 0;
+const unsigned char* ownStack = nullptr;
 
 namespace {
 
-constexpr unsigned long stackBytes = 512 << 10;
 /// Turns in which nobody moved, after which all are said to wait for ever.
 constexpr long patience = 100'000;
 
@@ -35,7 +35,7 @@ struct Meeting {
   unsigned long count = 0;
   const char* what = nullptr;
   unsigned bytes = 0;
-  unsigned char given[2][32 * 64];
+  alignas(16) unsigned char given[2][32 * 64];
   std::vector<int> waiting;
 };
 struct Barrier {
@@ -217,10 +217,12 @@ std::string runBlock(dim3 block) {
   wake(all);
   while (!ready.empty() && fault.empty()) {
     now = &fibers[next()];
+    ownStack = now->stack;
     gyre_thread = now->thread;
     gyre_switch(&home, now->sp);
   }
   now = nullptr;
+  ownStack = nullptr;
   if (fault.empty() && alive > 0) fault = "deadlock: " + whereAllWait();
   if (const char* left = leftUnderWay(); fault.empty() && left) fault = left;
   if (fault.empty()) return "";
@@ -258,12 +260,7 @@ std::string run(const Launch& l) {
   return "";
 }
 
-bool running() { return now != nullptr; }
 const Launch& launched() { return *launch; }
-bool ofThread(const void* p, unsigned long bytes) {
-  const auto* at = static_cast<const unsigned char*>(p);
-  return now && at >= now->stack && at + bytes <= now->stack + stackBytes;
-}
 bool ofBlock(const void* p, unsigned long bytes) {
   const auto* at = static_cast<const unsigned char*>(p);
   if (!now) return false;

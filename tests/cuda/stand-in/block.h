@@ -29,10 +29,15 @@ extern unsigned schedule;
 /// Runs all blocks, one after another. What went wrong, or "".
 std::string run(const Launch& launch);
 
-/// Whether an address is the stack of the thread that runs, or shared memory of the block.
-bool ofThread(const void* p, unsigned long bytes);
+/// The stack of the thread that runs; null while none does.
+extern const unsigned char* ownStack __attribute__((visibility("hidden")));
+constexpr unsigned long stackBytes = 512 << 10;
+inline bool running() { return ownStack != nullptr; }
+inline bool ofThread(const void* p, unsigned long bytes) {
+  return static_cast<unsigned long>(static_cast<const unsigned char*>(p) - ownStack) <= stackBytes - bytes;
+}
+/// Whether it is shared memory of the block.
 bool ofBlock(const void* p, unsigned long bytes);
-bool running();
 /// Forgets the asynchronous copies of the block before (async.cpp), and what its warpgroups had under way (warpgroup.cpp).
 void forgetCopies();
 void forgetWarpgroups();

@@ -66,10 +66,10 @@ template <class T> bool within(const unsigned char* at, const T& what) {
 }
 
 void ask(const void* p, unsigned long bytes, bool write) {
-  if (!running()) return;
+  if (ofThread(p, bytes) || !running()) return;
   const auto* at = static_cast<const unsigned char*>(p);
   if (last && at >= last->base && at + bytes <= last->base + last->bytes) return;
-  if (ofThread(p, bytes) || ofBlock(p, bytes)) return;
+  if (ofBlock(p, bytes)) return;
   if (const Allocation* a = allocationOf(p)) {
     if (a->device != runningDevice)
       gyre_fault("touches memory of device %d from a kernel on device %d", a->device, runningDevice);

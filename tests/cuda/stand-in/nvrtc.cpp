@@ -1,4 +1,6 @@
 // NVRTC on the stand-in: a "cubin" is a shared object, made by g++.
+#include <fcntl.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,19 +42,19 @@ std::string translated(const std::string& text) {
   return out;
 }
 
+/// Runs a command to its end, what it says on standard error in a file. Its status, or -1.
 int run(const std::vector<std::string>& command, const std::string& said) {
-  const pid_t child = fork();
-  if (child < 0) return -1;
-  if (child == 0) {
-    if (!freopen(said.c_str(), "w", stderr)) _exit(127);
-    std::vector<char*> args;
-    for (const std::string& a : command) args.push_back(const_cast<char*>(a.c_str()));
-    args.push_back(nullptr);
-    execvp(args[0], args.data());
-    _exit(127);
-  }
+  std::vector<char*> args;
+  for (const std::string& a : command) args.push_back(const_cast<char*>(a.c_str()));
+  args.push_back(nullptr);
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, 2, said.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  pid_t child = 0;
+  const int failed = posix_spawnp(&child, args[0], &files, nullptr, args.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
   int status = 0;
-  waitpid(child, &status, 0);
+  if (failed || waitpid(child, &status, 0) < 0) return -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 

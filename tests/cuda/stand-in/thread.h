@@ -27,8 +27,6 @@ const unsigned char* gyre_exchange(const char* what, unsigned mask, const void* 
 void gyre_copy(void* to, const void* from, unsigned bytes);
 /// Waits for `count` threads of the block at barrier `id`; count 0: for all that have not left.
 void gyre_barrier(const char* what, int id, int count);
-/// Whether bytes are shared memory of the block.
-int gyre_is_shared(const void* p, unsigned bytes);
 /// cp.async, cp.async.commit_group, cp.async.wait_group (async.cpp).
 void gyre_copy_begin(void* to, const void* from, unsigned bytes, unsigned valid);
 void gyre_copy_commit();
