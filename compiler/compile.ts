@@ -32,7 +32,7 @@ import { lowerKernel } from "./lane/lower.ts";
 import type { Mapping, MappingChoice, MapTarget } from "./lane/map.ts";
 import { givenSimd, rankSimd } from "./lane/rankSimd.ts";
 import type { TeamTarget } from "./lane/team/target.ts";
-import { lowerTeam, teamsFor } from "./lane/team.ts";
+import { lowerTeam, variantsFor } from "./lane/team.ts";
 import { type PassTimes, runPass } from "./pass.ts";
 import { checkSchedule } from "./schedule/check.ts";
 import { describe, fillingOf } from "./schedule/describe.ts";
@@ -53,8 +53,11 @@ import { type Filling, type SplitLoop, splitLongLoops } from "./tile/splitk.ts";
 export type CompileOptions = EntryOptions & {
   /** What kernels are made for, a row of targets.ts; `software` (a CPU behind WebGPU) where it is left out. */
   readonly target?: TargetName;
-  /** Whether threads may hand values to each other in subgroups of at least four (default: yes on `software`, no on `gpu`). */
-  readonly subgroups?: boolean;
+  /**
+   * Whether threads may hand values to each other in subgroups (default: yes on `software`, no on `gpu`): a number says how many
+   * threads each has at least, a power of two; `true` says four.
+   */
+  readonly subgroups?: boolean | number;
   /** Whether the device has f16 of its own, WebGPU's `shader-f16` (default: no; two share a word then). */
   readonly f16?: boolean;
   /** Bytes of memory that a workgroup has; what every adapter has where it is left out. Used by the target `gpu`. */
@@ -217,8 +220,10 @@ export function compileProgram(
       variants: () =>
         tile.kernels.map((k) => {
           const alone = mapper.rank(k);
-          const teams = team ? [...teamsFor(k, team)].map(({ choice }) => ({ ...alone[0]!, team: choice })) : [];
-          const all = teams.length > 0 ? [...teams, ...alone.map((m) => ({ ...m, team: null }))] : alone;
+          const teams = team ? [...variantsFor(k, team)].map(({ choice }) => ({ ...alone[0]!, team: choice })) : [];
+          const single = teams.length > 0 ? alone.map((m) => ({ ...m, team: null })) : alone;
+          const first = team && "reason" in lowerTeam(k, team, undefined, () => alone[0]!) ? single.slice(0, 1) : [];
+          const all = [...first, ...teams, ...single.slice(first.length)];
           return { key: kernelKey(k), name: k.name, all: all.map((m) => variant(k, m)) };
         }),
       times,
@@ -384,7 +389,7 @@ const teamFor = (team: TeamTarget, { subgroups, workgroupMemory }: CompileOption
     ? team
     : {
         ...team,
-        exchange: subgroups === true ? 4 : 1,
+        exchange: typeof subgroups === "number" ? subgroups : subgroups === true ? 4 : 1,
         ...(workgroupMemory !== undefined && { sharedBytes: workgroupMemory }),
       };
 

@@ -22,7 +22,7 @@ export const targetOfArch = (arch: string): "cuda" | "hopper" => (arch === "sm_9
 /** How kernels are made for a device. */
 export const targetFor = (device: Facts): Target => ({
   target: targetNames[device.backend](device),
-  subgroups: device.features.subgroups !== false && device.features.subgroups.min >= 4,
+  subgroups: device.features.subgroups !== false && device.features.subgroups.min >= 4 && device.features.subgroups.min,
   f16: device.features.f16,
   workgroupMemory: device.limits.workgroupMemoryBytes,
   maxBuffers: device.limits.maxStorageBuffers,

@@ -3,7 +3,7 @@
  * infinities (which may not be constant expressions), functions that overflow where the mathematical one does not.
  */
 import type { Expr, LaneBuffer, LaneProgram, LaneType, Width } from "../lane/ir.ts";
-import { sharedBytesIn } from "../lane/team/shared.ts";
+import { sharedBytesOf } from "../lane/team/shared.ts";
 import { unrollLoops } from "../lane/unroll.ts";
 import {
   decimal,
@@ -36,16 +36,17 @@ const groupsPerDimension = 65535;
 export type WgslFeatures = { readonly f16?: boolean };
 
 export function emitWgsl(written: LaneProgram, { f16 = false }: WgslFeatures = {}): KernelText {
-  const program = isTeam(written) ? unrollLoops(written) : written;
+  const team = isTeam(written);
+  const program = team ? unrollLoops(written) : written;
   const used = new Set<Helper>();
   const arrays: string[] = [];
   const packed: IsPacked = (d) => d === "bf16" || (d === "f16" && !f16);
-  const body = printer(wgsl(program, packed, used, arrays), program).block(program.body, 1);
+  const body = printer(wgsl(program, team, packed, used, arrays), program).block(program.body, 1);
   const rows = Math.ceil(program.groups / groupsPerDimension);
   const columns = Math.ceil(program.groups / rows);
   const sized = rows > 1;
   const quads = body.includes("quadBroadcast(");
-  const seated = body.includes("quadSwap");
+  const { seated } = program;
   const native = f16 && program.buffers.some((b) => b.dtype === "f16");
   const needsInfinity = body.includes("infinity");
   const text = [
@@ -73,6 +74,7 @@ export function emitWgsl(written: LaneProgram, { f16 = false }: WgslFeatures = {
     sized ? `  let group = i32(workgroup.x + workgroup.y * ${columns}u);` : "  let group = i32(workgroup.x);",
     ...(sized ? [`  if (group >= ${program.groups}) { return; }`] : []),
     ...(seated ? seats.lines : ["  let lane = i32(thread);"]),
+    ...(seated && !body.includes("workgroupBarrier") ? [seats.barrier] : []),
     ...(quads ? ["  let quad = i32(subgroup_thread & 3u);"] : []),
     ...(needsInfinity ? ["  let infinity = bitcast<f32>(infinity_bits);"] : []),
     ...program.scalars.map((s) => `  let ${s.name} = params.${s.name};`),
@@ -86,7 +88,7 @@ export function emitWgsl(written: LaneProgram, { f16 = false }: WgslFeatures = {
     entry: "main",
     groups: [columns, rows, 1],
     access: program.buffers.map((b) => b.access),
-    sharedBytes: sharedBytesIn(program.body) + (seated ? 4 : 0),
+    sharedBytes: sharedBytesOf(program),
   };
 }
 
@@ -106,9 +108,8 @@ function elementType(b: LaneBuffer, packed: IsPacked): string {
 const typeName = (t: LaneType, w: Width): string => (w === 1 ? t : `vec${w}<${t}>`);
 
 /** `used` gathers the helpers that the text calls, `arrays` the declarations of arrays. */
-function wgsl(program: LaneProgram, packed: IsPacked, used: Set<Helper>, arrays: string[]): Spelling {
+function wgsl(program: LaneProgram, team: boolean, packed: IsPacked, used: Set<Helper>, arrays: string[]): Spelling {
   const shared = sharedArrays(program);
-  const team = isTeam(program);
   const call: Call = (name, ...args) => {
     used.add(name);
     return `${name}(${args.join(", ")})`;
@@ -226,8 +227,10 @@ function special(p: Printer, call: Call, o: Operands): string | undefined {
       return `(${quad(`${words}(${p.expr(x!)})`)} != ${words}(0u))`;
     }
     case "shuffle_xor": {
-      const by = e.args[1]!;
-      return exchanged(p.expr(e.args[0]!), by.kind === "lit" ? by.value : 0);
+      const by = e.args[1]!.kind === "lit" ? e.args[1]!.value : 0;
+      const value = p.expr(e.args[0]!);
+      // Of numbers only.
+      return type === "bool" ? `(${exchanged(`u32(${value})`, by)} != 0u)` : exchanged(value, by);
     }
     case "xor":
       return `(${arg(0, 9)} ^ ${arg(1, 9)})`;

@@ -6,7 +6,7 @@
  *
  * Which threads share a subgroup is not said by their numbers in the workgroup. So a kernel that exchanges values numbers
  * its threads as they sit: subgroup by subgroup, in each by the place there. Fours of neighbouring numbers are then quads of
- * the device, whatever the size of its subgroups.
+ * the device, and as many as its smallest subgroup has are in one, whatever the size of its subgroups.
  */
 import { invariant } from "../base/invariant.ts";
 import { add, lit } from "../lane/expr.ts";
@@ -22,13 +22,16 @@ export type IsPacked = (dtype: LaneBuffer["dtype"]) => boolean;
 export const sharedArrays = (p: LaneProgram): ReadonlyMap<string, Shared> =>
   new Map(p.body.flatMap((s) => (s.kind === "shared" ? [[s.name, s] as const] : [])));
 /** Whether threads work together: their arrays are few and unrolled, and belong in registers. */
-export const isTeam = (p: LaneProgram): boolean => p.body.some((s) => s.kind === "shared");
+export const isTeam = (p: LaneProgram): boolean => p.body.some((s) => s.kind === "shared" || isUnrolled(s));
+const isUnrolled = (s: LaneStmt): boolean =>
+  s.kind === "for" || s.kind === "while"
+    ? (s.kind === "for" && s.unroll === true) || s.body.some(isUnrolled)
+    : s.kind === "if" && [...s.then, ...s.else].some(isUnrolled);
 
 /** The type of a shared array's elements, or groups of them. */
 function elementOf(s: Shared, packed: IsPacked): string {
   if (packed(s.dtype)) return s.width === 4 ? "vec2<u32>" : "u32";
-  const one = s.dtype === "bool" ? "u32" : s.dtype;
-  return s.width === 4 ? `vec4<${one}>` : one;
+  return s.width === 4 ? `vec4<${s.dtype}>` : s.dtype;
 }
 export const declareSharedArray = (s: Shared, packed: IsPacked): string =>
   `var<workgroup> ${s.name}: array<${elementOf(s, packed)}, ${s.size / (packed(s.dtype) ? Math.max(2, s.width) : s.width)}>;`;
@@ -102,11 +105,10 @@ function wordAt(p: Printer, b: LaneBuffer, index: Expr): string {
 const elementAt = (p: Printer, b: LaneBuffer, index: Expr): string =>
   b.vector ? `${b.name}[${p.expr(quarter(index))}][(${p.expr(index)}) & 3]` : `${b.name}[${p.expr(index)}]`;
 
-/** A value that the thread has whose number differs by `by`, one of the four of a quad. */
+/** A value that the thread has whose number differs by `by`: one of the four of a quad, or another of the subgroup. */
 export function exchanged(value: string, by: number): string {
   const swap = { 1: "quadSwapX", 2: "quadSwapY", 3: "quadSwapDiagonal" }[by];
-  invariant(swap, "threads exchange values in fours");
-  return `${swap}(${value})`;
+  return swap ? `${swap}(${value})` : `subgroupShuffleXor(${value}, ${by}u)`;
 }
 /** What numbers the threads of a workgroup as they sit in subgroups. */
 export const seats = {
@@ -119,4 +121,6 @@ export const seats = {
     "  if (subgroupElect()) { first_seat = atomicAdd(&seats, seat_count); }",
     "  let lane = i32(subgroupBroadcastFirst(first_seat) + seat);",
   ],
+  // SwiftShader gives each subgroup memory of its own where none of them ever waits.
+  barrier: "  workgroupBarrier();",
 } as const;

@@ -71,7 +71,7 @@ export type Expr =
 /** The elementwise ops, and what address arithmetic and reductions need besides. `dot`: 4-wide to scalar. */
 /** `quad_broadcast` (x, k): what the k-th of four neighbouring threads holds; `quad` is a thread's own place among them. */
 /** `round_f16`, `round_bf16`: the nearest f32 that is one, ties to even. */
-/** `shuffle_xor` (x, n): what the thread holds whose number in its 32 differs by the bits of n. `xor`: of i32. */
+/** `shuffle_xor` (x, n): what the thread holds whose number differs by the bits of n; one that it can exchange values with. `xor`: of i32. */
 export type LaneOp =
   | Exclude<MapOp, "stop_gradient">
   | "dot"
@@ -277,6 +277,8 @@ export type LaneProgram = {
   readonly tensors?: readonly TensorMap[];
   /** Workgroups that are to have room on a processor, where registers are dealt out by hand. */
   readonly resident?: number;
+  /** Threads are numbered as they sit in subgroups, by a count in shared memory, so that neighbours can exchange values. */
+  readonly seated?: true;
   /** Fours may begin at any element, beside single reads and writes of the same buffer or array. */
   readonly unaligned?: true;
   /** Fours, at multiples of four, are read and written beside single elements of the same buffer. */

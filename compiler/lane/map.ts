@@ -49,17 +49,29 @@ export type AxisChoice = {
   readonly lanes: number;
   readonly unroll: number;
 };
+export type TeamChoice = TileChoice | SlotChoice;
 /**
- * How a team of threads owns a tile together: elements of its rows and columns, warps along each, elements of a step of
- * loops whose blocks are free, and blocks that are fetched ahead and in use.
+ * How a team of threads owns a tile of a product together: elements of its rows and columns, warps along each, elements of a
+ * step of loops whose blocks are free, and blocks that are fetched ahead and in use.
  */
-export type TeamChoice = {
+export type TileChoice = {
   readonly rowBlock: number;
   readonly columnBlock: number;
   readonly rowWarps: number;
   readonly columnWarps: number;
   readonly foldBlock: number;
   readonly stages: number;
+};
+/**
+ * How a team without products deals out axes (team/sums.ts): so many threads along one, whose number in `axesOf` it is, and along
+ * another, or -1 for none; and whether loops are shared out among parts of the team.
+ */
+export type SlotChoice = {
+  readonly along: number;
+  readonly alongThreads: number;
+  readonly across: number;
+  readonly acrossThreads: number;
+  readonly shared: 0 | 1;
 };
 /** A mapping as plain data: one choice for each axis, in the order of `axesOf`. `simd`: the number there of the vector axis. */
 export type MappingChoice = {

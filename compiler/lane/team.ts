@@ -1,7 +1,7 @@
 /**
  * Tile -> Lane, for targets whose threads are many and quick to meet: a team of threads (a workgroup, a thread block)
  * owns a tile together. Which thread holds which elements is a layout (team/layout.ts), chosen by rules: of kernels with
- * products of matrices in team/plan.ts, of others that sum along axes in team/sums.ts. Products go to tensor cores, operands
+ * products of matrices in team/plan.ts, of others that sum along axes, or read across memory, in team/sums.ts. Products go to tensor cores, operands
  * through shared memory (team/shared.ts), fetched while others are in use (team/fold.ts). What has no rule, or would not be
  * faster, is left to lower.ts, where each thread works alone.
  */
@@ -11,11 +11,11 @@ import type { Mapping, TeamChoice } from "./map.ts";
 import { estimate } from "./team/cost.ts";
 import { lowerWarpgroups } from "./team/hopper/lower.ts";
 import { lowerPlan } from "./team/lower.ts";
-import { type Plans, type ProductPlan, plansFor } from "./team/plan.ts";
+import { type Plan, type Plans, type ProductPlan, plansFor } from "./team/plan.ts";
 import { allFactors } from "./team/products.ts";
-import { sharedBytesIn } from "./team/shared.ts";
+import { sharedBytesOf } from "./team/shared.ts";
 import { splitLongSums } from "./team/split.ts";
-import { planSums } from "./team/sums.ts";
+import { sumPlans, toBeat } from "./team/sums.ts";
 import type { TeamTarget } from "./team/target.ts";
 
 /** A kernel for a team, and the choice that made it. */
@@ -29,7 +29,7 @@ export function* teamsFor(kernel: Kernel, target: TeamTarget, plans = plansOf(ke
   let some = false;
   for (const plan of target.pattern === "blocks" ? ranked(plans.all) : plans.all) {
     const program = target.otherwise ? lowerWarpgroups(plan) : lowerPlan(plan);
-    if (sharedBytesIn(program.body) > target.sharedBytes) continue;
+    if (sharedBytesOf(program) > target.sharedBytes) continue;
     some = true;
     yield { program, choice: plan.choice };
   }
@@ -45,6 +45,26 @@ const ranked = (plans: Iterable<ProductPlan>): readonly ProductPlan[] =>
     .map((plan) => ({ plan, cycles: estimate(plan).cycles }))
     .sort((a, b) => a.cycles - b.cycles || a.plan.sharedBytes - b.plan.sharedBytes)
     .map(({ plan }) => plan);
+
+/** The programs worth measuring: of teams that multiply matrices, or else the first that deal out axes without. */
+export function* variantsFor(kernel: Kernel, target: TeamTarget): Generator<TeamProgram> {
+  let left = MEASURED;
+  for (const made of teamsFor(kernel, target)) {
+    left = 0;
+    yield made;
+  }
+  if (left === 0) return;
+  for (const plan of sumPlans(kernel, target.otherwise ?? target).all) {
+    const made = lowerSums(plan, target);
+    if (made && left-- > 0) yield { program: made, choice: plan.choice };
+    if (left <= 0) return;
+  }
+}
+const MEASURED = 8;
+function lowerSums(plan: Plan, target: TeamTarget): LaneProgram | undefined {
+  const program = lowerPlan(plan);
+  return sharedBytesOf(program) <= target.sharedBytes ? program : undefined;
+}
 
 /**
  * The kernel for the team that is chosen, or the best where the choice is not legal; or why each thread has to work alone, as
@@ -64,14 +84,32 @@ export function lowerTeam(
   }
   if (best) return best;
   if (target.otherwise) return lowerTeam(kernel, target.otherwise, choice, alone);
-  const products = { reason: plans.reason() };
-  // What threads have of a sum they join by shuffles.
-  if (target.exchange < 32) return products;
-  const sums = planSums(kernel, target, alone);
-  if ("reason" in sums) return allFactors(kernel).length > 0 ? products : sums;
-  const program = lowerPlan(sums);
-  const bytes = sharedBytesIn(program.body);
-  return bytes <= target.sharedBytes ? program : { reason: `what threads exchange takes ${bytes} bytes` };
+  const sums = withoutProducts(kernel, target, choice, alone);
+  return "reason" in sums && allFactors(kernel).length > 0 ? { reason: plans.reason() } : sums;
 }
-const sameChoice = (a: TeamChoice, b: TeamChoice): boolean =>
-  (Object.keys(a) as (keyof TeamChoice)[]).every((k) => a[k] === b[k]);
+function withoutProducts(
+  kernel: Kernel,
+  target: TeamTarget,
+  choice: TeamChoice | undefined,
+  alone: (() => Mapping) | undefined,
+): LaneProgram | { readonly reason: string } {
+  if (choice)
+    for (const plan of sumPlans(kernel, target).all)
+      if (sameChoice(plan.choice, choice)) {
+        const program = lowerSums(plan, target);
+        if (program) return program;
+      }
+  const most = alone ? toBeat(kernel, target, alone) : Number.POSITIVE_INFINITY;
+  if (most === 0) return { reason: "nothing is joined along an axis" };
+  const sums = sumPlans(kernel, target);
+  for (const plan of sums.all) {
+    if (plan.seconds >= most) return { reason: "no team would be faster" };
+    const program = lowerSums(plan, target);
+    if (program) return program;
+  }
+  return { reason: sums.reason() };
+}
+const sameChoice = (a: TeamChoice, b: TeamChoice): boolean => {
+  const [x, y] = [a, b] as Readonly<Record<string, number>>[];
+  return Object.keys({ ...x, ...y }).every((k) => x![k] === y![k]);
+};

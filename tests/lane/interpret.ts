@@ -8,6 +8,7 @@ import { isHalf, rounded } from "../../compiler/core/half.ts";
 import type { DType } from "../../compiler/core/ir.ts";
 import type { NDArray } from "../../compiler/core/ndarray.ts";
 import type { Expr, LaneProgram, LaneStmt, LaneType } from "../../compiler/lane/ir.ts";
+import { countSectors, type Traffic } from "./sectors.ts";
 import {
   ask,
   clearShared,
@@ -40,6 +41,7 @@ type Machine = {
   readonly written: readonly Set<number>[];
   readonly arrays: Map<string, number[][]>;
   readonly shared: Workgroup;
+  readonly traffic: Traffic;
   readonly sharedTypes: Map<string, DType>;
   /** Threads that left the round of the innermost loop. */
   leaving: boolean[];
@@ -51,7 +53,7 @@ type Machine = {
 /**
  * Runs all workgroups; returns the contents of the buffers after, in their order. `order`: the threads in the order in which
  * the device puts them into subgroups, whose quads are fours of them; by their number when left out. `lanes`: the number
- * that each thread goes by, likewise. `onEnd` is told what was asked of shared memory.
+ * that each thread goes by, likewise. `onEnd` is told what was asked of shared memory, and of memory.
  */
 export function interpret(
   program: LaneProgram,
@@ -59,7 +61,7 @@ export function interpret(
   scalars: readonly number[],
   order: readonly number[] = Array.from({ length: program.threads }, (_, t) => t),
   lanes: readonly number[] = order.map((_, t) => t),
-  onEnd: (shared: Workgroup) => void = () => {},
+  onEnd: (shared: Workgroup, traffic: Traffic) => void = () => {},
 ): NDArray[] {
   const threads = program.threads;
   const seat = order.map((_, t) => order.indexOf(t));
@@ -72,6 +74,7 @@ export function interpret(
     written: buffers.map(() => new Set()),
     arrays: new Map(),
     shared: workgroup(threads),
+    traffic: { sectors: 0 },
     sharedTypes: new Map(),
     leaving: Array(threads).fill(false),
     order,
@@ -92,9 +95,13 @@ export function interpret(
     clearShared(m.shared);
     body(Array(threads).fill(true));
   }
-  onEnd(m.shared);
+  onEnd(m.shared, m.traffic);
   return [...m.buffers];
 }
+
+/** The numbers of the threads that take part. */
+const chosen = (mask: Mask, at: Numbers): readonly (number | undefined)[] =>
+  mask.map((on, t) => (on ? at[t]![0] : undefined));
 
 /** What memory of a dtype keeps of a number: 16-bit floats round. */
 export const stored = (x: number, dtype: DType): number => (isHalf(dtype) ? rounded(x, dtype) : x);
@@ -164,12 +171,14 @@ function statement(m: Machine, s: LaneStmt, names: Map<string, Slot>, own: Set<s
       const { data } = m.buffers[s.buffer]!;
       return (mask) => {
         const [at, xs] = [index(mask), value(mask)];
+        const { dtype } = m.program.buffers[s.buffer]!;
+        countSectors(m.traffic, chosen(mask, at), s.value.width, dtype);
         each(mask, (t) => {
           const first = place(at[t]![0]!, s.value.width, data.length, m.program.buffers[s.buffer]!.name);
           xs[t]!.forEach((x, k) => {
             invariant(!m.written[s.buffer]!.has(first + k), `element ${first + k} is written twice`);
             m.written[s.buffer]!.add(first + k);
-            data[first + k] = stored(x, m.program.buffers[s.buffer]!.dtype);
+            data[first + k] = stored(x, dtype);
           });
         });
       };
@@ -390,11 +399,7 @@ function expr(m: Machine, e: Expr, names: Names): Read {
         const at = expr(m, e.index, names);
         return (mask) => {
           const places = at(mask);
-          ask(
-            m.shared,
-            mask.map((on, t) => (on ? places[t]![0] : undefined)),
-            e.width,
-          );
+          ask(m.shared, chosen(mask, places), e.width);
           const read = (t: number): number[] =>
             together(m.shared, e.array, places[t]![0]!, e.width).map((at) => readShared(m.shared, e.array, at, t));
           return mask.map((on, t) => (on ? read(t) : []));
@@ -405,6 +410,7 @@ function expr(m: Machine, e: Expr, names: Names): Read {
       const array = e.kind === "elem" ? arrayOf(m, e.array) : undefined;
       return (mask) => {
         const at = index(mask);
+        if (e.kind === "load") countSectors(m.traffic, chosen(mask, at), width, m.program.buffers[e.buffer]!.dtype);
         return mask.map((on, t) => {
           if (!on) return [];
           const data = array ? array[t]! : m.buffers[(e as { buffer: number }).buffer]!.data;

@@ -5,10 +5,15 @@ import { readSource } from "../../cli/sources.ts";
 import { compile } from "../../compiler/compile.ts";
 import { tabulate } from "../../compiler/core/ndarray.ts";
 import { chooseMapping } from "../../compiler/lane/choose.ts";
+import type { LaneProgram } from "../../compiler/lane/ir.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
 import { type MapTarget, softwareTarget } from "../../compiler/lane/map.ts";
+import { lowerPlan } from "../../compiler/lane/team/lower.ts";
+import { sumPlans } from "../../compiler/lane/team/sums.ts";
+import { blockTarget, type TeamTarget } from "../../compiler/lane/team/target.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
+import type { Kernel } from "../../compiler/tile/ir.ts";
 import { printKernel } from "../../compiler/tile/print.ts";
 import type { Device } from "../../runtime/device.ts";
 import { openDevices } from "../../runtime/open.ts";
@@ -25,18 +30,33 @@ afterAll(() => device?.close());
 /** The least that an adapter binds. */
 const mostBuffers = 8;
 
-async function expectKept(seed: number, size: number, target: MapTarget): Promise<void> {
+/** A kernel as threads that work alone do it, mapped for a target. */
+const alone =
+  (target: MapTarget) =>
+  (k: Kernel): LaneProgram =>
+    lowerKernel(k, chooseMapping(k, target));
+/** As a team does it that deals out its axes; undefined where it has no rule. */
+const together =
+  (target: TeamTarget) =>
+  (k: Kernel): LaneProgram | undefined => {
+    const [first] = sumPlans(k, target).all;
+    return first && lowerPlan(first);
+  };
+
+/** 1 where there is a program, and it keeps what the kernel means. */
+async function expectKept(seed: number, size: number, lower: (k: Kernel) => LaneProgram | undefined): Promise<number> {
   const { kernel, buffers, scalars } = randomKernel(seed, size, true);
-  if (kernel.buffers.length > mostBuffers) return;
+  const program = kernel.buffers.length > mostBuffers ? undefined : lower(deriveBounds(kernel));
+  if (!program) return 0;
   const expected = evalKernel(kernel, buffers, scalars);
-  const bounded = deriveBounds(kernel);
-  const after = await launch(device, lowerKernel(bounded, chooseMapping(bounded, target)), buffers, scalars);
+  const after = await launch(device, program, buffers, scalars);
   const written = after.filter((_, k) => kernel.buffers[k]!.access !== "read");
   for (const [k, x] of written.entries())
     expect(
       [...x.data].map((n) => n + 0),
-      `${x.dtype} ${JSON.stringify(target)}\n${printKernel(kernel)}`,
+      `${x.dtype} ${program.notes.join("\n")}\n${printKernel(kernel)}`,
     ).toEqual([...expected[k]!.data].map((n) => n + 0));
+  return 1;
 }
 
 /** Kernels of teams, as GPUs behind WebGPU get them: with and without threads that exchange values. */
@@ -75,9 +95,15 @@ test.each([
 
 const runs = Number(process.env.LANE_RUNS ?? 40);
 test("random kernels, as the software target maps them", async () => {
-  for (let seed = 0; seed < runs; seed++) await expectKept(seed, 7, softwareTarget);
+  for (let seed = 0; seed < runs; seed++) await expectKept(seed, 7, alone(softwareTarget));
 });
 test("random kernels, as random machines would", async () => {
-  for (let seed = 1000; seed < 1000 + runs; seed++) await expectKept(seed, 7, randomTarget(seed));
+  for (let seed = 1000; seed < 1000 + runs; seed++) await expectKept(seed, 7, alone(randomTarget(seed)));
 });
-test("kernel 1076: what a hoisted index is made of", () => expectKept(1076, 10, softwareTarget));
+test("random kernels, by teams, in subgroups and without", async () => {
+  let made = 0;
+  for (let seed = 0; seed < runs / 4; seed++)
+    made += await expectKept(seed, 5, together({ ...blockTarget, exchange: seed % 2 === 0 ? 4 : 1 }));
+  expect(made).toBeGreaterThan(runs / 8);
+});
+test("kernel 1076: what a hoisted index is made of", () => expectKept(1076, 10, alone(softwareTarget)));

@@ -45,6 +45,12 @@ export type Context = {
   readonly full: Map<number, Expr>;
   readonly scalars: readonly string[];
   readonly numbers: Map<string, Expr>;
+  /** Where in `top` the arrays are in which threads meet. */
+  readonly meetings: Map<string, number>;
+  /** Those of them that threads may have read since they all were at a barrier. */
+  read: ReadonlySet<string> | "any";
+  /** Threads exchange values by shuffles. */
+  shuffles: boolean;
   /** Copies have been started that nobody has waited for. */
   pending: boolean;
 };
@@ -68,14 +74,18 @@ export const nowhere = (own: ReadonlyMap<number, Expr> = new Map()): At => ({
 
 export const push = (ctx: Context, ...stmts: readonly LaneStmt[]): void => {
   ctx.out.push(...stmts);
+  if (stmts.some((s) => s.kind === "barrier")) ctx.read = new Set();
 };
-/** The statements that `write` writes. */
+/** The statements that `write` writes, to be done once, often or never. */
 export function within(ctx: Context, write: () => void): readonly LaneStmt[] {
-  const before = ctx.out;
+  const before = { out: ctx.out, read: ctx.read };
   const mine: LaneStmt[] = [];
   ctx.out = mine;
+  ctx.read = "any";
   write();
-  ctx.out = before;
+  ctx.out = before.out;
+  // Where there was no barrier nobody met.
+  ctx.read = ctx.read === "any" ? before.read : "any";
   return mine;
 }
 export function bind(ctx: Context, hint: string, value: Expr): Expr {

@@ -1,9 +1,11 @@
 /** Loads of four elements at once, where a thread's registers lie side by side in memory. */
-import { operandsOf } from "../../tile/build.ts";
-import type { Value } from "../../tile/ir.ts";
+import { operandsOf, unionOf } from "../../tile/build.ts";
+import type { Store, Value } from "../../tile/ir.ts";
 import { component, laneType, lit } from "../expr.ts";
 import type { Expr } from "../ir.ts";
+import { besideAlong } from "./beside.ts";
 import { type At, bind, type Context, hintOf, nest, partOf } from "./context.ts";
+import { layoutOf } from "./dealt.ts";
 import type { Digit, Layout } from "./layout.ts";
 import { offset } from "./value.ts";
 
@@ -19,8 +21,7 @@ export function nestByFours(
   together = 1,
 ): void {
   const digit = layout.registers[0];
-  // Where a dialect sees a buffer in one way only, fours are for products.
-  const fours = ctx.plan.pattern === "matrices" && digit?.stride === 1 && digit.count === 4;
+  const fours = digit?.stride === 1 && digit.count === 4;
   const loads = fours ? loadsInFours(ctx, values, digit) : [];
   if (!digit || (loads.length === 0 && together === 1)) {
     nest(ctx, layout, (at) => write(at, []));
@@ -66,14 +67,22 @@ function loadsInFours(ctx: Context, values: readonly Value[], digit: Digit): rea
   return [...found.values()];
 }
 function inFours(ctx: Context, v: Value, digit: Digit): boolean {
-  if (v.def.kind !== "load") return false;
-  const last = v.def.index.at(-1)?.def;
-  if (last?.kind !== "pos" || last.axis.id !== digit.axis) return false;
+  if (v.def.kind !== "load" || !seenInFours(ctx, v.def.buffer)) return false;
   const { shape } = ctx.kernel.buffers[v.def.buffer]!;
-  const part = partOf(ctx, digit.axis);
-  return (
-    v.def.index.slice(0, -1).every((i) => !i.axes.some((a) => a.id === digit.axis)) &&
-    [shape.at(-1)!, part.block, part.axis.extent].every((n) => n % 4 === 0) &&
-    part.axis.extent <= shape.at(-1)!
-  );
+  return besideAlong(4, shape, v.def.index, v.def.clamp, (a) => partOf(ctx, a).block)?.id === digit.axis;
+}
+
+/** Whether a buffer may be read and written in fours: always, but where a dialect sees it in one way and something is written one by one. */
+export const seenInFours = (ctx: Context, buffer: number): boolean =>
+  ctx.plan.pattern === "matrices" || ctx.kernel.stores.every((s) => s.buffer !== buffer || widthOf(ctx, s) === 4);
+
+/** How many of a thread's registers a store may write at once: neighbouring elements, the first at a multiple of as many. */
+export function widthOf(ctx: Context, s: Store): 1 | 2 | 4 {
+  const digit = layoutOf(ctx.dealt, unionOf(...[...s.index, s.value].map((v) => v.axes))).registers[0];
+  const { shape, dtype } = ctx.kernel.buffers[s.buffer]!;
+  if (digit?.stride !== 1 || dtype === "bool") return 1;
+  // WGSL has no stores of two.
+  const size = digit.count === 4 ? 4 : digit.count === 2 && ctx.plan.pattern === "matrices" ? 2 : 1;
+  const beside = size > 1 && besideAlong(size, shape, s.index, false, (a) => partOf(ctx, a).block);
+  return beside && beside.id === digit.axis ? size : 1;
 }

@@ -10,8 +10,7 @@ import { namer } from "../scope.ts";
 import { allExist, type Context, partOf, push, type Ways, within } from "./context.ts";
 import { layoutOf, wide } from "./dealt.ts";
 import { lowerBody, overBlocks } from "./fold.ts";
-import { nestByFours } from "./fours.ts";
-import type { Layout } from "./layout.ts";
+import { nestByFours, seenInFours, widthOf } from "./fours.ts";
 import { dealtOf, type Plan } from "./plan.ts";
 import { multiply } from "./product.ts";
 import { onlyFirst, prepare } from "./registers.ts";
@@ -35,7 +34,7 @@ export function lowerPlan(plan: Plan): LaneProgram {
     ...rest,
     buffers: buffers.map((b, k) => ({ ...b, vector: fours.has(k) })),
     threads: plan.warps * 32,
-    ...(plan.pattern === "matrices" ? { mixed: true as const } : {}),
+    ...(plan.pattern === "matrices" ? { mixed: true as const } : ctx.shuffles ? { seated: true as const } : {}),
     // Else ptxas may spill for more teams on a processor than shared memory has room for.
     ...(plan.pattern === "matrices" && plan.products.size > 0 ? { resident: 1 } : {}),
     body,
@@ -67,6 +66,9 @@ export function begin(plan: Plan, ways: Ways) {
     full: new Map(),
     scalars: scalars.map((s) => s.name),
     numbers: new Map(),
+    meetings: new Map(),
+    read: new Set(),
+    shuffles: false,
     pending: false,
   };
   return { names, scalars, ctx };
@@ -124,7 +126,7 @@ function lowerStore(ctx: Context, s: Store): void {
   const layout = layoutOf(ctx.dealt, axes);
   for (const v of [...s.index, s.value]) prepare(ctx, v, layout);
   const all = wide(ctx.dealt, axes);
-  const width = sideBySide(ctx, s, layout);
+  const width = seenInFours(ctx, s.buffer) ? widthOf(ctx, s) : 1;
   onlyFirst(ctx, layout, () =>
     nestByFours(
       ctx,
@@ -144,17 +146,4 @@ function lowerStore(ctx: Context, s: Store): void {
       width,
     ),
   );
-}
-/** How many of a thread's registers of the fastest digit go to neighbouring elements, the first at a multiple of as many. */
-function sideBySide(ctx: Context, s: Store, layout: Layout): 1 | 2 | 4 {
-  const digit = layout.registers[0];
-  const last = s.index.at(-1)?.def;
-  if (digit?.stride !== 1 || last?.kind !== "pos" || last.axis.id !== digit.axis) return 1;
-  const { count } = digit;
-  // WGSL has no stores of two.
-  if ((count !== 4 && (count !== 2 || ctx.plan.pattern === "blocks")) || ctx.kernel.buffers[s.buffer]!.dtype === "bool")
-    return 1;
-  const alone = s.index.slice(0, -1).every((i) => !i.axes.some((a) => a.id === digit.axis));
-  const sizes = [ctx.kernel.buffers[s.buffer]!.shape.at(-1)!, partOf(ctx, last.axis).block, last.axis.extent];
-  return alone && sizes.every((n) => n % count === 0) ? count : 1;
 }

@@ -1,8 +1,7 @@
 /** What reductions are not: the place of the largest, running sums, elements picked by number. */
 import { invariant } from "../../base/invariant.ts";
-import type { DType } from "../../core/ir.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
-import { add, and, identity, laneType, lit, op, ref } from "../expr.ts";
+import { add, and, identity, laneType, lit, op } from "../expr.ts";
 import type { Expr } from "../ir.ts";
 import {
   type At,
@@ -11,7 +10,6 @@ import {
   type Context,
   declare,
   exists,
-  type Held,
   hintOf,
   hold,
   initial,
@@ -28,12 +26,13 @@ import {
 } from "./context.ts";
 import { wide } from "./dealt.ts";
 import { nestByFours } from "./fours.ts";
+import { joinThreads } from "./join.ts";
 import { type Digit, type Layout, project, threadBits } from "./layout.ts";
 import { isLoaded } from "./operands.ts";
-import { layoutAlong, parts, prepare, share, sharedArray } from "./registers.ts";
+import { layoutAlong, prepare, share } from "./registers.ts";
 import { evaluate } from "./value.ts";
 
-/** The place of the first of the largest: in the thread, then between threads, which exchange the largest and its place. */
+/** The place of the first of the largest: of a thread's own, then of all threads', which exchange the largest and its place. */
 export function largest(ctx: Context, v: Value): void {
   invariant(v.def.kind === "reduce", "what is largest is looked for along an axis");
   const { axis, arg } = v.def;
@@ -56,30 +55,18 @@ export function largest(ctx: Context, v: Value): void {
     const here = exists(ctx, at, axis);
     take(at, here ? and(larger, here) : larger, value, position(ctx, at, axis));
   });
-  for (const bit of threadBits(layout, axis.id)) {
-    const [value, where] = [best, place].map((h) => exchanged(ctx, h, bit)) as [Reader, Reader];
-    nest(ctx, rest, (at) => {
-      const [other, there] = [bind(ctx, "other", value(at)), bind(ctx, "there", where(at))];
-      const mine = readHeld(best, at);
-      const earlier = and(op("eq", [other, mine], "bool"), op("lt", [there, readHeld(place, at)], "bool"));
-      take(at, op("or", [op("gt", [other, mine], "bool"), earlier], "bool"), other, there);
-    });
-  }
+  joinThreads(ctx, [best, place], threadBits(layout, axis.id), (at, others) => {
+    const [other, there] = [bind(ctx, "other", others[0]!), bind(ctx, "there", others[1]!)];
+    const mine = readHeld(best, at);
+    const earlier = and(op("eq", [other, mine], "bool"), op("lt", [there, readHeld(place, at)], "bool"));
+    take(at, op("or", [op("gt", [other, mine], "bool"), earlier], "bool"), other, there);
+  });
   hold(ctx, v, place);
 }
 
-type Reader = (at: At) => Expr;
-/** What the thread holds whose number differs in a bit: by a shuffle, or through shared memory from another warp. */
-function exchanged(ctx: Context, h: Held, bit: number): Reader {
-  if (bit < ctx.plan.exchange) return (at) => op("shuffle_xor", [readHeld(h, at), lit(bit)], h.type);
-  const read = parts(ctx, h);
-  const thread = op("xor", [ref("lane"), lit(bit)], "i32");
-  return (at) => read(thread, at);
-}
-
 /**
- * A running sum. A thread's elements side by side first; then, over the bits of threads from the nearest neighbours on, what
- * those before have in all; then rounds.
+ * A running sum: of a thread's elements side by side, of what the threads before have in all of the same round, and of the
+ * rounds before. All rounds' sums are exchanged together.
  */
 export function runningSum(ctx: Context, v: Value): void {
   invariant(v.def.kind === "scan", "what runs is a scan");
@@ -92,65 +79,53 @@ export function runningSum(ctx: Context, v: Value): void {
     layout,
     axisIds(ctx, v).filter((a) => a !== axis.id),
   );
-  const bits = threadBits(layout, axis.id);
   // Rounds along the axis come last: outermost.
-  const first = side ? [side] : [];
-  const others = layout.registers.filter((d) => !first.includes(d));
-  const inOrder: Layout = {
-    registers: [...first, ...others.filter((d) => !along(d)), ...others.filter(along)],
-    threads: layout.threads,
-  };
+  const others = layout.registers.filter((d) => d !== side);
+  const rounds = [...others.filter((d) => !along(d)), ...others.filter(along)];
+  const inOrder: Layout = { registers: [...(side ? [side] : []), ...rounds], threads: layout.threads };
+  const plus = (a: Expr, b: Expr): Expr => op("add", [a, b], type);
   prepare(ctx, arg, layout);
   const held = declare(ctx, hintOf(v), type, layout);
-  const running = initial(ctx, "running", type, rest, () => lit(0, type));
-  const plus = (a: Expr, b: Expr): Expr => op("add", [a, b], type);
-  const variable = (hint: string, value: Expr): { readonly name: string; readonly value: Expr } => {
-    const name = ctx.fresh(hint);
-    push(ctx, { kind: "var", name, type, width: 1, value });
-    return { name, value: ref(name, type) };
-  };
-  const between = bits.some((b) => b >= ctx.plan.exchange)
-    ? sharedArray(ctx, "sum_parts", type as DType, ctx.plan.warps * 32)
-    : "";
+  const total = declare(ctx, "total", type, { registers: rounds, threads: layout.threads });
   nestByFours(
     ctx,
     inOrder,
     [arg],
     (at, more) => {
-      const all = [at, ...more];
       let sum: Expr | undefined;
-      const sums = all.map((one) => {
+      for (const one of [at, ...more]) {
         const here = exists(ctx, one, axis);
         const value = evaluate(ctx, arg, one);
         const x = here ? op("select", [here, value, lit(0, type)], type) : value;
         sum = bind(ctx, "sum", sum ? plus(sum, x) : x);
-        return sum;
-      });
-      const total = variable("total", sum!);
-      const before = variable("before", readHeld(running, at));
-      for (const bit of bits) {
-        const other = bind(ctx, "other", exchange(ctx, total.value, bit, between));
-        const isLater = op(
-          "eq",
-          [op("mod", [op("div", [ref("lane"), lit(bit)], "i32"), lit(2)], "i32"), lit(1)],
-          "bool",
-        );
-        const set = { kind: "set" as const, name: before.name, value: plus(before.value, other) };
-        push(ctx, { kind: "if", cond: isLater, then: [set], else: [] });
-        push(ctx, { kind: "set", name: total.name, value: plus(total.value, other) });
+        writeHeld(ctx, held, one, sum);
       }
-      for (const [k, one] of all.entries()) writeHeld(ctx, held, one, plus(before.value, sums[k]!));
-      writeHeld(ctx, running, at, plus(readHeld(running, at), total.value));
+      writeHeld(ctx, total, at, sum!);
     },
     side?.count ?? 1,
   );
+  const before = initial(ctx, "before", type, total.layout, () => lit(0, type));
+  joinThreads(ctx, [total], threadBits(layout, axis.id), (at, [heard], isEarlier) => {
+    const other = bind(ctx, "other", heard!);
+    const added = op("select", [isEarlier, other, lit(0, type)], type);
+    writeHeld(ctx, before, at, plus(readHeld(before, at), added));
+    writeHeld(ctx, total, at, plus(readHeld(total, at), other));
+  });
+  const running = initial(ctx, "running", type, rest, () => lit(0, type));
+  nest(
+    ctx,
+    inOrder,
+    (at) => {
+      const start = bind(ctx, "start", plus(readHeld(running, at), readHeld(before, at)));
+      for (let k = 0; k < (side?.count ?? 1); k++) {
+        const one = side ? { ...at, digits: [lit(k), ...at.digits.slice(1)] } : at;
+        writeHeld(ctx, held, one, plus(start, readHeld(held, one)));
+      }
+      writeHeld(ctx, running, at, plus(readHeld(running, at), readHeld(total, at)));
+    },
+    side ? 1 : 0,
+  );
   hold(ctx, v, held);
-}
-function exchange(ctx: Context, value: Expr, bit: number, between: string): Expr {
-  if (bit < ctx.plan.exchange) return op("shuffle_xor", [value, lit(bit)], value.type);
-  push(ctx, { kind: "barrier" }, { kind: "setElem", array: between, index: ref("lane"), value }, { kind: "barrier" });
-  const index = op("xor", [ref("lane"), lit(bit)], "i32");
-  return { kind: "elem", array: between, index, type: value.type, width: 1 };
 }
 
 /** Elements of `arg` with other numbers along some axes: loaded from where they are, or out of shared memory. */

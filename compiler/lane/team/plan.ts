@@ -11,7 +11,7 @@
  * A value's layout is a function of its axes (layoutOf), so what has the same rows lies in the same threads.
  */
 import type { Axis, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
-import type { TeamChoice } from "../map.ts";
+import type { TileChoice } from "../map.ts";
 import { type Dealt, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
 import { fetchedTiles } from "./hopper/plan.ts";
 import { type Pattern, sizeOf } from "./layout.ts";
@@ -48,7 +48,7 @@ export type Plan = {
   readonly notes: readonly string[];
 };
 /** Of a kernel with products of matrices, and what it was made from. */
-export type ProductPlan = Plan & { readonly choice: TeamChoice };
+export type ProductPlan = Plan & { readonly choice: TileChoice };
 /** Why there is no plan. */
 export type Unplanned = { readonly reason: string };
 

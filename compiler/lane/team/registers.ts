@@ -3,7 +3,7 @@ import { invariant } from "../../base/invariant.ts";
 import type { DType, ReduceKind } from "../../core/ir.ts";
 import { unionOf } from "../../tile/build.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
-import { add, and, identity, joinOp, laneType, lit, mul, op, ref } from "../expr.ts";
+import { add, and, identity, joinOp, laneType, lit, mul, op } from "../expr.ts";
 import type { Expr } from "../ir.ts";
 import {
   type At,
@@ -28,6 +28,7 @@ import {
 } from "./context.ts";
 import { layoutOf, wide } from "./dealt.ts";
 import { nestByFours } from "./fours.ts";
+import { joinThreads } from "./join.ts";
 import { everywhere, type Layout, project, sizeOf, threadBits } from "./layout.ts";
 import { evaluate, reads } from "./value.ts";
 
@@ -73,7 +74,7 @@ export function keep(ctx: Context, v: Value, into?: Held): Held {
 /** The layout of a value along an axis, which it may be the same along. */
 export const layoutAlong = (ctx: Context, v: Value, axis: Axis): Layout => layoutOf(ctx.dealt, unionOf(v.axes, [axis]));
 
-/** A reduction: over the thread's own elements, between threads that can exchange by shuffles, between others through memory. */
+/** A reduction: over the thread's own elements, then between threads. */
 export function reduce(ctx: Context, v: Value): void {
   invariant(v.def.kind === "reduce" && v.def.op !== "argmax", "the place of the largest is found in picks.ts");
   const { axis, arg, op: kind } = v.def as { axis: Axis; arg: Value; op: ReduceKind };
@@ -89,46 +90,10 @@ export function reduce(ctx: Context, v: Value): void {
     const value = evaluate(ctx, arg, at);
     writeHeld(ctx, held, at, join(readHeld(held, at), here ? op("select", [here, value, none], type) : value));
   });
-  const bits = threadBits(layout, axis.id);
-  const shuffled = bits.filter((b) => b < ctx.plan.exchange);
-  if (shuffled.length > 0)
-    nest(ctx, rest, (at) => {
-      for (const b of shuffled)
-        writeHeld(ctx, held, at, join(readHeld(held, at), op("shuffle_xor", [readHeld(held, at), lit(b)], type)));
-    });
-  const apart = bits.filter((b) => b >= ctx.plan.exchange);
-  if (apart.length > 0) throughMemory(ctx, held, apart, join);
-  hold(ctx, v, held);
-}
-/** Joins what threads that cannot exchange hold of the same elements: each writes its part, and all read all parts. */
-function throughMemory(ctx: Context, held: Held, bits: readonly number[], join: (a: Expr, b: Expr) => Expr): void {
-  const read = parts(ctx, held);
-  nest(ctx, held.layout, (at) => {
-    for (let other = 1; other < 2 ** bits.length; other++) {
-      const flip = bits.reduce((n, b, k) => (other & (1 << k) ? n | b : n), 0);
-      const thread = op("xor", [ref("lane"), lit(flip)], "i32");
-      writeHeld(ctx, held, at, join(readHeld(held, at), read(thread, at)));
-    }
-  });
-}
-/** Puts what each thread holds into shared memory, for the others to read. */
-export function parts(ctx: Context, held: Held): (thread: Expr, at: At) => Expr {
-  const threads = ctx.plan.warps * 32;
-  const size = sizeOf(held.layout.registers);
-  const array = sharedArray(ctx, `${held.name}_parts`, held.type as DType, threads * size);
-  const place = (thread: Expr, at: At): Expr => add(mul(thread, lit(size)), isWhole(held) ? lit(0) : indexOf(held, at));
-  push(ctx, { kind: "barrier" });
-  nest(ctx, held.layout, (at) =>
-    push(ctx, { kind: "setElem", array, index: place(ref("lane"), at), value: readHeld(held, at) }),
+  joinThreads(ctx, [held], threadBits(layout, axis.id), (at, [other]) =>
+    writeHeld(ctx, held, at, join(readHeld(held, at), other!)),
   );
-  push(ctx, { kind: "barrier" });
-  return (thread, at) => ({ kind: "elem", array, index: place(thread, at), type: held.type, width: 1 });
-}
-const isWhole = (h: Held): boolean => sizeOf(h.layout.registers) === 1;
-function indexOf(h: Held, at: At): Expr {
-  const e = readHeld(h, at);
-  invariant(e.kind === "elem", "an array has elements");
-  return e.index;
+  hold(ctx, v, held);
 }
 
 export function sharedArray(ctx: Context, hint: string, dtype: DType, size: number, width: 1 | 4 = 1): string {

@@ -7,7 +7,7 @@
  */
 import type { DType } from "../../core/ir.ts";
 import { add, lit, mul, op } from "../expr.ts";
-import type { Expr, LaneStmt } from "../ir.ts";
+import type { Expr, LaneProgram } from "../ir.ts";
 
 export type Swizzle = { readonly every: number; readonly of: number };
 /** `columns` is the axis whose elements lie side by side. */
@@ -30,9 +30,9 @@ export const bytesOf = (d: DType): number => (d === "f16" || d === "bf16" ? 2 : 
 export const pieceOf = (d: DType): number => 16 / bytesOf(d);
 export const elementsOf = (t: SharedTile): number => t.rows.count * t.columns.count;
 
-/** Bytes of shared memory that statements declare. */
-export const sharedBytesIn = (body: readonly LaneStmt[]): number =>
-  body.reduce((n, s) => (s.kind === "shared" ? n + s.size * bytesOf(s.dtype) : n), 0);
+/** Bytes of shared memory that a program takes. */
+export const sharedBytesOf = ({ body, seated }: Pick<LaneProgram, "body" | "seated">): number =>
+  body.reduce((n, s) => (s.kind === "shared" ? n + s.size * bytesOf(s.dtype) : n), seated ? 4 : 0);
 
 /**
  * How often a bank is asked again: the threads of a warp access `bytes` each at byte addresses `at`, in turns of as many

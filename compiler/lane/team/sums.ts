@@ -1,25 +1,25 @@
 /**
  * How a team computes a kernel that has no products of matrices, and joins things along axes: sums and maxima of rows, running
- * sums, the place of the largest. Threads are dealt first to an axis along which memory lies side by side, four elements
- * each, so that a warp's loads are whole sectors; then to one other axis, which may be summed over too. What several threads
- * have of a sum they join by shuffles, and warps through shared memory. Loops whose blocks are free are shared out among
+ * sums, the place of the largest; or whose arrays lie across each other in memory. Threads are dealt first to an axis along which
+ * memory lies side by side, four elements each, so that a warp's loads are whole sectors; then to one other axis, which may be
+ * summed over too. What several threads have of a sum they join (join.ts). Loops whose blocks are free are shared out among
  * warps (share.ts).
  *
- * All ways to do that are weighed (traffic.ts), one thread for each result among them: that one is ../lower.ts's.
+ * All ways to do that are weighed (traffic.ts), against what single threads would do (../lower.ts).
  */
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
 import { meetingAxes } from "../allowed.ts";
-import { axesOf, axesSeen, type Mapping, valuesOf } from "../map.ts";
+import { axesOf, axesSeen, type Mapping, type SlotChoice, valuesOf } from "../map.ts";
 import { type Dealt, layoutOf, type Part, partWith, roundUp } from "./dealt.ts";
 import { sizeOf } from "./layout.ts";
-import { groupsOf, type Plan, type Unplanned } from "./plan.ts";
+import { groupsOf, type Plan } from "./plan.ts";
 import { rolesOf, usesOf } from "./roles.ts";
 import { NoRule } from "./rule.ts";
 import { blockOf } from "./shapes.ts";
 import { shareFolds } from "./share.ts";
 import { roundOf, type Slot, type Slots, threadsAlong } from "./slots.ts";
 import type { TeamTarget } from "./target.ts";
-import { type Access, accessesOf, secondsOf, type Way } from "./traffic.ts";
+import { type Access, accessesOf, secondsOf, type Way, type Weighed, wastes } from "./traffic.ts";
 import { uniteAxes } from "./unite.ts";
 
 /** Elements of a value that a thread may hold, and that are written out one by one. */
@@ -27,36 +27,54 @@ const HELD = 32;
 const WRITTEN = 128;
 /** Of an axis that is too long for that, those of one round. */
 const AT_ONCE = 4;
-const MOST_THREADS = 512;
+/** Where nothing is joined, teams are for what single threads do much worse. */
+const CLEARLY = 0.75;
 /** Warps that share out a loop, and elements of a block for each. */
 const SHARING = { parts: 8, step: 16 } as const;
 
-/** `alone`: how single threads would do it. */
-export function planSums(kernel: Kernel, target: TeamTarget, alone?: () => Mapping): Plan | Unplanned {
-  const joins = valuesOf(kernel, false).some((v) => v.def.kind === "reduce" || v.def.kind === "scan");
-  if (!joins) return { reason: "nothing is joined along an axis" };
-  const most = alone ? secondsOf(kernel, accessesOf(kernel), wayOf(alone())) : Number.POSITIVE_INFINITY;
+/** A plan for a team without products: how it deals out axes, and how long that may take. */
+export type SumPlan = Plan & { readonly choice: SlotChoice; readonly seconds: number };
+/** Those of a kernel, the fastest first, made as they are asked for; `reason` says, after the last, what had no rule. */
+export type SumPlans = { readonly all: Iterable<SumPlan>; readonly reason: () => string };
+
+export function sumPlans(kernel: Kernel, target: TeamTarget): SumPlans {
   let reason = "no way to deal out its axes";
-  for (const { kernel: k, way, seconds } of rankedWays(kernel)) {
-    if (seconds >= most) return { reason: "no team would be faster" };
-    const plan = planFor(k, target, way);
-    if (typeof plan !== "string") return plan;
-    reason = plan;
+  function* all(): Generator<SumPlan> {
+    for (const { kernel: k, way, seconds } of rankedWays(kernel, target)) {
+      const plan = planFor(k, target, way);
+      if (typeof plan !== "string") yield { ...plan, choice: way.choice, seconds };
+      else reason = plan;
+    }
   }
-  return { reason };
+  return { all: all(), reason: () => reason };
+}
+
+/**
+ * Seconds that a team has to stay below for a kernel that single threads would do as `alone` says: 0 where nothing is joined, and
+ * they take most of what they touch.
+ */
+export function toBeat(kernel: Kernel, target: TeamTarget, alone: () => Mapping): number {
+  const joins = valuesOf(kernel, false).some((v) => v.def.kind === "reduce" || v.def.kind === "scan");
+  const accesses = accessesOf(kernel);
+  const way = wayOf(alone());
+  if (joins) return secondsOf(kernel, accesses, way, target);
+  return wastes(accesses, way, target) ? CLEARLY * secondsOf(kernel, accesses, way, target) : 0;
 }
 
 /** The ways for teams, the fastest first, with loops shared out and as they are. */
-export function rankedWays(kernel: Kernel): readonly { kernel: Kernel; way: Way; seconds: number }[] {
+export function rankedWays(kernel: Kernel, target: Weighed): readonly Ranked[] {
   const one = uniteAxes(kernel);
   const shared = shareFolds(one, SHARING);
   return (shared === one ? [one] : [shared, one])
     .flatMap((k) => {
       const accesses = accessesOf(k);
-      return waysOf(k, accesses).map((way) => ({ kernel: k, way, seconds: secondsOf(k, accesses, way) }));
+      const ways = waysOf(k, accesses, target.threads, k === one ? 0 : 1);
+      return ways.map((way) => ({ kernel: k, way, seconds: secondsOf(k, accesses, way, target) }));
     })
     .sort((a, b) => a.seconds - b.seconds);
 }
+type Ranked = { readonly kernel: Kernel; readonly way: TeamWay; readonly seconds: number };
+type TeamWay = Way & { readonly choice: SlotChoice };
 
 /** The plan of a way, or what has no rule. */
 export function planFor(kernel: Kernel, { pattern, exchange }: TeamTarget, { parts, slots }: Way): Plan | string {
@@ -88,7 +106,7 @@ export function planFor(kernel: Kernel, { pattern, exchange }: TeamTarget, { par
 }
 
 /** All ways worth weighing: threads along an axis that lies side by side in memory, and along one other. */
-function waysOf(kernel: Kernel, accesses: readonly Access[]): readonly Way[] {
+function waysOf(kernel: Kernel, accesses: readonly Access[], most: number, shared: 0 | 1): readonly TeamWay[] {
   const axes = axesOf(kernel);
   const values = valuesOf(kernel);
   const meet = meetingsOf(values);
@@ -108,7 +126,7 @@ function waysOf(kernel: Kernel, accesses: readonly Access[]): readonly Way[] {
       if (mine) sideBySide.set(mine, (sideBySide.get(mine) ?? 0) + all.reduce((n, x) => n * x.extent, bytes));
     }
   const along = [...sideBySide].sort(([, x], [, y]) => y - x).map(([a]) => a);
-  const found: Way[] = [];
+  const found: TeamWay[] = [];
   for (const first of along.length > 0 ? along.slice(0, 2) : open.slice(0, 1)) {
     const fast = family(first, (a) => sideBySide.has(a));
     const side = new Map(
@@ -119,7 +137,7 @@ function waysOf(kernel: Kernel, accesses: readonly Access[]): readonly Way[] {
     const others = [undefined, ...open.filter((a) => !fast.includes(a) && fast.every((f) => meet(f, a)))];
     for (const other of others) {
       const slow = other ? family(other, (a) => a.role === other.role && !fast.includes(a)) : [];
-      for (const threads of part ? [32] : [32, 64, 128, 256, MOST_THREADS])
+      for (const threads of part ? [32] : [32, 64, 128, 256, 512].filter((n) => n <= most))
         for (let n = 1; n <= threads; n *= 2) {
           if (!other && n < threads && n * 2 <= longest(fast, side)) continue;
           if (n > 1 && n / 2 >= longest(fast, side)) break;
@@ -130,7 +148,14 @@ function waysOf(kernel: Kernel, accesses: readonly Access[]): readonly Way[] {
             ...(part ? [{ count: part.extent, axes: [part.id] }] : []),
           ];
           const way = dealtTo(kernel, axes, values, { slots, side });
-          if (way) found.push(way);
+          const choice: SlotChoice = {
+            along: axes.indexOf(first),
+            alongThreads: n,
+            across: other ? axes.indexOf(other) : -1,
+            acrossThreads: threads / n,
+            shared,
+          };
+          if (way) found.push({ ...way, choice });
         }
     }
   }

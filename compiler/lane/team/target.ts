@@ -23,9 +23,44 @@ export type TeamTarget = {
   readonly pattern: Pattern;
   /** Threads, by their number, that can hand values to each other without shared memory. */
   readonly exchange: number;
+  /** The most threads of a team that has no products. */
+  readonly threads: number;
+  /** What ways to deal out such a kernel are weighed by (traffic.ts). */
+  readonly machine: Processors;
   /** For warpgroups (hopper/): what is done with a kernel for which they have no rule. */
   readonly otherwise?: TeamTarget;
 };
+/** A GPU, as far as kernels without products ask for it: times in seconds. */
+export type Processors = {
+  readonly processors: number;
+  /** Warps' instructions a second of a processor's fourth, and bytes a second from memory, which come in sectors of so many. */
+  readonly clock: number;
+  readonly bandwidth: number;
+  readonly sector: number;
+  /** From asking memory to having it, and how many loads a thread has under way. */
+  readonly latency: number;
+  readonly ahead: number;
+  /** Threads and workgroups that a processor has at once. */
+  readonly resident: number;
+  readonly workgroups: number;
+  /** A shuffle, and a meeting of threads in shared memory. */
+  readonly shuffle: number;
+  readonly meeting: number;
+};
+const h100: Processors = {
+  processors: 132,
+  clock: 1.7e9,
+  bandwidth: 2.5e12,
+  sector: 32,
+  latency: 700e-9,
+  ahead: 8,
+  resident: 1536,
+  workgroups: 32,
+  shuffle: 20e-9,
+  meeting: 150e-9,
+};
+/** Of a desktop, or of a good notebook. */
+const middling: Processors = { ...h100, processors: 32, bandwidth: 4e11, sector: 64, resident: 1024, workgroups: 16 };
 
 type Tile = readonly [rows: number, columns: number, rowWarps: number, columnWarps: number];
 /** `across`: with columns, where the other side of products is of the grid too; `along`: without. */
@@ -98,6 +133,8 @@ export const tensorTarget: TeamTarget = {
   sums: 32,
   pattern: "matrices",
   exchange: 32,
+  threads: 512,
+  machine: h100,
   sizes: forMatrices,
 };
 
@@ -113,6 +150,8 @@ export const hopperTarget: TeamTarget = {
   sums: 32,
   pattern: "matrices",
   exchange: 32,
+  threads: 512,
+  machine: h100,
   sizes: forWarpgroups,
   otherwise: tensorTarget,
 };
@@ -130,4 +169,6 @@ export const blockTarget: TeamTarget = {
   sums: 16,
   pattern: "blocks",
   exchange: 1,
+  threads: 256,
+  machine: middling,
 };

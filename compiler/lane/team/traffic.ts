@@ -1,16 +1,21 @@
 /**
- * What a way to deal out a kernel's axes costs, by counting: the 32-byte sectors that a warp's loads and stores touch, ops,
- * how long a thread waits for memory, and how often threads join what they have. Seconds on a GPU of the H100's size; meant
- * to rank ways to run one kernel, one thread for each result among them.
+ * What a way to deal out a kernel's axes costs, by counting: the sectors of memory that a warp's loads and stores touch, ops,
+ * how long a thread waits for memory, and how often threads join what they have. Seconds on the target's GPU; meant to rank
+ * ways to run one kernel, one thread for each result among them.
  */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Stmt, Value } from "../../tile/ir.ts";
+import { meetingAxes } from "../allowed.ts";
 import { numberOf } from "../known.ts";
 import { axesSeen, valuesOf } from "../map.ts";
+import { besideAlong } from "./beside.ts";
 import type { Part } from "./dealt.ts";
+import { joinsOf, readsIn } from "./join.ts";
 import { everywhere, sizeOf } from "./layout.ts";
+import { blockOf } from "./shapes.ts";
 import { bytesOf } from "./shared.ts";
 import { type Slots, slotLayout, threadsAlong } from "./slots.ts";
+import type { TeamTarget } from "./target.ts";
 
 /** A load or store: the axes that it is made for each element of, and how far apart its addresses are along them. */
 export type Access = {
@@ -29,12 +34,16 @@ export type Access = {
 
 export function accessesOf(kernel: Kernel): readonly Access[] {
   const passes = passesOf(kernel);
+  const meeting = meetingAxes(kernel);
+  // Of what may be dealt out freely, whatever is wanted.
+  const block = (a: Axis): number => (a.role === "grid" && !meeting.has(a.id) ? 0 : blockOf(a));
   const access = (
     buffer: number,
     index: readonly Value[],
     axes: readonly Axis[],
     value: Value,
     load: boolean,
+    clamp: boolean,
   ): Access => {
     const { shape, dtype } = kernel.buffers[buffer]!;
     const bytes = bytesOf(dtype);
@@ -45,19 +54,16 @@ export function accessesOf(kernel: Kernel): readonly Access[] {
     const strides = new Map(
       axes.map((a) => [a.id, scattered.has(a.id) ? Number.NaN : bytes * (place(new Map([[a.id, 1]])) - origin)]),
     );
-    const last = index.at(-1)?.def;
-    const axis = last?.kind === "pos" ? last.axis : undefined;
-    const alone = axis && index.slice(0, -1).every((i) => !i.axes.some((a) => a.id === axis.id));
-    const fours = alone && shape.at(-1)! % 4 === 0 && axis.extent % 4 === 0 ? axis : undefined;
+    const fours = besideAlong(4, shape, index, clamp, block);
     return { axes, bytes, strides, fours, load, value, passes: passes.get(value.id) ?? 1 };
   };
   return [
     ...valuesOf(kernel, false).flatMap((v) =>
-      v.def.kind === "load" ? [access(v.def.buffer, v.def.index, v.axes, v, true)] : [],
+      v.def.kind === "load" ? [access(v.def.buffer, v.def.index, v.axes, v, true, v.def.clamp)] : [],
     ),
     ...kernel.stores.map((s) => {
       const axes = new Map([...s.index, s.value].flatMap((v) => v.axes).map((a) => [a.id, a]));
-      return access(s.buffer, s.index, [...axes.values()], s.value, false);
+      return access(s.buffer, s.index, [...axes.values()], s.value, false, false);
     }),
   ];
 }
@@ -88,24 +94,19 @@ const axesOfLoads = (v: Value): readonly Axis[] =>
 /** A way to deal out a kernel's axes. */
 export type Way = { readonly parts: ReadonlyMap<number, Part>; readonly slots: Slots };
 
-const machine = {
-  /** Warps' instructions a second, and bytes a second from memory. */
-  processors: 132,
-  clock: 1.7e9,
-  bandwidth: 2.5e12,
-  /** From asking memory to having it, and how many loads a thread has under way. */
-  latency: 700e-9,
-  ahead: 8,
-  /** Threads and workgroups that a processor has at once. */
-  resident: 1536,
-  workgroups: 32,
-  /** A shuffle, and a meeting of warps through shared memory. */
-  shuffle: 20e-9,
-  meeting: 150e-9,
-} as const;
+/** What of a target matters here. */
+export type Weighed = Pick<TeamTarget, "exchange" | "threads" | "sharedBytes" | "machine">;
 
-/** Seconds that a launch takes, roughly. */
-export function secondsOf(kernel: Kernel, accesses: readonly Access[], { parts, slots }: Way): number {
+/** Bytes that a processor loads or stores at once. */
+const TURN = 128;
+
+/** Seconds that a launch takes, roughly; infinitely many where threads would exchange more than there is memory for. */
+export function secondsOf(
+  kernel: Kernel,
+  accesses: readonly Access[],
+  { parts, slots }: Way,
+  { exchange, sharedBytes, machine }: Weighed,
+): number {
   const threads = slots.slots.reduce((n, s) => n * s.count, 1);
   const groups = kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);
   const warps = (groups * Math.max(32, threads)) / 32;
@@ -120,9 +121,9 @@ export function secondsOf(kernel: Kernel, accesses: readonly Access[], { parts, 
     const side = a.fours ? (slots.side.get(a.fours.id) ?? 1) : 1;
     const rounds = a.load && a.axes.some((x) => parts.get(x.id)!.rolled !== undefined) ? a.passes : 1;
     const count = (rounds * often(a.value) * perThread(a.axes)) / side;
-    const sectors = sectorsOf(a, { parts, slots }, side);
-    bytes += warps * count * sectors * 32;
-    turns += warps * count * Math.max(1, sectors / 4);
+    const { sectors } = touched(a, { parts, slots }, machine.sector);
+    bytes += warps * count * sectors * machine.sector;
+    turns += warps * count * Math.max(1, (sectors * machine.sector) / TURN);
     if (a.load) loads += count;
   }
   let ops = 0;
@@ -132,12 +133,12 @@ export function secondsOf(kernel: Kernel, accesses: readonly Access[], { parts, 
     if (d.kind === "map" || d.kind === "cast") ops += often(v) * perThread(v.axes);
     if (d.kind !== "reduce" && d.kind !== "scan") continue;
     ops += often(v) * perThread(axesSeen(v));
-    const along = threadsAlong(slots, d.axis.id);
-    if (along === 1) continue;
-    const within = withinWarp(slots, d.axis.id);
+    const { shuffles, meetings } = joinsOf(bitsAlong(slots, d.axis.id), exchange);
     const registers = d.kind === "scan" ? perThread(d.arg.axes) : perThread(v.axes);
-    joins += often(v) * (Math.log2(within) * machine.shuffle * Math.sqrt(registers));
-    if (within < along) joins += often(v) * machine.meeting * Math.sqrt(registers);
+    const turnsEach = shuffles.length * machine.shuffle + meetings.length * machine.meeting;
+    if (meetings.length > 0 && threads * registers * 4 > sharedBytes) return Number.POSITIVE_INFINITY;
+    joins += often(v) * turnsEach * Math.sqrt(registers);
+    turns += meetings.reduce((n, m) => n + readsIn(m), 0) * warps * often(v) * registers;
   }
   const rate = machine.processors * machine.clock;
   const resident = Math.min(machine.resident, machine.workgroups * threads);
@@ -149,26 +150,36 @@ export function secondsOf(kernel: Kernel, accesses: readonly Access[], { parts, 
   const few = Math.max(1, machine.resident / (machine.workgroups * threads)) ** 0.25;
   return (few * work) / alone + Math.ceil(waves) * (Math.ceil(loads / machine.ahead) * machine.latency + joins);
 }
-/** Threads of a warp that count along an axis. */
-function withinWarp(s: Slots, axis: number): number {
-  let below = 1;
-  let n = 1;
-  for (const slot of s.slots) {
-    if (slot.axes.includes(axis)) n *= Math.max(1, Math.min(slot.count, 32 / below));
-    below *= slot.count;
-    if (below >= 32) break;
-  }
-  return n;
+/** The bits of threads' numbers that count along an axis. */
+function bitsAlong(s: Slots, axis: number): readonly number[] {
+  const found: number[] = [];
+  let bit = 1;
+  for (const { count, axes } of s.slots)
+    for (let n = 1; n < count; n *= 2, bit *= 2) if (axes.includes(axis)) found.push(bit);
+  return found;
 }
 
-/** Sectors that the threads of a warp touch, each with `side` elements side by side. */
-function sectorsOf(a: Access, { parts, slots }: Way, side: number): number {
+/** Whether some access touches sectors of which it does not take half. */
+export const wastes = (accesses: readonly Access[], way: Way, { machine: { sector } }: Weighed): boolean =>
+  accesses.some((a) => {
+    const { sectors, bytes } = touched(a, way, sector);
+    return sectors > 1 && bytes < (sectors * sector) / 2;
+  });
+
+/** The sectors that the threads of a warp touch, and the bytes that they take of them. */
+function touched(
+  a: Access,
+  { parts, slots }: Way,
+  sector: number,
+): { readonly sectors: number; readonly bytes: number } {
+  const side = a.fours ? (slots.side.get(a.fours.id) ?? 1) : 1;
   const layout = slotLayout(
     slots,
     parts,
     a.axes.filter((x) => parts.get(x.id)!.cover > 1),
   );
   const found = new Set<number>();
+  const elements = new Set<number>();
   const threads = Math.min(32, sizeOf(layout.threads));
   for (let t = 0; t < threads; t++) {
     let left = t;
@@ -178,11 +189,14 @@ function sectorsOf(a: Access, { parts, slots }: Way, side: number): number {
       left = Math.floor(left / d.count);
       if (d.axis === everywhere) continue;
       const stride = a.strides.get(d.axis) ?? 0;
-      at += Number.isNaN(stride) ? digit * 999_983 * 32 : digit * d.stride * stride;
+      at += Number.isNaN(stride) ? digit * 999_983 * sector : digit * d.stride * stride;
     }
-    for (let b = 0; b < side * a.bytes; b += Math.min(32, a.bytes)) found.add(Math.floor((at + b) / 32));
+    for (let b = 0; b < side * a.bytes; b += a.bytes) {
+      elements.add(at + b);
+      found.add(Math.floor((at + b) / sector));
+    }
   }
-  return found.size;
+  return { sectors: found.size, bytes: elements.size * a.bytes };
 }
 
 /** Steps of the loops around each value. */
