@@ -41,6 +41,7 @@ export const reported: readonly ReportedProgram[] = [
   of("attention", "zigzag_ring", { B: 1, S: 4096, H: 8, G: 8, D: 64 }),
   of("attention", "decode", { B: 4, S: 4096, Q: 1, H: 8, G: 8, D: 64 }),
   of("attention", "biased", { B: 1, S: 1024, H: 8, D: 64, A: 1, N: 8, I: 1024 }),
+  of("attention-gradients", "windowed", { B: 1, S: 2048, H: 8, G: 4, D: 64, E: 64, W: 256 }),
   of("nn", "norms", { B: 4, S: 1024, E: 1024 }),
   of("nn", "softmaxes", { M: 1024, N: 1024 }),
   of("nn", "rotate", { B: 2, S: 2048, H: 8, D: 64 }),
