@@ -1,13 +1,17 @@
 /** A command that several processes run together: how they begin, what only one of them says, and how all end. */
 import { createHash } from "node:crypto";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Compiled } from "../compiler/compile.ts";
-import { GyreRuntimeError } from "../runtime/errors.ts";
+import { fail, GyreRuntimeError } from "../runtime/errors.ts";
 import type { TraceEvent } from "../runtime/trace.ts";
 import { agree, type Cluster, type Facts, joinCluster } from "../runtime/transport/cluster.ts";
 import type { Launch } from "../runtime/transport/launcher.ts";
 import type { Roster } from "../runtime/transport/roster.ts";
 import { type ExitCode, Stop, told } from "./exit.ts";
+import { draftOf, writing } from "./files.ts";
+import { tellParent } from "./guard.ts";
 import type { Io } from "./io.ts";
 import type { Progress } from "./progress.ts";
 import type { ProgramFlags } from "./shared.ts";
@@ -26,6 +30,9 @@ export type ClusterFlags = {
  * those that say nothing stay behind the one that does.
  */
 const GRACE_MS = 300;
+/** Before the processes know each other, a rank waits so long for each one below it, up to some, before it says what is wrong. */
+const TURN_MS = 400;
+const MOST_TURNS = 8;
 
 /**
  * Runs `action` with the other processes; rank 0 alone prints. Where one fails, all end: the first that failed says why,
@@ -44,10 +51,11 @@ export async function together(
     limitMs: 1000 * flags.peerTimeout,
     ...(flags.mpiLibrary === undefined ? {} : { library: flags.mpiLibrary }),
   });
-  const cluster = await Promise.race([joining, interrupted.happens]).catch((error) => {
-    throw ofRank(error, launch.rank);
+  const cluster = await Promise.race([joining, interrupted.happens]).catch(async (error) => {
+    throw await early(error, launch, interrupted);
   });
-  const { broken, fail } = cluster.roster;
+  void tellParent({ joined: true });
+  const { roster } = cluster;
   try {
     const own = launch.rank === 0 ? io : muted(io);
     // Whatever came of it: rank 0 has said it before a launcher sees the others end.
@@ -56,14 +64,14 @@ export async function together(
       await cluster.leave();
       return code;
     };
-    return await Promise.race([all(), broken, interrupted.happens]);
+    return await Promise.race([all(), roster.broken, interrupted.happens]);
   } catch (error) {
-    const mine = await fail();
+    const mine = await roster.fail();
     const isTold = error instanceof GyreRuntimeError && error.kind === "told";
     if (mine && !isTold) throw ofRank(error, launch.rank);
     // Launchers take the exit code of the first that ends: it is the one that says why.
     await sleep(GRACE_MS);
-    throw isTold ? error : new GyreRuntimeError("told", told(error).message, "another rank tells it");
+    throw isTold ? error : silent(error);
   } finally {
     interrupted.forget();
   }
@@ -72,15 +80,32 @@ export async function together(
 /** Rejects when the process is told to end. */
 function interruption({ rank }: Launch) {
   let listener: NodeJS.SignalsListener = () => {};
+  let by: NodeJS.Signals | undefined;
   const happens = new Promise<never>((_, reject) => {
     listener = (signal) => {
+      by = signal;
       const error = new Stop(3, `rank ${rank} was interrupted (${signal})`);
       setTimeout(() => reject(error), GRACE_MS);
     };
   });
   happens.catch(() => {});
   process.on("SIGINT", listener).on("SIGTERM", listener);
-  return { happens, forget: () => process.off("SIGINT", listener).off("SIGTERM", listener) };
+  return { happens, by: () => by, forget: () => process.off("SIGINT", listener).off("SIGTERM", listener) };
+}
+
+const silent = (error: unknown) => new GyreRuntimeError("told", told(error).message, "another process tells it");
+
+/**
+ * What a process says that fails before it knows the others. Mostly all fail, for one reason: they say it in turn, and
+ * launchers end the others when the first has. MPI's launchers say themselves why they end processes.
+ */
+async function early(error: unknown, { rank, mpi }: Launch, { happens, by }: ReturnType<typeof interruption>) {
+  if (error instanceof GyreRuntimeError && error.kind === "told") return error;
+  if (!by()) await Promise.race([sleep(TURN_MS * Math.min(rank, MOST_TURNS)), happens.catch(() => {})]);
+  const signal = by();
+  if (!signal) return ofRank(error, rank);
+  if (rank > 0 || (signal === "SIGTERM" && mpi.length > 0)) return silent(error);
+  return new Stop(3, `rank 0 was interrupted (${signal}) while it waited for the other processes`);
 }
 
 const muted = (io: Io): Io => ({ ...io, out: () => {}, err: () => {}, live: false });
@@ -112,6 +137,27 @@ export function factsOf(text: string, options: ProgramFlags & ClusterFlags): Fac
     mesh: printSizes(mesh),
     flags: JSON.stringify(others),
   };
+}
+
+/** Makes sure before long work that all write into the same folder. Error (exit 3): it is on a disk that not all see. */
+export async function shareFolder(folder: string, { rank, hostNames, exchange }: Roster): Promise<void> {
+  const made = rank === 0 ? mark(folder) : "";
+  const [path] = await exchange(made);
+  const blind = (await exchange(existsSync(path!))).indexOf(false);
+  if (rank === 0) rmSync(made);
+  if (blind >= 0)
+    fail(
+      rank === 0 ? "peer" : "told",
+      `rank ${blind} on ${hostNames[blind]} does not see what rank 0 on ${hostNames[0]} writes into ${folder}`,
+      "give --out a folder on a disk that all hosts share",
+    );
+}
+function mark(folder: string): string {
+  const path = draftOf(resolve(folder, "seen"));
+  return writing(path, () => {
+    writeFileSync(path, "");
+    return path;
+  });
 }
 
 /** What they compiled: kernels may differ where devices do, what is done with them may not. */

@@ -52,8 +52,8 @@ function explain(error: unknown, json: boolean, io: Io): ExitCode {
   const { exitCode, kind, message, help } = what;
   if (kind === "told") return exitCode;
   if (json) io.out(`${JSON.stringify({ error: { exitCode, kind, message, ...(help && { help }) } }, null, 2)}\n`);
-  io.err(`${red("error")}: ${message}\n`);
-  if (help !== undefined) io.err(`${green("help")}: ${help}\n`);
+  // Whole: a launcher may end this process when it has seen some of it.
+  io.err(`${red("error")}: ${message}\n${help === undefined ? "" : `${green("help")}: ${help}\n`}`);
   if (io.env.GYRE_DEBUG && error instanceof Error) {
     io.err(`${dim(String(error.stack))}\n`);
     if (error.cause !== undefined) io.err(`${dim(`cause: ${String((error.cause as Error)?.stack ?? error.cause)}`)}\n`);

@@ -16,7 +16,8 @@ import type { Cluster } from "./transport/cluster.ts";
 import { type Links, linkModel } from "./transport/link.ts";
 import { inProcess } from "./transport/local.ts";
 import type { NcclChoice } from "./transport/nccl/open.ts";
-import { acrossProcesses, dealt, gpuMessages, type Places } from "./transport/remote.ts";
+import { gpuMessages } from "./transport/post.ts";
+import { acrossProcesses, dealt, devicesBefore, type Places } from "./transport/remote.ts";
 
 export type OpenSessionOptions = {
   /** `auto`, `webgpu`, or with the adapters to use, as `gyre devices` numbers them: `webgpu:0-3`. */
@@ -31,7 +32,7 @@ export type OpenSessionOptions = {
   /** Transfers take as long as on these links: to measure overlap where there are none. */
   readonly links?: Links;
   /** The other processes of the run: `devices` or `mesh` then says what all have together. */
-  readonly cluster?: Pick<Cluster, "launch" | "transport" | "roster">;
+  readonly cluster?: Pick<Cluster, "launch" | "transport" | "roster" | "sharing">;
   /** Whether GPUs are connected by NCCL; when left out, only those of several processes, where all can. */
   readonly nccl?: NcclChoice;
 };
@@ -42,7 +43,7 @@ export async function open(options: OpenSessionOptions = {}): Promise<Session> {
   const direct = inProcess(links && linkModel(links));
   if (typeof devices === "object") return sessionOn(devices, { carrier: direct });
   const count = devices ?? Object.values(mesh ?? {}).reduce((n, size) => n * size, 1);
-  const { rank, size, localRank } = cluster?.launch ?? { rank: 0, size: 1, localRank: 0 };
+  const { rank, size, localRank } = cluster?.launch ?? { rank: 0, size: 1 };
   if (count < size)
     fail(
       "input",
@@ -51,10 +52,15 @@ export async function open(options: OpenSessionOptions = {}): Promise<Session> {
     );
   const places = dealt(count, size);
   const positions = places[rank]!;
+  const among = cluster && {
+    positions,
+    before: devicesBefore(places, rank, cluster.roster.hostNames, localRank),
+    processes: cluster.sharing,
+  };
   const opened = await openDevices(backend, positions.length, {
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(adapter === undefined ? {} : { adapter }),
-    ...(cluster ? { among: { positions, before: localRank * positions.length } } : {}),
+    ...(among ? { among } : {}),
   });
   try {
     return await connected(opened, options, places, direct);

@@ -20,10 +20,10 @@ export type OpenOptions = {
    */
   readonly share?: boolean;
   /**
-   * Where other processes of this host open devices too: the mesh positions of this one's, and how many devices those
-   * before it take, so that each gets its own.
+   * Where other processes of this host open devices too: the mesh positions of this one's, how many devices those before it
+   * take, so that each gets its own, and how many processes may run on the same processors, itself among them.
    */
-  readonly among?: { readonly positions: readonly number[]; readonly before: number };
+  readonly among?: { readonly positions: readonly number[]; readonly before: number; readonly processes: number };
 };
 
 export type ListedDevice = {

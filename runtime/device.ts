@@ -60,6 +60,8 @@ export type Direct = {
   come(mark: Mark): Promise<void>;
   /** When both devices have come to their marks, copies; resolves when it is there for all later work. */
   copy(c: DirectCopy): Promise<void>;
+  /** The first `bytes` bytes of a buffer, where they lie in this process's memory: to be touched when its device has come to a mark. */
+  view?(buffer: DeviceBuffer, bytes: number): Uint8Array;
 };
 export type Mark = { readonly event: unknown };
 

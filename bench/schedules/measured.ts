@@ -9,7 +9,7 @@ import { readSource } from "../../cli/sources.ts";
 import type { Machine } from "../../compiler/base/machine.ts";
 import { type Compiled, compile } from "../../compiler/compile.ts";
 import type { Measured } from "../../compiler/schedule/durations.ts";
-import type { Schedule, Step, Transfer } from "../../compiler/schedule/schedule.ts";
+import type { Schedule } from "../../compiler/schedule/schedule.ts";
 import { simulate } from "../../compiler/schedule/simulate.ts";
 import type { DeviceArray } from "../../runtime/array.ts";
 import type { Device } from "../../runtime/device.ts";
@@ -23,6 +23,7 @@ import { type LinkModel, linkModel } from "../../runtime/transport/link.ts";
 import { inProcess } from "../../runtime/transport/local.ts";
 import type { Carrier } from "../../runtime/transport/transfers.ts";
 import { machine, median } from "../machine.ts";
+import { bytesSent } from "./sent.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const SAMPLES = 7;
@@ -45,18 +46,6 @@ const rows: readonly Row[] = [
   { what: "forward and backward", entry: "gradients", dims: { B: 1, S: 2048, H: 4, D: 64 }, sp: 2 },
   { what: "ring attention", entry: "full", dims: { B: 1, S: 4096, H: 4, D: 64 }, sp: 4 },
 ];
-
-/** Bytes that one device sends in a run, to others. */
-function bytesSent(steps: readonly Step[]): number {
-  const times = (t: Transfer, count: number) =>
-    t.when === undefined ? count : t.when.startsWith("not") ? count - 1 : 1;
-  const within = (body: readonly Step[], count: number): number =>
-    body.reduce((sum, step) => {
-      if (step.kind === "loop") return sum + count * within(step.body, step.count);
-      return step.kind === "send" ? sum + step.bytes * times(step, count) : sum;
-    }, 0);
-  return within(steps, 1);
-}
 
 function compiledFor({ entry, dims, sp }: Row, device: Device, overlap: boolean): Compiled {
   const { compiled, diagnostics } = compile(here("./overlap.gyre"), readSource, {

@@ -114,6 +114,7 @@ async function runHere(file: string, options: Options, io: Io, cluster?: Cluster
   const joint = cluster && { ...cluster, ...(await import("../cluster.ts")) };
   await joint?.agree(joint.roster, "command", joint.factsOf(text, options));
   if (options.out) prepareFolder(options.out);
+  if (options.out) await joint?.shareFolder(options.out, joint.roster);
   const given = inputs.readInputs(options.in ?? [], cluster !== undefined);
   const names = programs.inputNames(file, options);
   if (names) inputs.checkNames(names, given);

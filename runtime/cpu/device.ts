@@ -245,6 +245,10 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
           return { event: (what: string) => settled(what, count) };
         },
         come: ({ event }) => (event as Reached)("a transfer"),
+        view: (buffer, bytes) => {
+          alive();
+          return bytesOf(span(buffer, 0, bytes, "a transfer"), 0, bytes);
+        },
         async copy({ from, after, to, receiverAfter, bytes }) {
           alive();
           const [a, b] = [span(from, 0, bytes, "a transfer"), span(to, 0, bytes, "a transfer")];

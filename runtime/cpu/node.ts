@@ -10,9 +10,9 @@ import type { Spawn } from "./pool.ts";
 export const cpu: Backend = {
   name: "cpu",
   noun: "CPU",
-  find: async () => {
+  find: async ({ among }) => {
     prepareEngine();
-    const threads = availableParallelism();
+    const threads = Math.max(1, Math.floor(availableParallelism() / (among?.processes ?? 1)));
     const name = `${cpus()[0]?.model.trim() ?? process.arch}, ${threads} threads`;
     return cpuOf({ name, threads, spawn, arenas: 16, pages: 65536 });
   },

@@ -1,5 +1,6 @@
 /** The processes of a run, from what their launcher says: who they are, how they reach each other, and that they agree. */
 import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
 import { fail } from "../errors.ts";
 import type { Launch } from "./launcher.ts";
@@ -12,6 +13,8 @@ export type Cluster = {
   readonly launch: Launch;
   readonly roster: Roster;
   readonly transport: Transport;
+  /** How many of the processes may run on this one's processors, itself among them. */
+  readonly sharing: number;
   /** Ends it, once, when all ranks have called this. */
   readonly leave: () => Promise<void>;
 };
@@ -41,14 +44,23 @@ export async function joinCluster(launch: Launch, options: ClusterOptions): Prom
   return clusterOf(launch, roster, await Promise.race([tcpTransport(roster), roster.broken]));
 }
 
-function clusterOf(launch: Launch, roster: Roster, transport: Transport): Cluster {
+async function clusterOf(launch: Launch, roster: Roster, transport: Transport): Promise<Cluster> {
+  const bound = await roster.exchange(processors());
+  const sharing = bound.filter((them) => them === bound[launch.rank]).length;
   let left: Promise<void> | undefined;
   const end = async () => {
     await roster.leave();
     await transport.close();
   };
-  return { launch, roster, transport, leave: () => (left ??= end()) };
+  return { launch, roster, transport, sharing, leave: () => (left ??= end()) };
 }
+
+/** The processors that this process may run on: launchers bind each to its own, or several to the same. */
+function processors(): string {
+  const allowed = existsSync(STATUS) ? /Cpus_allowed_list:\s*(.*)/.exec(readFileSync(STATUS, "utf8"))?.[1] : undefined;
+  return `${hostname()} ${allowed ?? ""}`;
+}
+const STATUS = "/proc/self/status";
 
 /** Rank 0 listens where the launcher says. */
 async function rosterByAddress({ rank, size, master, launcher }: Launch, limitMs: number): Promise<Roster> {
@@ -59,10 +71,12 @@ async function rosterByAddress({ rank, size, master, launcher }: Launch, limitMs
       "set MASTER_ADDR (a host name or address of rank 0) and MASTER_PORT for all processes",
     );
   // Anything may be said to a port that others know; this keeps runs apart, not attackers out.
-  const options = { rank, size, hosts: [master.host], port: master.port, key: `gyre ${size}`, limitMs };
+  const options = { ...own(rank, size, limitMs), hosts: [master.host], port: master.port, key: `gyre ${size}` };
   const local = /^(localhost|127\.|::1)/.test(master.host);
   return rank === 0 ? host(options, await listen(local ? master.host : undefined, master.port)) : join(options);
 }
+
+const own = (rank: number, size: number, limitMs: number) => ({ rank, size, limitMs, hostName: hostname() });
 
 /** Where rank 0 listens, in a message of this many bytes. */
 const INVITATION = 1024;
@@ -77,7 +91,7 @@ async function rosterByMpi(mpi: Transport, limitMs: number): Promise<Roster> {
     const said = JSON.parse(Buffer.from(memory).toString("utf8").replace(/\0+$/, "")) as Invitation;
     // On the same host the loopback always works.
     const hosts = said.name === hostname() ? ["127.0.0.1", ...said.hosts] : said.hosts;
-    return join({ rank, size, limitMs, hosts, port: said.port, key: said.key });
+    return join({ ...own(rank, size, limitMs), hosts, port: said.port, key: said.key });
   }
   const listening = await listen(undefined, 0);
   const key = randomBytes(16).toString("hex");
@@ -85,7 +99,7 @@ async function rosterByMpi(mpi: Transport, limitMs: number): Promise<Roster> {
   const hosts = addresses.filter((a) => !a.internal && !a.address.startsWith("fe80")).map((a) => a.address);
   const invitation: Invitation = { name: hostname(), hosts: hosts.slice(0, 8), port: listening.port, key };
   memory.set(Buffer.from(JSON.stringify(invitation)));
-  const joined = host({ rank, size, limitMs, hosts: [], port: listening.port, key }, listening);
+  const joined = host({ ...own(rank, size, limitMs), hosts: [], port: listening.port, key }, listening);
   await Promise.all(Array.from({ length: size - 1 }, (_, i) => mpi.send(i + 1, INVITATION_TAG, memory)));
   return joined;
 }

@@ -14,8 +14,8 @@ export type Launch = {
   readonly launcher: string;
   readonly rank: number;
   readonly size: number;
-  /** The place among the processes of this host. */
-  readonly localRank: number;
+  /** The place among the processes of this host, if the launcher says so. */
+  readonly localRank?: number;
   /** The families of MPI libraries that this launcher starts; none: it knows nothing of MPI. */
   readonly mpi: readonly MpiFamily[];
   /** Where rank 0 can be reached before anything is known, if the launcher says so. */
@@ -65,7 +65,11 @@ export function launchOf(env: Environment): Launch | undefined {
   for (const row of rows) {
     const [rank, size] = [first(row.rank), first(row.size)];
     if (rank === undefined || size === undefined) continue;
-    const launch = { rank: Number(rank), size: Number(size), localRank: Number(first(row.localRank) ?? 0) };
+    const localRank = first(row.localRank);
+    const launch = {
+      ...{ rank: Number(rank), size: Number(size) },
+      ...(localRank === undefined ? {} : { localRank: Number(localRank) }),
+    };
     const natural = Object.values(launch).every((n) => Number.isSafeInteger(n) && n >= 0);
     if (!natural || launch.rank >= launch.size)
       fail(

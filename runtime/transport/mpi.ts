@@ -8,6 +8,7 @@
  * devices compute in threads of their own. The thread that polls is not the one that called MPI_Init_thread (which blocks,
  * and so runs in a thread of the pool): the library must be MPI_THREAD_SERIALIZED.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { fail, GyreRuntimeError, withLimit } from "../errors.ts";
 import { loadLibrary as openLibrary } from "../library.ts";
@@ -92,10 +93,14 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
   const world = family.world(library);
   const provided = [0];
   const init = promisify(calls.initThread.async)(null, null, THREAD_SERIALIZED, provided) as Promise<number>;
-  check(
-    await withLimit(init, startMs, `MPI_Init of rank ${launch.rank}: some process did not come, which`),
-    "MPI_Init_thread",
-  );
+  const begun = await Promise.race([init, sleep(startMs, undefined, { ref: false })]);
+  if (begun === undefined)
+    fail(
+      "peer",
+      `rank ${launch.rank} waited ${startMs / 1000} s in MPI_Init for the others: one did not come, and MPI does not say which`,
+      "see whether all were started on hosts that reach each other; --peer-timeout says how long they are waited for",
+    );
+  check(begun, "MPI_Init_thread");
   check(calls.setErrhandler(world, family.errorsReturn(library)), "MPI_Comm_set_errhandler");
   const [rank, size] = [[0], [0]];
   check(calls.rank(world, rank), "MPI_Comm_rank");

@@ -3,11 +3,12 @@
  * whatever carries the data, so that a process that dies or stops is noticed in every phase, and everyone is told the same.
  *
  *     member → rank 0    hello, beat (with what it does now), value of an exchange, failed, left
- *     rank 0 → member    welcome, beat (with what everyone does), values of an exchange, broken
+ *     rank 0 → member    welcome, everyone (is there), beat (with what each does, for the heir), values of an exchange, broken
  *
  * Every process sends a beat now and then. A socket that closes is a process that is gone; `limitMs` without a beat, one
- * that has stopped. Rank 0 then tells everyone, in one sentence, who it was and what each did last; where it is rank 0
- * itself, the others find out by themselves. Only one process prints the sentence: for the others it is `told`.
+ * that has stopped. Rank 0 then tells everyone, in one sentence, who it was and what each did last. Where it is rank 0
+ * itself, the others find out by themselves, and its heir has the sentence: the first rank on another host, since hosts
+ * are lost as a whole too. Only one process prints it: for the others it is `told`.
  */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,6 +22,8 @@ export type Roster = {
   readonly host: string;
   /** Rank 0's address, as this process reaches it. */
   readonly master: string;
+  /** The name of everyone's host, by rank. */
+  readonly hostNames: readonly string[];
   /** Everyone's value, by rank, when all have called; in the same order everywhere. Values are JSON. */
   readonly exchange: <T>(value: T) => Promise<readonly T[]>;
   /** What this process does now, for messages. */
@@ -43,13 +46,16 @@ export type RosterOptions = {
   readonly port: number;
   /** Says that two processes belong to the same run. */
   readonly key: string;
+  /** What this process's host calls itself. */
+  readonly hostName: string;
   /** How long a process may be silent, and how long everyone is waited for at the start. */
   readonly limitMs: number;
 };
 
 type Message =
-  | { readonly kind: "hello"; readonly rank: number; readonly size: number; readonly key: string }
+  | Hello
   | { readonly kind: "welcome" }
+  | { readonly kind: "everyone"; readonly hostNames: readonly string[] }
   | { readonly kind: "beat"; readonly doing: readonly string[] }
   | { readonly kind: "value"; readonly round: number; readonly value: unknown }
   | { readonly kind: "values"; readonly round: number; readonly values: readonly unknown[] }
@@ -57,6 +63,7 @@ type Message =
   | { readonly kind: "pong"; readonly sent: number; readonly here: number }
   | { readonly kind: "failed" | "left" }
   | { readonly kind: "broken"; readonly message: string; readonly teller: number };
+type Hello = { readonly kind: "hello" } & Pick<RosterOptions, "rank" | "size" | "key" | "hostName">;
 
 /** Beats are not more frequent. */
 const OFTEN_MS = 100;
@@ -144,6 +151,7 @@ export async function listen(host: string | undefined, port: number): Promise<Li
 export async function host(options: RosterOptions, { server }: Listening): Promise<Roster> {
   const { size, key, limitMs } = options;
   const lines: (Line | undefined)[] = Array.from({ length: size }, () => undefined);
+  const hostNames = Array.from({ length: size }, () => options.hostName);
   let arrived: () => void = () => {};
   const all = new Promise<void>((resolve) => {
     arrived = resolve;
@@ -155,19 +163,24 @@ export async function host(options: RosterOptions, { server }: Listening): Promi
       if (!mine || lines[message.rank] || message.rank < 1 || message.rank >= size) return socket.destroy();
       line.hear(undefined);
       lines[message.rank] = line;
+      hostNames[message.rank] = message.hostName;
       void line.say({ kind: "welcome" });
       if (lines.slice(1).every((l) => l !== undefined)) arrived();
     });
   });
   const missing = () => lines.flatMap((line, r) => (r > 0 && !line ? [r] : []));
   await Promise.race([all, sleep(limitMs, undefined, { ref: false })]);
-  if (missing().length > 0)
+  if (missing().length > 0) {
+    const message = `${ranks(missing())} did not come within ${limitMs / 1000} s: ${size} processes were announced to rank 0`;
+    await Promise.all(lines.map((line) => line?.say({ kind: "broken", message, teller: 0 })));
     throw new GyreRuntimeError(
       "peer",
-      `${ranks(missing())} did not come within ${limitMs / 1000} s: ${size} processes were announced to rank 0`,
+      message,
       "see whether all were started, with the same port and address; --peer-timeout says how long they are waited for",
     );
-  return rosterOf({ ...options, host: boundTo(server), master: boundTo(server) }, lines, server);
+  }
+  await Promise.all(lines.map((line) => line?.say({ kind: "everyone", hostNames })));
+  return rosterOf({ ...options, host: boundTo(server), master: boundTo(server), hostNames }, lines, server);
 }
 
 function boundTo(server: Server): string {
@@ -175,18 +188,18 @@ function boundTo(server: Server): string {
   return typeof address === "object" && address ? address.address : "";
 }
 
-/** Joins it as another rank. */
+/** Joins it as another rank; resolves when all are there. */
 export async function join(options: RosterOptions): Promise<Roster> {
-  const { rank, size, key, hosts, port, limitMs } = options;
+  const { rank, size, key, hosts, port, limitMs, hostName } = options;
   const until = performance.now() + limitMs;
   for (let turn = 0; performance.now() < until; turn++) {
     for (const name of hosts) {
-      const line = await greet({ host: name, port: port + (turn % PORTS) }, { kind: "hello", rank, size, key });
-      if (line)
-        return rosterOf(
-          { ...options, host: line.socket.localAddress ?? name, master: line.socket.remoteAddress ?? name },
-          [line],
-        );
+      const hello: Hello = { kind: "hello", rank, size, key, hostName };
+      const line = await greet({ host: name, port: port + (turn % PORTS) }, hello);
+      if (!line) continue;
+      const { localAddress: host = name, remoteAddress: master = name } = line.socket;
+      const { hostNames } = await everyone(line, options);
+      return rosterOf({ ...options, host, master, hostNames }, [line]);
     }
     await sleep(50);
   }
@@ -217,11 +230,39 @@ function greet(address: Address, hello: Message): Promise<Line | undefined> {
   });
 }
 
+/** What rank 0 says when all have come. Rejects when it says who has not, or is gone itself. */
+function everyone(line: Line, { rank, limitMs }: RosterOptions): Promise<Message & { readonly kind: "everyone" }> {
+  return new Promise((resolve, reject) => {
+    const without = (message: string, teller: number): void => {
+      clearTimeout(timer);
+      reject(broke(message, teller, rank));
+    };
+    const silent = () => without(`rank 0 has not answered for ${limitMs / 1000} s: it was last at 'start'`, 1);
+    // Rank 0 waits as long, and its word comes first.
+    const timer = setTimeout(silent, limitMs + 1000);
+    line.closed = () => without("rank 0 is gone: its process ended before all had come", 1);
+    line.hear((message) => {
+      line.hear(undefined);
+      clearTimeout(timer);
+      line.closed = () => {};
+      if (message.kind === "everyone") resolve(message);
+      else if (message.kind === "broken") without(message.message, message.teller);
+      else line.socket.destroy();
+    });
+  });
+}
+
+/** That the run is broken, as process `rank` has it: `teller` prints it. */
+const broke = (message: string, teller: number, rank: number): GyreRuntimeError =>
+  teller === rank
+    ? new GyreRuntimeError("peer", message, "see what that process said; --peer-timeout says how long silence is borne")
+    : new GyreRuntimeError("told", message, `rank ${teller} tells it`);
+
 // ---- the roster ------------------------------------------------------------------------------------------------------
 
 /** `lines`: of rank 0, those to all others by rank; of another, the one to rank 0. */
 function rosterOf(
-  { rank, size, host, master, limitMs }: RosterOptions & Pick<Roster, "host" | "master">,
+  { rank, size, host, master, limitMs, hostNames }: RosterOptions & Pick<Roster, "host" | "master" | "hostNames">,
   lines: readonly (Line | undefined)[],
   server?: Server,
 ): Roster {
@@ -239,28 +280,23 @@ function rosterOf(
   });
   broken.catch(() => {});
 
-  const lastOf = (except: number): string =>
-    Array.from({ length: Math.min(size, 16) }, (_, r) => r)
-      .filter((r) => r !== except)
-      .map((r) => `rank ${r}: ${doing[r]}`)
-      .join(", ");
+  const elsewhere = hostNames.findIndex((name) => name !== hostNames[0]);
+  const heir = elsewhere < 0 ? 1 : elsewhere;
+  /** With its host, where there are several. */
+  const named = (r: number): string => (elsewhere < 0 ? `rank ${r}` : `rank ${r} (${hostNames[r]})`);
+  const lastOf = (except: number): string => {
+    const others = Array.from({ length: size }, (_, r) => r).filter((r) => r !== except);
+    const said = others.slice(0, MOST_NAMED).map((r) => `${named(r)}: ${doing[r]}`);
+    return [...said, ...(others.length > MOST_NAMED ? ["…"] : [])].join(", ");
+  };
   const lose = (who: number, how: string): void => {
     if (error || ending) return;
-    const message = `rank ${who} ${how} at '${doing[who]}'; the others were at: ${lastOf(who)}`;
-    // The lowest rank that is left tells it.
-    void breakUp(message, who === 0 ? 1 : 0);
+    void breakUp(`${named(who)} ${how} at '${doing[who]}'; the others were at: ${lastOf(who)}`, who === 0 ? heir : 0);
   };
   const told = (): string | undefined => error?.kind;
   const breakUp = async (message: string, teller: number): Promise<void> => {
     if (error || ending) return;
-    error =
-      teller === rank
-        ? new GyreRuntimeError(
-            "peer",
-            message,
-            "see what that process said; --peer-timeout says how long silence is borne",
-          )
-        : new GyreRuntimeError("told", message, `rank ${teller} tells it`);
+    error = broke(message, teller, rank);
     reject(error);
     for (const round of rounds.values()) round.reject(error);
     for (const { reject: no } of pings.values()) no(error);
@@ -337,7 +373,8 @@ function rosterOf(
   let said = 0;
   const sayBeat = () => {
     said = performance.now();
-    for (const { line } of others) void line.say({ kind: "beat", doing: server ? doing : [doing[rank]!] });
+    for (const { line, rank: to } of others)
+      void line.say({ kind: "beat", doing: !server ? [doing[rank]!] : to === heir ? doing : [] });
   };
   const beat = setInterval(() => {
     sayBeat();
@@ -371,6 +408,7 @@ function rosterOf(
     size,
     host,
     master,
+    hostNames,
     broken,
     exchange,
     at: (what) => {
@@ -410,5 +448,7 @@ function rosterOf(
   };
 }
 
+/** In messages, of so many ranks at most. */
+const MOST_NAMED = 16;
 const ranks = (list: readonly number[]): string =>
-  `${list.length === 1 ? "rank" : "ranks"} ${list.slice(0, 16).join(", ")}${list.length > 16 ? ", …" : ""}`;
+  `${list.length === 1 ? "rank" : "ranks"} ${list.slice(0, MOST_NAMED).join(", ")}${list.length > MOST_NAMED ? ", …" : ""}`;

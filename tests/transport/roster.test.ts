@@ -8,10 +8,10 @@ const KEY = "test";
 async function roster(size: number, real: number, limitMs: number) {
   const listening = await listen("127.0.0.1", 0);
   const options = { size, hosts: ["127.0.0.1"], port: listening.port, key: KEY, limitMs };
-  const members = [
-    host({ ...options, rank: 0 }, listening),
-    ...Array.from({ length: real - 1 }, (_, i) => join({ ...options, rank: i + 1 })),
-  ];
+  const members = Array.from({ length: real }, (_, rank) => {
+    const own = { ...options, rank, hostName: "here" };
+    return rank === 0 ? host(own, listening) : join(own);
+  });
   return { members, port: listening.port };
 }
 
@@ -19,7 +19,7 @@ async function roster(size: number, real: number, limitMs: number) {
 function stranger(port: number, rank: number, size: number, key = KEY) {
   const socket = connect(port, "127.0.0.1");
   socket.on("error", () => {});
-  socket.write(`${JSON.stringify({ kind: "hello", rank, size, key })}\n`);
+  socket.write(`${JSON.stringify({ kind: "hello", rank, size, key, hostName: "here" })}\n`);
   return socket;
 }
 
@@ -58,29 +58,53 @@ test("a silent process is one that has stopped", async () => {
   await expect(zero!.broken).rejects.toThrow("rank 1 has not answered for 0.2 s: it was last at 'start'");
 });
 
-test("where rank 0 is gone, rank 1 tells it", async () => {
+test.each([
+  ["rank 1 tells it", ["a", "a", "a"], ["peer", "told"], ["rank 0 is", "rank 1: start, rank 2: start"]],
+  [
+    "on a host with rank 1, rank 2 on another tells it, and names the hosts",
+    ["a", "a", "b"],
+    ["told", "peer"],
+    ["rank 0 (a) is", "rank 1 (a): start, rank 2 (b): start"],
+  ],
+])("where rank 0 is gone, %s", async (_, hostNames, kinds, [who, others]) => {
+  const listening = await listen("127.0.0.1", 0);
+  listening.server.on("connection", (socket) => {
+    for (const message of [{ kind: "welcome" }, { kind: "everyone", hostNames }])
+      socket.write(`${JSON.stringify(message)}\n`);
+    setTimeout(() => socket.destroy(), 50);
+  });
+  const options = { size: 3, hosts: ["127.0.0.1"], port: listening.port, key: KEY, limitMs: 5000 };
+  const all = await Promise.all([1, 2].map((rank) => join({ ...options, rank, hostName: hostNames[rank]! })));
+  const message = `${who} gone: its process ended at 'start'; the others were at: ${others}`;
+  for (const [i, { broken }] of all.entries()) await expect(broken).rejects.toMatchObject({ kind: kinds[i], message });
+  listening.server.close();
+});
+
+test("rank 0 gone before all had come: rank 1 tells it", async () => {
   const listening = await listen("127.0.0.1", 0);
   listening.server.on("connection", (socket) => {
     socket.write(`${JSON.stringify({ kind: "welcome" })}\n`);
     setTimeout(() => socket.destroy(), 50);
   });
-  const options = { size: 3, hosts: ["127.0.0.1"], port: listening.port, key: KEY, limitMs: 5000 };
-  const [one, two] = await Promise.all([join({ ...options, rank: 1 }), join({ ...options, rank: 2 })]);
-  await expect(one.broken).rejects.toMatchObject({ kind: "peer" });
-  await expect(two.broken).rejects.toMatchObject({ kind: "told" });
+  const options = { size: 3, hosts: ["127.0.0.1"], port: listening.port, key: KEY, limitMs: 5000, hostName: "here" };
+  const all = await Promise.allSettled([1, 2].map((rank) => join({ ...options, rank })));
+  expect(all.map((one) => one.status === "rejected" && one.reason.kind)).toEqual(["peer", "told"]);
   listening.server.close();
 });
 
-test("those who do not come are named; strangers are not let in", async () => {
-  const { members, port } = await roster(3, 1, 300);
-  stranger(port, 1, 3, "another run");
-  stranger(port, 1, 7);
-  stranger(port, 2, 3);
-  await expect(members[0]).rejects.toThrow("rank 1 did not come within 0.3 s: 3 processes were announced to rank 0");
+test("those who do not come are named, and those who came know it; strangers are not let in", async () => {
+  const { members, port } = await roster(4, 2, 300);
+  stranger(port, 2, 4, "another run");
+  stranger(port, 2, 7);
+  stranger(port, 3, 4);
+  const message = "rank 2 did not come within 0.3 s: 4 processes were announced to rank 0";
+  const [zero, one] = await Promise.allSettled(members);
+  expect(zero).toMatchObject({ reason: { kind: "peer", message } });
+  expect(one).toMatchObject({ reason: { kind: "told", message } });
 });
 
 test("nobody at rank 0's address", async () => {
-  const options = { size: 2, hosts: ["127.0.0.1"], port: 1, key: KEY, limitMs: 200 };
+  const options = { size: 2, hosts: ["127.0.0.1"], port: 1, key: KEY, limitMs: 200, hostName: "here" };
   await expect(join({ ...options, rank: 1 })).rejects.toThrow("rank 1 finds no rank 0 at 127.0.0.1, port 1");
 });
 

@@ -14,7 +14,7 @@ import { checkOperations } from "./operations.ts";
 /** `size` rosters of one run, as separate processes would have them. */
 async function rosters(size: number): Promise<readonly Roster[]> {
   const listening = await listen("127.0.0.1", 0);
-  const options = { size, hosts: ["127.0.0.1"], port: listening.port, key: "test", limitMs: 5000 };
+  const options = { size, hosts: ["127.0.0.1"], port: listening.port, key: "test", limitMs: 5000, hostName: "" };
   return Promise.all([
     host({ ...options, rank: 0 }, listening),
     ...Array.from({ length: size - 1 }, (_, i) => join({ ...options, rank: i + 1 })),
