@@ -31,8 +31,8 @@ export type ClusterFlags = {
  */
 const GRACE_MS = 300;
 /** Before the processes know each other, a rank waits so long for each one below it, up to some, before it says what is wrong. */
-const TURN_MS = 400;
-const MOST_TURNS = 8;
+const TURN_MS = 3000;
+const MOST_TURNS = 4;
 
 /**
  * Runs `action` with the other processes; rank 0 alone prints. Where one fails, all end: the first that failed says why,
@@ -170,7 +170,7 @@ export function planned({ schedule: { mesh, values, buffers, steps, inputs, outp
 export const toldToAll = (line: Progress, roster: Roster): Progress => ({
   ...line,
   at: (what, share) => {
-    if (share === undefined) roster.at(what);
+    if (share === undefined) roster.at(what, true);
     line.at(what, share);
   },
 });

@@ -59,6 +59,10 @@ export function draftOf(path: string): string {
   return draft;
 }
 
+/** The same for a draft that another process made and publishes: until that is done, it is removed when either ends. */
+export const shareDraft = (draft: string): void => void drafts.add(draft);
+export const releaseDraft = (draft: string): void => void drafts.delete(draft);
+
 /** Gives a draft its name. */
 export function publish(draft: string, path: string): void {
   renameSync(draft, path);

@@ -11,7 +11,9 @@ import type { ExitCode } from "./exit.ts";
 
 /** How long the others have to say it. Where they have, their launcher ends this process sooner. */
 const LAST_WORDS_MS = 5_000;
-/** How long a child has to end after it has said that it does, or was told to; launchers wait a second before they force it. */
+/** How long a child has to end when it has said that it does. */
+const ENDING_MS = 300;
+/** How long it has when it is told to end: launchers wait a second before they force it. */
 const ORDERLY_MS = 800;
 const CHILD_OF = "GYRE_CHILD_OF";
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -37,7 +39,7 @@ export async function runGuarded(env: NodeJS.ProcessEnv): Promise<number | undef
     if ("joined" in message) joined = true;
     else {
       told = message.code;
-      setTimeout(kill, ORDERLY_MS);
+      setTimeout(kill, ENDING_MS);
     }
   });
   let hurry: (() => void) | undefined;

@@ -6,7 +6,7 @@ import { elementCount, type Tensor } from "../runtime/dtype.ts";
 import { npyElementBytes, npyElements, npyStart, writeNpy } from "../runtime/formats/npy.ts";
 import { forEachRun, type Mesh } from "../runtime/layout.ts";
 import type { Roster } from "../runtime/transport/roster.ts";
-import { draftOf, publish, writeAtomic, writing } from "./files.ts";
+import { draftOf, publish, releaseDraft, shareDraft, writeAtomic, writing } from "./files.ts";
 import type { Colors } from "./io.ts";
 
 /** One result; `path` is `` for a sole array, else `0`, `loss`, `state.m`. */
@@ -59,6 +59,7 @@ export async function writeResultsTogether(
       return draft;
     };
     const [draft] = await roster.exchange(roster.rank === 0 ? writing(file, begin) : "");
+    shareDraft(draft!);
     const parts = await array.readParts();
     writing(file, () => {
       const open = openSync(draft!, "r+");
@@ -75,9 +76,10 @@ export async function writeResultsTogether(
     });
     await roster.exchange("written");
     if (roster.rank === 0) writing(file, () => publish(draft!, file));
+    await roster.exchange("named");
+    releaseDraft(draft!);
     files.push(file);
   }
-  await roster.exchange("named");
   return files;
 }
 

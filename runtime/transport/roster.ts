@@ -26,8 +26,8 @@ export type Roster = {
   readonly hostNames: readonly string[];
   /** Everyone's value, by rank, when all have called; in the same order everywhere. Values are JSON. */
   readonly exchange: <T>(value: T) => Promise<readonly T[]>;
-  /** What this process does now, for messages. */
-  readonly at: (what: string) => void;
+  /** What this process does now, for messages. Steps may come often, and not all are told; `phase`: this one is, at once. */
+  readonly at: (what: string, phase?: boolean) => void;
   /** Never resolves; rejects (`peer`, or `told` where another process says it) when somebody is gone. */
   readonly broken: Promise<never>;
   /** Tells the others that this process fails. Gives whether it is the one that prints why: the first that failed is. */
@@ -300,7 +300,8 @@ function rosterOf(
     reject(error);
     for (const round of rounds.values()) round.reject(error);
     for (const { reject: no } of pings.values()) no(error);
-    if (server) await Promise.all(others.map(({ line }) => line.say({ kind: "broken", message, teller })));
+    // Also to one that is given up because it stands still: should it go on, it knows.
+    await Promise.all(others.map(({ line }) => line.say({ kind: "broken", message, teller })));
   };
 
   // Exchanges, by round: values arrive at rank 0, and go out together.
@@ -394,7 +395,9 @@ function rosterOf(
     const { all } = roundOf(n);
     if (server) deposit(n, 0, value);
     else await others[0]!.line.say({ kind: "value", round: n, value });
-    return (await all) as readonly T[];
+    const values = await all;
+    if (error) throw error;
+    return values as readonly T[];
   };
   const close = () => {
     ending = true;
@@ -411,9 +414,9 @@ function rosterOf(
     hostNames,
     broken,
     exchange,
-    at: (what) => {
+    at: (what, phase) => {
       doing[rank] = what;
-      if (!ending && performance.now() - said > OFTEN_MS) sayBeat();
+      if (!ending && (phase || performance.now() - said > OFTEN_MS)) sayBeat();
     },
     async fail() {
       if (error || ending) return error?.kind !== "told";

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { byHand, type Ended, ended, type Fate, fateful, gyre, launch, launchEach, root } from "./launch.ts";
+import { byHand, type Ended, ended, type Fate, fateful, gyre, launch, launchEach, launchers, root } from "./launch.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "gyre-mpi-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -14,7 +14,7 @@ const LIMIT = 4;
 const ring = (out: string, more: readonly string[] = []): readonly string[] => [
   gyre,
   ..."run examples/05-ring-attention.gyre --mesh sp=4 --dims B=1,S=256,H=2,D=32".split(" "),
-  ...["--peer-timeout", `${LIMIT}`, "--out", out, ...more],
+  ...["--backend", "cpu", "--peer-timeout", `${LIMIT}`, "--out", out, ...more],
 ];
 /** Long enough that something happens in between. */
 const long = ["--repeat", "1000000"];
@@ -54,13 +54,17 @@ test("killed at the start: rank 0 says who did not come", async () => {
   expect(others[0]!.err).toContain(`rank 2 did not come within ${LIMIT} s: 3 processes were announced to rank 0`);
 });
 
-test("rank 0 killed: rank 1 says so", async () => {
-  const { others } = await without({ rank: 0, signal: "SIGKILL", at: "^wait for" }, long);
+test.each([
+  ["mid-run", "^wait for", long],
+  ["output", "output", []],
+])("rank 0 killed: rank 1 says so: %s", async (_, at, more) => {
+  const { others, out } = await without({ rank: 0, signal: "SIGKILL", at }, more);
   expect(others.map(({ code }) => code)).toEqual([3, 3]);
   expect(others[0]!.err).toMatch(
     /^error: rank 0 is gone: its process ended at '.+'; the others were at: rank 1: .+, rank 2/,
   );
   expect(others[1]!.err).toBe("");
+  expect(leftIn(out)).toEqual([]);
 });
 
 test.each([
@@ -73,31 +77,27 @@ test.each([
   expect(said).toMatch(
     /^error: rank 1 has not answered for 4 s: it was last at '.+'; the others were at: rank 0: .+, rank 2: .+\n/,
   );
-  expect(leftIn(out).filter((name) => !name.endsWith(".tmp"))).toEqual([]);
-});
-
-test("under mpirun: a killed and a stopped process end all", async () => {
-  const out = join(folder, "mpirun");
-  for (const [signal, says] of [
-    ["SIGKILL", "rank 2 is gone"],
-    ["SIGSTOP", "rank 2 has not answered for 4 s"],
-  ] as const) {
-    const { code, err } = await ended(
-      launch("mpirun.openmpi", 4, ring(out, long), fateful({ rank: 2, signal, at: "^wait for" })),
-    );
-    expect(code).not.toBe(0);
-    expect(err).toContain(says);
-  }
-  const { code } = await ended(
-    launch("mpirun.mpich", 4, ring(out, long), fateful({ rank: 2, signal: "SIGKILL", at: "^wait for" })),
-  );
-  expect(code).not.toBe(0);
-  const stopped = await ended(
-    launch("mpirun.mpich", 4, ring(out, long), fateful({ rank: 2, signal: "SIGSTOP", at: "^wait for" })),
-  );
-  expect(stopped.err).toContain("rank 2 has not answered for 4 s");
   expect(leftIn(out)).toEqual([]);
 });
+
+const said = "at '.+'; the others were at: rank 0: .+, rank 1: .+, rank 3: .+";
+const fates = [
+  ["SIGKILL", "start", [], "rank 2 is gone: its process was ended by SIGKILL before all had come"],
+  ["SIGKILL", "^wait for", long, `rank 2 is gone: its process ended ${said}`],
+  ["SIGSTOP", "^wait for", long, `rank 2 has not answered for 4 s: it was last ${said}`],
+] as const;
+test.each(launchers.flatMap((launcher) => fates.map((fate) => [launcher, ...fate] as const)))(
+  "under %s: a process that gets a %s at %s ends all, and one says why",
+  async (launcher, signal, at, more, says) => {
+    const out = join(folder, `${runs++}`);
+    const { code, err } = await ended(launch(launcher, 4, ring(out, more), fateful({ rank: 2, signal, at })));
+    expect(code).not.toBe(0);
+    const errors = err.match(/^error: .*$/gm);
+    expect(errors, err).toHaveLength(1);
+    expect(errors![0]).toMatch(new RegExp(`^error: ${says}$`));
+    expect(leftIn(out)).toEqual([]);
+  },
+);
 
 test("other sizes on one rank: nobody starts, and the difference is told once", async () => {
   const out = join(folder, "sizes");
