@@ -116,6 +116,8 @@ export function matchInputs(
 }
 
 function unknown(name: string, names: readonly string[]): Stop {
+  const parts = names.filter((n) => n.startsWith(`${name}.`));
+  if (parts.length > 0) return usage(`the input ${name} has parts, each with a file`, `give ${parts.join(", ")}`);
   const near = nearest(name, names);
   const has = names.length === 0 ? "it has none" : `its inputs are ${names.join(", ")}`;
   return usage(`the program has no input ${name}`, near ? `did you mean ${near}? ${has}` : has);

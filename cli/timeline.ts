@@ -125,9 +125,11 @@ export function way(route: Route, axes: readonly string[], s: Schedule): string 
       ? ""
       : ` + ${route.perStep === 1 ? "" : `${route.perStep} × `}step`;
   const round = route.within ?? n;
-  const back = step === "" && route.offset > round / 2;
+  // The shorter way round: -1, not n - 1.
+  const offset = ((route.offset % round) + round) % round;
+  const back = offset > round / 2;
   const where = `on ${ring}${route.within === undefined ? "" : `, within each ${route.within}`}`;
   return step === ""
-    ? `to ${back ? `−${round - route.offset}` : `+${route.offset}`} ${where}`
+    ? `to ${back ? `−${round - offset}` : `+${offset}`} ${where}`
     : `to +(${route.offset}${step}) ${where}`;
 }

@@ -147,11 +147,7 @@ function messagesIn(source: string): readonly Message[] {
       ts.isCallExpression(node.initializer)
     ) {
       const [text, help] = node.initializer.arguments;
-      const helped =
-        help &&
-        sentence(help)
-          .replace("‹did you mean›", "did you mean `‹name›`?")
-          .replace(/^‹[^›]*›$/, "");
+      const helped = help && remedy(sentence(help));
       found.push({ code: node.name.getText(), text: text ? sentence(text) : "", ...(helped ? { help: helped } : {}) });
     }
     ts.forEachChild(node, visit);
@@ -160,7 +156,7 @@ function messagesIn(source: string): readonly Message[] {
   return found;
 }
 
-/** A sentence with ‹holes›. Of alternatives the first that says something. */
+/** A sentence with ‹holes›. Of alternatives the first that says something; of remedies (`a ?? b`) all that do. */
 function sentence(node: ts.Node): string {
   if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) return node.text;
   if (ts.isTemplateExpression(node)) {
@@ -171,16 +167,24 @@ function sentence(node: ts.Node): string {
   if (ts.isConditionalExpression(node)) return sentence(node.whenTrue) || sentence(node.whenFalse);
   if (ts.isBinaryExpression(node)) {
     const plus = node.operatorToken.kind === ts.SyntaxKind.PlusToken;
+    if (node.operatorToken.kind === ts.SyntaxKind.QuestionQuestionToken) {
+      const [left, right] = [remedy(sentence(node.left)), sentence(node.right)];
+      return left && right ? `${left} or: ${right}` : left || right;
+    }
     return plus ? sentence(node.left) + sentence(node.right) : sentence(node.right);
   }
   if (ts.isIdentifier(node)) return node.text === "undefined" ? "" : hole(node.text);
   if (ts.isPropertyAccessExpression(node)) return hole(node.name.text);
   if (ts.isCallExpression(node)) {
+    if (node.expression.getText() === "didYouMean") return hole("did you mean");
     const inner = node.arguments[0] ? sentence(node.arguments[0]) : hole("…");
     return node.expression.getText() === "q" ? `\`${inner}\`` : inner.startsWith("‹") ? inner : hole(named(node));
   }
   return hole("…");
 }
+/** What a remedy says; nothing where it is all hole. */
+const remedy = (text: string): string =>
+  text.replace("‹did you mean›", "did you mean `‹name›`?").replace(/^‹[^›]*›$/, "");
 const hole = (name: string): string => `‹${name.replace(/([A-Z])/g, " $1").toLowerCase()}›`;
 const named = (node: ts.Node): string => /a\.(\w+)/.exec(node.getText())?.[1] ?? "…";
 function returned(block: ts.Block): string {

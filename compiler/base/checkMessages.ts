@@ -1,4 +1,5 @@
 /** What the checker says: names, types, specs, tiles, sizes. Rows of the table in messages.ts. */
+import { asFunction, fieldsElsewhere, namesElsewhere, typesElsewhere } from "./elsewhere.ts";
 import { listed, q, type Row, say } from "./say.ts";
 
 type Near = { readonly near?: string };
@@ -12,6 +13,7 @@ const classWords: Readonly<Record<string, string>> = {
   bool: "truth values (`bool`)",
   any: "arrays",
 };
+const imported = (name: string, library: string): string => `write \`import { ${name} } from "${library}"\``;
 const conversions = (wants: string): string | undefined =>
   wants === "float"
     ? "convert with `cast(x, f32)`"
@@ -25,22 +27,43 @@ const conversions = (wants: string): string | undefined =>
 
 export const checkMessages = {
   // --- GY20xx: names and imports -----------------------------------------------------------------------------------
-  GY2001: say((a: { name: string } & Near) => `nothing is called ${q(a.name)} here`, didYouMean),
-  GY2002: say((a: { name: string; path: string } & Near) => `"${a.path}" has nothing called ${q(a.name)}`, didYouMean),
+  GY2001: say(
+    (a: { name: string; library?: string; dim?: boolean } & Near) => `nothing is called ${q(a.name)} here`,
+    (a) =>
+      namesElsewhere.get(a.name) ??
+      (a.library && imported(a.name, a.library)) ??
+      didYouMean(a) ??
+      (a.dim
+        ? /^[A-Z]/.test(a.name)
+          ? `a dimension is declared behind the name of what has it: \`fn f<${a.name}>(…)\``
+          : "an axis is one of a mesh that this file declares or imports, or a parameter `a: axis`"
+        : undefined),
+  ),
+  GY2002: say(
+    (a: { name: string; path: string; library?: string } & Near) => `"${a.path}" has nothing called ${q(a.name)}`,
+    (a) => (a.library && imported(a.name, a.library)) ?? didYouMean(a),
+  ),
   GY2003: say(
     (a: { name: string; path: string }) => `${q(a.name)} is not exported by "${a.path}"`,
     "write `export` before its declaration",
   ),
   GY2004: say(
-    (a: { path: string }) => `there is no module "${a.path}"`,
-    'a module is "gyre/NAME" (the standard library) or a path that begins with "./" and ends in ".gyre"',
+    (a: { path: string; meant?: string }) => `there is no module "${a.path}"`,
+    (a) =>
+      a.meant === undefined
+        ? 'a module is "gyre/NAME" (the standard library) or a path that begins with "./" and ends in ".gyre"'
+        : `did you mean "${a.meant}"?`,
   ),
   GY2005: say(
     (a: { path: string }) => `importing "${a.path}" closes a cycle of imports`,
     "move what both modules need into a third one",
   ),
   GY2006: say((a: { name: string }) => `${q(a.name)} is declared twice`, "give one of them another name"),
-  GY2007: say((a: { name: string } & Near) => `there is no type ${q(a.name)}`, didYouMean),
+  GY2007: say(
+    (a: { name: string } & Near) => `there is no type ${q(a.name)}`,
+    (a) =>
+      typesElsewhere.get(a.name) ?? didYouMean(a) ?? "the dtypes are `f32`, `f16`, `bf16`, `i32`, `u32` and `bool`",
+  ),
   GY2008: say(
     (a: { name: string; is: string; wants: string }) => `${q(a.name)} is ${a.is}, but ${a.wants} is needed here`,
   ),
@@ -101,8 +124,9 @@ export const checkMessages = {
     (a) => a.hint,
   ),
   GY3009: say(
-    (a: { of: string; wants: number; found: number }) =>
+    (a: { of: string; wants: number; found: number; help?: string | undefined }) =>
       `${a.of} takes ${plural(a.wants, "argument")}, found ${a.found}`,
+    (a) => a.help,
   ),
   GY3010: say(
     (a: { what: string; found: string }) => `${a.what} must be a whole number known at compile time, found ${a.found}`,
@@ -117,8 +141,17 @@ export const checkMessages = {
     (a: { found: string; array: boolean }) => `the condition of an \`if\` must be a scalar \`bool\`, found ${a.found}`,
     (a) => (a.array ? "choose element by element with `where(c, a, b)`" : undefined),
   ),
-  GY3014: say((a: { found: string }) => `only a function can be called, found ${a.found}`),
-  GY3015: say((a: { found: string }) => `this needs a record with fields, found ${a.found}`),
+  GY3014: say(
+    (a: { found: string; help?: string | undefined }) => `only a function can be called, found ${a.found}`,
+    (a) => a.help,
+  ),
+  GY3015: say(
+    (a: { found: string; field?: string; isFunction?: boolean }) => `this needs a record with fields, found ${a.found}`,
+    (a) =>
+      a.field === undefined
+        ? undefined
+        : (fieldsElsewhere.get(a.field) ?? (a.isFunction ? asFunction(a.field) : namesElsewhere.get(a.field))),
+  ),
   GY3016: say(
     (a: { wants: number; found: string }) => `this needs a tuple of ${plural(a.wants, "item")}, found ${a.found}`,
   ),
@@ -146,13 +179,20 @@ export const checkMessages = {
     (a: { what?: string; name: string; wants: number; found: number }) =>
       `the ${a.what ?? "type"} ${q(a.name)} takes ${plural(a.wants, "argument")} in \`< >\`, found ${a.found}`,
   ),
-  GY3024: say((a: { name: string; of: string } & Near) => `${q(a.of)} has no parameter ${q(a.name)}`, didYouMean),
+  GY3024: say(
+    (a: { name: string; of: string; params: readonly string[] } & Near) => `${q(a.of)} has no parameter ${q(a.name)}`,
+    (a) => didYouMean(a) ?? (a.params.length > 0 ? `it takes ${codeList(a.params)}` : "it takes no arguments"),
+  ),
   GY3025: say(
     (a: { name: string; of: string }) =>
       `the parameters of ${a.of} have no names to callers: ${q(a.name)} must stand by position`,
   ),
   GY3026: say((a: { name: string }) => `${q(a.name)} is given twice`),
-  GY3027: say((a: { missing: readonly string[]; of: string }) => `${q(a.of)} is called without ${codeList(a.missing)}`),
+  GY3027: say(
+    (a: { missing: readonly string[]; of: string; help?: string }) =>
+      `${q(a.of)} is called without ${codeList(a.missing)}`,
+    (a) => a.help,
+  ),
   GY3028: say(
     (a: { name: string; dtype: string; wants: string; of: string }) =>
       `${q(a.name)} of ${q(a.of)} must be one of ${q(a.wants)}, found ${q(a.dtype)}`,
@@ -160,6 +200,7 @@ export const checkMessages = {
   GY3029: say(
     (a: { name: string; found: string }) =>
       `the constant ${q(a.name)} must be a static number or truth value, found ${a.found}`,
+    "what is computed is a `fn` without parameters, or is bound with `let` where it is used",
   ),
   GY3030: say(
     (a: { index: string; size: string; dim: number }) =>
@@ -191,7 +232,10 @@ export const checkMessages = {
         ? "take the positions of the whole array and index them: `positions(x, d)[i]`"
         : `ask the whole array: \`${a.name}(x, d)\``,
   ),
-  GY3037: say((a: { what: string; found: string }) => `${a.what} is needed here, found ${a.found}`),
+  GY3037: say(
+    (a: { what: string; found: string; help?: string }) => `${a.what} is needed here, found ${a.found}`,
+    (a) => a.help,
+  ),
   GY3038: say(
     (a: { name: string; a: string; b: string }) =>
       `${q(a.name)} needs trees with the same tuples and records, found ${a.a} and ${a.b}`,
@@ -220,8 +264,10 @@ export const checkMessages = {
     (a) => didYouMean(a) ?? "the layouts are `striped(a)` and `zigzag(a)`; plain `a` is contiguous",
   ),
   GY4005: say(
-    (a: { name: string } & Near) => `there is no mesh ${q(a.name)}`,
-    (a) => didYouMean(a) ?? `declare one: \`mesh ${a.name}(sp: 4)\``,
+    (a: { name: string; meshes: readonly string[] } & Near) => `there is no mesh ${q(a.name)}`,
+    (a) =>
+      didYouMean(a) ??
+      (a.meshes.length === 0 ? `declare one: \`mesh ${a.name}(sp: 4)\`` : `declared here: ${codeList(a.meshes)}`),
   ),
   GY4006: say(
     (a: { what: string; axis: string }) =>
@@ -309,9 +355,12 @@ export const checkMessages = {
       `the carry ${q(a.type)} has a block of ${q(a.index)}, which is another one in each step`,
   ),
   GY5010: say(
-    (a: { index: string; extent: string; size: string; dim: number }) =>
+    (a: { index: string; extent: string; size: string; dim: number; sharded: boolean }) =>
       `${q(a.index)} ranges over ${q(a.extent)}, but dimension ${a.dim} has size ${q(a.size)}`,
-    (a) => `slice first (\`x[0..${a.extent}][${a.index}]\`), or gather with \`pos(${a.index})\``,
+    (a) =>
+      !a.sharded
+        ? `slice first (\`x[0..${a.extent}][${a.index}]\`), or gather with \`pos(${a.index})\``
+        : `a device has its part of a split dimension only: let ${q(a.index)} range over ${q(a.size)}`,
   ),
   GY5011: say(
     (a: { found: string }) => `the body of a \`fold … collect\` gives a pair \`(next, collected)\`, found ${a.found}`,

@@ -13,18 +13,25 @@
 import { checkMessages } from "./checkMessages.ts";
 import { derivativeMessages } from "./derivativeMessages.ts";
 import type { Diagnostic, Note } from "./diagnostic.ts";
+import { declarationsElsewhere, signsElsewhere } from "./elsewhere.ts";
 import { machineMessages } from "./machineMessages.ts";
 import { q, type Row, say } from "./say.ts";
 import type { Span } from "./span.ts";
 
 const messages = {
   // --- GY10xx: characters and literals -----------------------------------------------------------------------------
-  GY1001: say((a: { char: string }) => `${q(a.char)} is not a character of Gyre outside strings and comments`),
+  GY1001: say(
+    (a: { char: string }) => `${q(a.char)} is not a character of Gyre outside strings and comments`,
+    (a) => signsElsewhere.get(a.char),
+  ),
   GY1002: say("this string is not closed on its line", 'strings are written "…", on one line'),
   GY1003: say((a: { text: string }) => `the integer ${q(a.text)} is too large to be exact`, "the largest is 2^53 - 1"),
   GY1004: say("`/* … */` is not a comment in Gyre", "begin each line of a comment with `//`"),
   GY1005: say("`#` does not begin a comment in Gyre", "comments begin with `//`"),
-  GY1006: say("single quotes do not make a string", 'strings are written "…"'),
+  GY1006: say(
+    "single quotes do not make a string",
+    'strings are written "…"; names, those of axes too, have no quotes',
+  ),
   GY1007: say(
     (a: { text: string }) => `${q(a.text)} is an unfinished number`,
     (a) => `write ${q(a.text.startsWith(".") ? `0${a.text}` : `${a.text}0`)}`,
@@ -47,8 +54,10 @@ const messages = {
     (a) => a.help,
   ),
   GY1103: say(
-    (a: { found: string }) => `expected a declaration, found ${a.found}`,
-    "a file holds `import`, `mesh`, `const`, `type`, `fn`, `shard_map` and `derivative` declarations",
+    (a: { found: string; word: string }) => `expected a declaration, found ${a.found}`,
+    (a) =>
+      declarationsElsewhere.get(a.word) ??
+      "a file holds `import`, `mesh`, `const`, `type`, `fn`, `shard_map` and `derivative` declarations",
   ),
   GY1104: say("a `let` stands inside a block", "at the top of a file a static value is `const NAME = …`"),
   GY1105: say(
@@ -74,7 +83,13 @@ const messages = {
     "the value of this expression is not used",
     "only the last line of a block is a bare expression; bind it with `let`, or remove it",
   ),
-  GY1208: say("nothing is assigned in Gyre", "bind a new name: `let x = e`"),
+  GY1208: say(
+    (_: { array: string | undefined }) => "nothing is assigned in Gyre",
+    (a) =>
+      a.array === undefined
+        ? "bind a new name: `let x = e`"
+        : `a new array is \`let ${a.array} = dynamic_update(${a.array}, value, start, dim = d)\`, or a \`where\` on element numbers`,
+  ),
   GY1209: say("there is no `return`", "the last expression of a block is its value"),
   GY1210: say("`==` compares", "a name is bound with `=`"),
   GY1211: say("a slice is written with `..`", "write `a..b` for the elements from `a` up to, but without, `b`"),

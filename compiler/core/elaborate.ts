@@ -8,13 +8,14 @@ import { type Diagnostic, isError, sortDiagnostics } from "../base/diagnostic.ts
 import { type Dim, dimAtoms, evalDim, printDim, solveDim } from "../base/dim.ts";
 import { InvariantError } from "../base/invariant.ts";
 import { report } from "../base/messages.ts";
+import { positionAt } from "../base/source.ts";
 import { noSpan, type Span } from "../base/span.ts";
 import type * as Ast from "../syntax/ast.ts";
 import { type Choices, type Chosen, type Found, lookUp } from "./elaborate/choices.ts";
 import { makeContext } from "./elaborate/context.ts";
 import { checkItem, tieKnot } from "./elaborate/declarations.ts";
 import { checkSizes, type EntryPort, type EntrySizes, entryBody, entryHead, type Head } from "./elaborate/entry.ts";
-import { loadModule, type Module, type Modules, type Read } from "./elaborate/modules.ts";
+import { exportedBy, loadModule, type Module, type Modules, type Read } from "./elaborate/modules.ts";
 import { resolveBlock } from "./elaborate/resolve.ts";
 import { near } from "./elaborate/scope.ts";
 import { isSound, markSound } from "./elaborate/sound.ts";
@@ -39,7 +40,23 @@ type Session = {
 function session(read: Read): Session {
   const diagnostics: Diagnostic[] = [];
   const modules: Modules = { read, diagnostics, loaded: new Map(), byScope: new Map() };
-  return { modules, knot: tieKnot(diagnostics, (env) => modules.byScope.get(env)?.texts), diagnostics };
+  return {
+    modules,
+    knot: tieKnot(
+      diagnostics,
+      (env) => modules.byScope.get(env)?.texts,
+      (name) => exportedBy(modules, name),
+    ),
+    diagnostics,
+  };
+}
+/** Of a line that could not be read (GY11xx, and some whose meaning was guessed), what else is said follows from that. */
+const unread = /^GY(?:11..|1001|1201|1208|1211)$/;
+/** What is told: sorted, and without what the checker says of lines that could not be read. */
+function told(all: readonly Diagnostic[]): readonly Diagnostic[] {
+  const place = (d: Diagnostic) => `${d.span.source.path}:${positionAt(d.span.source, d.span.start).line}`;
+  const lines = new Set(all.filter((d) => unread.test(d.code)).map(place));
+  return sortDiagnostics(lines.size === 0 ? all : all.filter((d) => d.code < "GY2" || !lines.has(place(d))));
 }
 /** The root module; one that cannot be read is reported. */
 function root(s: Session, path: string): Module | undefined {
@@ -84,7 +101,7 @@ export function checkFiles(paths: readonly string[], read: Read): readonly Diagn
     const module = root(s, path);
     if (module) checkModule(s, module);
   }
-  return sortDiagnostics(s.diagnostics);
+  return told(s.diagnostics);
 }
 
 /** The names of the entry points of a module: its exported `shard_map`s, or all where none is exported. */
@@ -119,7 +136,7 @@ export function elaborateEntry(path: string, read: Read, options: EntryOptions =
   const { choices } = options;
   let chosen: Chosen | undefined;
   const done = (program?: Program): ElaborateResult => {
-    const diagnostics = sortDiagnostics(s.diagnostics);
+    const diagnostics = told(s.diagnostics);
     if (!program || diagnostics.some(isError)) return { diagnostics };
     return { program, diagnostics, ...(chosen && { found: chosen.found }) };
   };

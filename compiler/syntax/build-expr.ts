@@ -278,8 +278,9 @@ export function checkEquals(r: Reading, cst: Node): void {
 function buildAssignment(r: Reading, cst: CstNode): Ast.Let | undefined {
   const equals = c.token(cst, "Eq");
   if (!equals) return undefined;
-  r.tell(report("GY1208", c.tokenSpan(r, equals), {}));
   const [target, value] = c.nodes(cst, "expression").map((e) => buildExpr(r, e));
+  const array = target?.kind === "index" && target.target.kind === "name" ? target.target.name : undefined;
+  r.tell(report("GY1208", c.tokenSpan(r, equals), { array }));
   const span = c.nodeSpan(r, cst);
   const pattern: Ast.Pattern =
     target?.kind === "name"

@@ -7,6 +7,7 @@ import {
   tokenMatcher,
 } from "chevrotain";
 import type { Diagnostic, Note } from "../base/diagnostic.ts";
+import { afterExpressions, namesElsewhere } from "../base/elsewhere.ts";
 import { report } from "../base/messages.ts";
 import { q } from "../base/say.ts";
 import type { Source } from "../base/source.ts";
@@ -106,6 +107,12 @@ export function explain(error: IRecognitionException, source: Source, tokens: re
   if (special) return special;
   const help = known ?? shapeOf(rule);
   const foundText = describe(found);
+  if (isReservedName(stumble))
+    return report("GY1102", spanOf(found, source), {
+      what: `a name${afterWhat(stumble)}`,
+      found: foundText,
+      help: `${foundText} is a word of Gyre, and no name`,
+    });
   if (error.name !== "MismatchedTokenException") {
     const what = `${nouns[rule] ?? "something else"}${afterWhat(stumble)}`;
     return report("GY1102", span, { what, found: foundText, help });
@@ -137,7 +144,12 @@ function specialCase(s: Stumble, span: Span, source: Source): Diagnostic | undef
     const here = s.found.tokenType === EOF ? span : spanOf(s.found, source);
     if (s.found.tokenType === t.Let) return report("GY1104", here, {});
     if (s.found.image === "}") return report("GY1106", here, {});
-    return report("GY1103", here, { found: describe(s.found) });
+    if (s.before && s.found.startLine === s.before.endLine && s.found.tokenType !== EOF) {
+      const what = `a new line${afterWhat(s)}`;
+      const help = afterExpressions.get(s.found.image) ?? namesElsewhere.get(s.before.image);
+      return report("GY1102", here, { what, found: describe(s.found), help });
+    }
+    return report("GY1103", here, { found: describe(s.found), word: s.found.image });
   }
   const opener = openerBefore(s.tokens, s.at);
   const ends = s.found.tokenType === EOF || (declarationWords.includes(s.found.tokenType) && s.found.startColumn === 1);
@@ -167,7 +179,10 @@ const hints: readonly { readonly when: (s: Stumble) => boolean; readonly help: s
     when: (s) => is(s.found, t.Eq) && s.before !== undefined && tokenMatcher(s.before, t.BinaryOp),
     help: "nothing is mutated; bind a new name with `let`",
   },
-  { when: (s) => s.rule === "primary" && is(s.found, t.LSquare), help: "a list of values is a tuple, `(a, b)`" },
+  {
+    when: (s) => is(s.found, t.LSquare) && (s.rule === "primary" || s.rule === "callArgs"),
+    help: "a list of values is a tuple, `(a, b)`",
+  },
   {
     when: (s) => s.rule === "primary" && is(s.found, t.Let) && s.found.startLine === s.before?.endLine,
     help: "a `let` stands on a line of a block, `{ let x = e … }`",
@@ -178,10 +193,54 @@ const hints: readonly { readonly when: (s: Stumble) => boolean; readonly help: s
     help: "the result type follows `->`, the body stands in `{ }`",
   },
   {
-    when: (s) => /^[a-z_]+$/i.test(s.found.image) && /Name|pattern/.test(`${s.expected}${s.rule}`),
-    help: "this word is reserved",
+    when: (s) => s.before?.image === "mut" && s.tokens[s.at - 2]?.tokenType === t.Let,
+    help: "nothing is mutated: `let x = e`",
+  },
+  {
+    when: (s) => is(s.found, t.Less, t.Greater) && s.before?.image === s.found.image,
+    help: "there are no shifts of bits: multiply or divide by powers of 2",
+  },
+  {
+    when: (s) => is(s.found, t.Colon) && s.tokens[s.at - 2]?.image === "lambda",
+    help: "a lambda is written `|x| e`",
+  },
+  {
+    when: (s) => is(s.found, t.Arrow) && s.before?.tokenType === t.Bar,
+    help: "a lambda is written `|x, y| e`; what it gives is found from its body",
+  },
+  {
+    when: (s) => is(s.found, t.Else),
+    help: "an `if` begins the expression: `if c { a } else { b }`",
+  },
+  {
+    when: (s) => s.expected === "{" && s.rule === "block",
+    help: "the branches of an `if` and the body of a loop stand in `{ }`",
+  },
+  {
+    when: (s) => is(s.found, t.Semicolon) && (s.rule === "recordType" || s.rule === "record"),
+    help: "fields are parted by `,`",
+  },
+  {
+    when: (s) => is(s.found, t.LSquare) && s.expected === "(" && s.tokens[s.at - 2]?.tokenType === t.Fn,
+    help: "dims and dtypes are declared in `< >`: `fn f<N, T: float>(x: T[N])`",
+  },
+  {
+    when: (s) => is(s.found, t.LSquare, t.LParen) && (s.before?.tokenType === t.Colon || isScalarType(s.before?.image)),
+    help: "an array type is its dtype and its dimensions: `f32[M, N]`",
   },
 ];
+
+const isScalarType = (image: string | undefined): boolean => /^(?:b?f16|[fiu]32|bool)$/.test(image ?? "");
+
+/** A word of Gyre's own where something gets a name. */
+const isReservedName = (s: Stumble): boolean =>
+  /^[a-z_]+$/i.test(s.found.image) &&
+  !tokenMatcher(s.found, t.Name) &&
+  s.found.image !== "_" &&
+  (s.expected === "Name" ||
+    (namedIn.includes(s.rule) && ["(", ",", "{", "<", "|", "let"].includes(s.before?.image ?? "")));
+/** The rules in which a bracket or a comma comes before a name. */
+const namedIn = ["signature", "recordType", "recordTypeField", "generics", "letIn", "pattern", "lambda"];
 
 const shapeOf = (rule: string): string | undefined =>
   shapes[rule] === undefined ? undefined : `it is written ${q(shapes[rule])}`;

@@ -58,6 +58,20 @@ function moduleOf(source: Source, lexed: Lexed, bare: readonly Ast.Item[]): Ast.
 
 /** A bracket that is never closed moves the borders of all blocks after it, so what is said of those is not told. */
 const shakenByUnclosed: ReadonlySet<string> = new Set(["GY1106", "GY1206", "GY1207"]);
+/** The same holds of what is left of a declaration in which something else was expected. */
+const shakenByStumble: ReadonlySet<string> = new Set([...shakenByUnclosed, "GY1103"]);
+const expected: ReadonlySet<string> = new Set(["GY1101", "GY1102"]);
+
+/** The part of the text that holds the declaration around a place: from one that begins at the margin to the next. */
+function declarationAt(text: string, place: number): readonly [number, number] {
+  const heads = /^(?:export|import|fn|shard_map|mesh|const|type|derivative)\b/gm;
+  let start = 0;
+  for (const head of text.matchAll(heads)) {
+    if (head.index > place) return [start, head.index];
+    start = head.index;
+  }
+  return [start, text.length + 1];
+}
 
 /**
  * One mistake makes a parser stumble several times on its line; the first is the one to tell. What the builder has to say of a
@@ -66,9 +80,17 @@ const shakenByUnclosed: ReadonlySet<string> = new Set(["GY1106", "GY1206", "GY12
 function firstOfEachLine(stumbles: readonly Diagnostic[], told: readonly Diagnostic[]): readonly Diagnostic[] {
   const lines = new Set<number>();
   const unclosed = stumbles.some((d) => d.code === "GY1105");
+  const broken = stumbles.flatMap((d) =>
+    expected.has(d.code) ? [declarationAt(d.span.source.text, d.span.start)] : [],
+  );
+  const shaken = (d: Diagnostic) =>
+    (unclosed && shakenByUnclosed.has(d.code)) ||
+    (shakenByStumble.has(d.code) && broken.some(([from, to]) => from <= d.span.start && d.span.start < to));
+  // The end of the file is where a stumble before it leads.
+  const isEnd = (d: Diagnostic) => expected.has(d.code) && d.span.start >= d.span.source.text.trimEnd().length;
   const firsts = [...sortDiagnostics(stumbles), ...sortDiagnostics(told)].filter((d) => {
     const { line } = positionAt(d.span.source, d.span.start);
-    if (lines.has(line) || (unclosed && shakenByUnclosed.has(d.code))) return false;
+    if (lines.has(line) || shaken(d) || (isEnd(d) && lines.size > 0 && broken.length > 1)) return false;
     lines.add(line);
     return true;
   });

@@ -44,7 +44,7 @@ export function safetensorsHeader(bytes: Uint8Array, file: string, size: number)
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const start = safetensorsHeaderBytes(bytes);
   if (start < 10 || start > buffer.length || buffer[8] !== 0x7b) {
-    fail("input", `${file} is not a whole .safetensors file`, "write or copy it again");
+    fail("input", `${file} is no .npy, .npz or whole .safetensors file`, "write or copy it again");
   }
   let header: { readonly [name: string]: Entry };
   try {

@@ -134,3 +134,12 @@ describe("inspect", () => {
     expect(() => JSON.parse(json.out)).not.toThrow();
   });
 });
+
+test("a way back is told as one, however it was written", async () => {
+  const program = (shift: number) =>
+    file(
+      `mesh pod(sp: 4)\nexport shard_map f<N>(x: f32[N] @ P(sp)) -> f32[N] @ P(sp) on pod { ppermute(x, sp, shift = ${shift}) }`,
+    );
+  for (const shift of [-1, 3])
+    expect((await gyre("inspect", program(shift), "--dims", "N=8")).out).toContain("to −1 on sp");
+});

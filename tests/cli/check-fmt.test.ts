@@ -54,3 +54,9 @@ test("fmt leaves a file that cannot be read as it is", async () => {
   expect((await gyre("fmt", path)).code).toBe(1);
   expect(readFileSync(path, "utf8")).toBe("fn f( = 1\n");
 });
+
+test("check: names that the standard library has are told with their module", async () => {
+  const { err } = await gyre("check", file('import { softmax } from "gyre/attn"\nfn f<N>(x: f32[N]) = rms_norm(x)\n'));
+  expect(err).toContain('did you mean "gyre/attention"?');
+  expect(err).toContain('write `import { rms_norm } from "gyre/nn"`');
+});

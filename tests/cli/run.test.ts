@@ -153,12 +153,23 @@ describe("inputs that do not fit", () => {
     ["a name that is none of the program's", () => `xx=${npy(floats(1, 2))}`, 2, "did you mean x?"],
     ["an array without a name", () => npy(floats(1, 2)), 2, "write --in NAME="],
     ["another rank", () => `x=${npy({ dtype: "f32", shape: [2, 2], data: new Float32Array(4) })}`, 1, "[2, 2]"],
-    ["a file that is none of the three", () => `x=${file("hello, this is text", "x.npy")}`, 1, "x.npy"],
+    [
+      "a file that is none of the three",
+      () => `x=${file("hello, this is text", "x.npy")}`,
+      1,
+      "x.npy is no .npy, .npz or whole",
+    ],
     ["a file that is not there", () => "x=/nowhere.npy", 1, "there is no such file"],
   ])("%s", async (_, flag, expected, said) => {
     const { code, err } = await gyre("run", file(scale), "--in", flag(), ...reference);
     expect(err).toContain(said);
     expect(code).toBe(expected);
+  });
+
+  test("one array for a record", async () => {
+    const { code, err } = await gyre("run", file(nested), "--in", `p=${npy(floats(1, 2))}`, ...reference);
+    expect(err).toContain("the input p has parts");
+    expect(code).toBe(2);
   });
 
   test("numbers that the dtype cannot hold", async () => {

@@ -54,3 +54,10 @@ test("a mesh that is missing is told by the parser alone", () => {
     "mesh ring(sp: 4)\nshard_map main<N>(x: f32[N] @ P(_)) -> (f32[N], f32[N]) @ (P(_), P(_)) on ring { (x, x) }";
   expect(run({ code: "", source }).map((d) => d.code)).toEqual(["GY1102"]);
 });
+
+test("of a line that could not be read, the checker says nothing", () => {
+  const source = "fn f(x: f32) {\n  let y = (a) => a * 2\n  y + missing\n}";
+  expect(run({ code: "", source }).map((d) => d.code)).toEqual(["GY1101", "GY2001"]);
+  // What was read as what was meant is checked.
+  expect(run({ code: "", source: "fn f(x: bool) = x and missing" }).map((d) => d.code)).toEqual(["GY1008", "GY2001"]);
+});

@@ -162,8 +162,10 @@ describe(".safetensors", () => {
 
   test("wrong files are errors with the file's name", () => {
     const read = (bytes: Uint8Array) => inputError(() => readSafetensors(bytes, "w.safetensors"));
-    expect(read(Buffer.from("hi"))).toBe("w.safetensors is not a whole .safetensors file");
-    expect(read(Buffer.from("hello, world, hello, world"))).toBe("w.safetensors is not a whole .safetensors file");
+    expect(read(Buffer.from("hi"))).toBe("w.safetensors is no .npy, .npz or whole .safetensors file");
+    expect(read(Buffer.from("hello, world, hello, world"))).toBe(
+      "w.safetensors is no .npy, .npz or whole .safetensors file",
+    );
     const entry = { dtype: "F32", shape: [2], data_offsets: [0, 8] };
     expect(read(file({ x: entry }, f32(1)))).toMatch(/w.safetensors is cut off: 'x'/);
     expect(read(file({ x: { ...entry, shape: [3] } }, f32(1, 2)))).toMatch(/'x' in w.safetensors has 8 bytes for 3/);

@@ -53,6 +53,14 @@ fn ok(x: f32) = x
   expect(summary(text)).toEqual(["1:14 GY1105 this `{` is never closed"]);
 });
 
+test("what follows from a block that could not be read is not told", () => {
+  expect(summary("fn f(x: f32) {\n  fn g(y) = y\n  g(x)\n}\nfn h(x: f32) { x + }\n")).toEqual([
+    "2:3 GY1101 expected `}` at the end of the block, found `fn`",
+    "5:20 GY1102 expected an expression after `+`, found `}`",
+  ]);
+  expect(summary("fn f(c: bool, x: f32) {\n  let y = x if c else 0\n  y\n}\n")).toHaveLength(1);
+});
+
 test("a brace too many is told, and reading goes on", () => {
   expect(summary("fn f(x: f32) { x } }\nfn g(x: f32) { x + }\n")).toEqual([
     "1:20 GY1106 this `}` closes nothing",

@@ -1,5 +1,6 @@
 /** What a builtin function is, and what its rows share: reading arguments. */
 import type { Dim } from "../../base/dim.ts";
+import { q } from "../../base/say.ts";
 import type { Span } from "../../base/span.ts";
 import type { Atom } from "../ir.ts";
 import { operand, toAtom } from "./arithmetic.ts";
@@ -11,6 +12,7 @@ import { type Argument, describe, type TypeNode, type Value } from "./value.ts";
 export type Call = {
   readonly c: Context;
   readonly name: string;
+  readonly row: Builtin;
   readonly span: Span;
   readonly args: readonly (Argument | undefined)[];
   readonly rest: readonly Argument[];
@@ -26,8 +28,15 @@ export type Builtin = {
   /** Parameters that are given by name only; their arguments follow those of `params`. */
   readonly named?: readonly string[];
   readonly open?: boolean;
+  /** How it is called, where its parameters do not say it. */
+  readonly usage?: string;
   readonly run: (k: Call) => Value;
 };
+/** `all_gather(x, axis, dim = …)`: how a builtin is called. */
+export function usage(name: string, row: Builtin): string {
+  const args = row.params.map((p, i) => (i < row.required ? p : `${p} = …`));
+  return row.usage ?? `${name}(${[...args, ...(row.named ?? []).map((p) => `${p} = …`)].join(", ")})`;
+}
 
 export const arg = (k: Call, i: number): Argument => k.args[i]!;
 /** An argument as an array. */
@@ -94,6 +103,7 @@ export function axesArg(k: Call, a: Argument): readonly string[] | undefined {
 }
 export function typeArg(k: Call, a: Argument): TypeNode | undefined {
   if (a.value.kind === "type") return a.value.type;
-  if (a.value.kind !== "error") fail(k.c, "GY3037", a.span, { what: "a type", found: describe(a.value) });
+  if (a.value.kind !== "error")
+    fail(k.c, "GY3037", a.span, { what: "a type", found: describe(a.value), help: `it is ${q(usage(k.name, k.row))}` });
   return undefined;
 }

@@ -52,6 +52,7 @@ export const collectives: Readonly<Record<string, Builtin>> = {
   ppermute: {
     params: ["x", "axis", "shift", "pairs"],
     required: 2,
+    usage: "ppermute(x, axis, shift = 1)",
     run: (k) => {
       const axes = axesArg(k, arg(k, 1));
       const route = axes && routeOf(k, axes);

@@ -15,6 +15,7 @@ function fnArg(k: Call): FnValue | undefined {
 const gradient = (withValue: boolean): Builtin => ({
   params: ["f"],
   required: 1,
+  usage: `${withValue ? "value_and_grad" : "grad"}(f)(x)`,
   run: (k) => {
     const of = fnArg(k);
     return of ? { kind: "fn", fn: "grad", of, withValue } : errorValue;
@@ -34,6 +35,7 @@ export const derivativeBuiltins: Readonly<Record<string, Builtin>> = {
   vjp: {
     params: ["f", "x"],
     required: 2,
+    usage: "vjp(f, x, …)",
     rest: true,
     run: (k) => {
       const f = fnArg(k);
@@ -43,6 +45,7 @@ export const derivativeBuiltins: Readonly<Record<string, Builtin>> = {
   checkpoint: {
     params: ["f", "policy"],
     required: 1,
+    usage: "checkpoint(f, policy = nothing_saveable)(x)",
     run: (k) => {
       const of = fnArg(k);
       const given = k.args[1];

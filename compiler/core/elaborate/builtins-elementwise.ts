@@ -95,12 +95,17 @@ export const elementwiseBuiltins: Readonly<Record<string, Builtin>> = {
   cast: {
     params: ["x", "dtype"],
     required: 2,
+    usage: "cast(x, f32)",
     open: true,
     run: (k) => {
       const type = typeArg(k, arg(k, 1));
       if (!type) return errorValue;
       if (type.kind !== "array" || type.shape.length > 0)
-        return fail(k.c, "GY3037", arg(k, 1).span, { what: "a dtype", found: describe(arg(k, 1).value) });
+        return fail(k.c, "GY3037", arg(k, 1).span, {
+          what: "a dtype",
+          found: describe(arg(k, 1).value),
+          help: "it is `cast(x, f32)`, whatever the shape of `x`",
+        });
       const v = operand(k.c, arg(k, 0).value);
       if (v.kind === "unknown") return v;
       // A static number is cast by being written in that dtype; a fraction becomes whole towards zero.
@@ -120,6 +125,7 @@ export const elementwiseBuiltins: Readonly<Record<string, Builtin>> = {
     params: ["key"],
     required: 1,
     rest: true,
+    usage: "random_uniform(key, i, j, …)",
     run: (k) =>
       elementwise(
         k.c,

@@ -21,6 +21,7 @@ function extremum(op: Extract<Binary & ReduceKind, "min" | "max">): Builtin {
   return {
     params: ["x", "y", "dim", "keep"],
     required: 1,
+    usage: `${op}(x, dim = d)`,
     open: true,
     run: (k) => {
       const [x, y, dim, keep] = k.args;

@@ -55,9 +55,10 @@ function atomsOf(k: Call, args: readonly Argument[]): readonly Atom[] | undefine
   return atoms.includes(poison) ? undefined : atoms;
 }
 /** Operands stand by position, and `dim` is given by name. */
-const joining = (run: (k: Call, dim: Argument | undefined) => Value): Builtin => ({
+const joining = (name: string, run: (k: Call, dim: Argument | undefined) => Value): Builtin => ({
   params: ["x"],
   required: 1,
+  usage: `${name}((a, b), dim = d)`,
   rest: true,
   named: ["dim"],
   run: (k) => run(k, k.args[1]),
@@ -67,6 +68,7 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
   zeros: {
     params: ["type"],
     required: 1,
+    usage: "zeros(f32[M, N])",
     run: (k) => {
       const t = typeArg(k, arg(k, 0));
       return t ? fullOf(k.c, t, intValue(0), k.span) : errorValue;
@@ -76,6 +78,7 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
   full: {
     params: ["type", "value"],
     required: 1,
+    usage: "full(f32[M, N], c)",
     run: (k) => {
       if (!k.args[1]) {
         const v = arg(k, 0).value;
@@ -103,6 +106,7 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
   reshape: {
     params: ["x", "shape"],
     required: 2,
+    usage: "reshape(x, (M, N))",
     rest: true,
     run: (k) => {
       const x = arrayArg(k, 0);
@@ -115,6 +119,7 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
   transpose: {
     params: ["x", "perm"],
     required: 1,
+    usage: "transpose(x, (0, 2, 1))",
     run: (k) => {
       const x = arrayArg(k, 0);
       if (x === poison) return errorValue;
@@ -141,13 +146,13 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
       return x === poison || !shape ? errorValue : asValue(emit(k.c, "broadcast", { shape }, [x], k.span, k.name));
     },
   },
-  concat: joining((k, dimAt) => {
+  concat: joining("concat", (k, dimAt) => {
     const atoms = atomsOf(k, several(k));
     if (!atoms) return errorValue;
     const dim = dimArg(k, dimAt, atoms[0]!.type.shape.length, 0);
     return dim === undefined ? errorValue : asValue(emit(k.c, "concat", { dim }, atoms, k.span, k.name));
   }),
-  stack: joining((k, dimAt) => {
+  stack: joining("stack", (k, dimAt) => {
     const atoms = atomsOf(k, several(k));
     if (!atoms) return errorValue;
     const dim = dimArg(k, dimAt, atoms[0]!.type.shape.length + 1, 0);
@@ -203,7 +208,13 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
       return asValue(emit(k.c, "cast", { dtype: t?.kind === "array" ? t.dtype : "f32" }, [hit], k.span, k.name));
     },
   },
-  einsum: { params: [], required: 0, rest: true, run: (k) => einsum(k.c, k.rest, k.span) },
+  einsum: {
+    params: [],
+    required: 0,
+    rest: true,
+    usage: 'einsum("m k, k n -> m n", a, b)',
+    run: (k) => einsum(k.c, k.rest, k.span),
+  },
   size: {
     params: ["x", "dim"],
     required: 2,

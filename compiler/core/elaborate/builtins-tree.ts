@@ -82,7 +82,7 @@ const zerosLike = (k: Call): Value =>
   });
 
 export const treeBuiltins: Readonly<Record<string, Builtin>> = {
-  tree_map: { params: ["f", "tree"], required: 2, rest: true, run: treeMap },
+  tree_map: { params: ["f", "tree"], required: 2, rest: true, usage: "tree_map(f, tree, …)", run: treeMap },
   zeros_like: { params: ["tree"], required: 1, run: zerosLike },
   tree_reduce: { params: ["f", "tree", "initializer"], required: 2, run: treeReduce },
 };

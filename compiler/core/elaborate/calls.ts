@@ -1,5 +1,6 @@
 /** Calls: arguments find their parameters, parameters their dims, and the body is put in the place of the call. */
 import { type Dim, dimAtoms, dimVar, evalDim, printDim } from "../../base/dim.ts";
+import { q } from "../../base/say.ts";
 import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import { inClass } from "../dtype.ts";
@@ -41,11 +42,11 @@ export function call(c: Context, f: FnValue, args: readonly Argument[], span: Sp
     case "builtin":
       return callBuiltin(c, f.name, args, span);
     case "adapted":
-      return throughType(c, f.type, args, span, (fitted) => {
+      return throughType(c, f.type, args, span, f.given, (fitted) => {
         return call(c, f.inner, fitted.slice(0, Math.min(fitted.length, taken(f.inner))), span);
       });
     case "opaque":
-      return throughType(c, f.type, args, span, (fitted) => opaqueResult(c, f.type, fitted, span));
+      return throughType(c, f.type, args, span, span, (fitted) => opaqueResult(c, f.type, fitted, span));
     case "grad":
       return callGrad(c, f, args, span);
     case "pullback":
@@ -102,6 +103,7 @@ function throughType(
   type: FnNode,
   args: readonly Argument[],
   span: Span,
+  given: Span,
   run: (args: readonly Argument[]) => Value,
 ): Value {
   const named = args.find((a) => a.name);
@@ -120,7 +122,7 @@ function throughType(
     c,
     substituteType(bindings, type.result),
     result,
-    span,
+    given,
     "the result of this function",
     bindings,
     elementwise,
@@ -233,6 +235,7 @@ function assign(
 ): ReadonlyMap<Ast.Param, Argument> | undefined {
   const given = new Map<Ast.Param, Argument>();
   const of = decl.name.name;
+  const params = decl.params.map((p) => p.name.name);
   const before = c.diagnostics.length;
   const declared = [{ span: decl.name.span, message: `\`${of}\` is declared here` }];
   let next = 0;
@@ -247,15 +250,17 @@ function assign(
         {
           name: a.name.name,
           of,
-          ...near(
-            a.name.name,
-            decl.params.map((x) => x.name.name),
-          ),
+          params,
+          ...near(a.name.name, params),
         },
         declared,
       );
     else if (!p) {
-      fail(c, "GY3009", a.span, { of: `\`${of}\``, wants: decl.params.length, found: args.length }, declared);
+      const help =
+        decl.generics.length > 0 && decl.params.length === 0
+          ? `dims and dtypes are given in \`< >\`, without spaces: \`${of}<${decl.generics.map((g) => g.name.name).join(", ")}>()\``
+          : undefined;
+      fail(c, "GY3009", a.span, { of: q(of), wants: decl.params.length, found: args.length, help }, declared);
       break;
     } else if (given.has(p)) fail(c, "GY3026", a.span, { name: p.name.name });
     else given.set(p, a);

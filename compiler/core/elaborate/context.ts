@@ -9,6 +9,8 @@ import {
   type DimTerm,
   dimAtoms,
   dimEqual,
+  dimMul,
+  dimProduct,
   dimSub,
   dimVar,
   evalDim,
@@ -79,6 +81,8 @@ export type Knot = {
   readonly call: (c: Context, f: FnValue, args: readonly Argument[], span: Span) => Value;
   /** Whether a function, checked alone, is free of errors; checks it when first asked. */
   readonly sound: (decl: Ast.FnDecl, env: Scope) => boolean;
+  /** The module of the standard library that exports a name. */
+  readonly library: (name: string) => string | undefined;
 };
 
 export type MeshAxis = { readonly name: string; readonly size?: number };
@@ -138,6 +142,12 @@ function callNotes(c: Context, span: Span): readonly Note[] {
   );
   const shown = around.length > 2 ? [around.at(-1)!, around[0]!] : [...around].reverse();
   return shown.map((k) => ({ span: k.span, message: `in this call of \`${k.name}\`` }));
+}
+
+/** Whether `part` is what one device has of `whole`, which is split over one of the axes, or over all of them. */
+export function isShardOf(c: Context, part: Dim, whole: Dim): boolean {
+  const sizes = c.typing.axes.map((a) => a.size);
+  return [...sizes, dimProduct(sizes)].some((n) => n !== 1 && sameDim(c, dimMul(part, n), whole));
 }
 
 // --- Sizes -----------------------------------------------------------------------------------------------------------

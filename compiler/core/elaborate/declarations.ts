@@ -16,11 +16,16 @@ import { scalar, typeNode } from "./types.ts";
 import { type Binding, intValue, type Scope, type TypeNode, type Value } from "./value.ts";
 
 /** The functions of elaboration, tied together; a function is checked alone when it is first needed. */
-export function tieKnot(diagnostics: Diagnostic[], textsOf: (env: Scope) => readonly Ast.Module[] | undefined): Knot {
+export function tieKnot(
+  diagnostics: Diagnostic[],
+  textsOf: (env: Scope) => readonly Ast.Module[] | undefined,
+  library: Knot["library"],
+): Knot {
   const verdicts = new Map<Ast.FnDecl, boolean>();
   const knot: Knot = {
     expr,
     call,
+    library,
     sound: (decl, env) => {
       const known = verdicts.get(decl);
       if (known !== undefined) return known;

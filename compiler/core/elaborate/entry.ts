@@ -65,14 +65,10 @@ export function entryHead(
   if (binding?.kind !== "meshDecl") {
     if (binding && binding.kind !== "error")
       fail(bare, "GY2008", decl.mesh.span, { name: decl.mesh.name, is: whatIs(binding), wants: "a mesh" });
-    if (!binding && decl.mesh.name !== "_")
-      fail(bare, "GY4005", decl.mesh.span, {
-        name: decl.mesh.name,
-        ...near(
-          decl.mesh.name,
-          visible(env).filter((n) => lookup(env, n)?.kind === "meshDecl"),
-        ),
-      });
+    if (!binding && decl.mesh.name !== "_") {
+      const meshes = visible(env).filter((n) => lookup(env, n)?.kind === "meshDecl");
+      fail(bare, "GY4005", decl.mesh.span, { name: decl.mesh.name, meshes, ...near(decl.mesh.name, meshes) });
+    }
     return undefined;
   }
   const declared = meshAxes(bare, binding.decl, binding.env).map((a) => {

@@ -1,4 +1,5 @@
 /** Expressions: what each form of the Ast stands for. */
+import { textOf } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import { binaryOp, operand, unary } from "./arithmetic.ts";
 import { meshAxis } from "./axes.ts";
@@ -138,7 +139,10 @@ function callExpr(c: Context, env: Scope, e: Ast.Call): Value {
     span: a.value.span,
   }));
   if (f.kind === "error" || f.kind === "unknown") return f;
-  if (f.kind !== "fn") return fail(c, "GY3014", e.callee.span, { found: describe(f) });
+  if (f.kind !== "fn") {
+    const help = f.kind === "type" ? `a conversion is \`cast(x, ${textOf(e.callee.span)})\`` : undefined;
+    return fail(c, "GY3014", e.callee.span, { found: describe(f), help });
+  }
   if (args.some((a) => a.value.kind === "error")) return errorValue;
   return call(c, f, args, e.span);
 }
@@ -154,12 +158,7 @@ function fieldExpr(c: Context, env: Scope, e: Ast.Field): Value {
     const perm = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : i === rank - 2 ? rank - 1 : rank - 2));
     return asValue(emit(c, "transpose", { perm }, [v.atom], e.span, ".T"));
   }
-  if (name === "shape")
-    return fail(c, "GY2010", e.name.span, {
-      what: "an array has no field `shape`",
-      help: "the size of dimension d is `size(x, d)`",
-    });
-  return fail(c, "GY3015", e.name.span, { found: describe(v) });
+  return fail(c, "GY3015", e.name.span, { found: describe(v), field: name, isFunction: builtinNames.has(name) });
 }
 
 function recordExpr(c: Context, env: Scope, e: Ast.RecordLit): Value {

@@ -3,10 +3,10 @@ import { type Dim, dimAtoms, printDim, solveDim, substituteDim } from "../../bas
 import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import { isFloat } from "../dtype.ts";
-import type { Atom } from "../ir.ts";
+import type { Atom, Type } from "../ir.ts";
 import { operand, toAtom } from "./arithmetic.ts";
 import { axesOf } from "./axes.ts";
-import { asValue, type Context, emit, fail, lit, sameDim } from "./context.ts";
+import { asValue, type Context, emit, fail, isShardOf, lit, sameDim } from "./context.ts";
 import { hasHoles } from "./types.ts";
 import {
   arrayOf,
@@ -79,7 +79,7 @@ export function fitValue(
     expected: printType(type),
     found: describe(value),
     where: names,
-    hint: hintFor(type, value),
+    hint: hintFor(c, type, value),
   });
 }
 /** The value at the type; undefined, and mostly nothing said, where it does not fit. */
@@ -111,16 +111,36 @@ function holeNames(t: TypeNode, b: Bindings): readonly string[] {
     return d === undefined || printDim(d) === a.name ? [] : [`${a.name} = ${printDim(d)}`];
   });
 }
-function hintFor(t: TypeNode, v: Value): string | undefined {
+function hintFor(c: Context, t: TypeNode, v: Value): string | undefined {
+  if (t.kind === "fn") {
+    const names = ["a", "b", "c", "d", "e", "f", "g", "h"].slice(0, t.params.length).join(", ");
+    if (v.kind === "array") {
+      const at = names.slice(0, Math.max(1, 3 * v.atom.type.shape.length - 2));
+      return `a function looks up what it needs of an array, as in \`|${at}| x[${at}]\``;
+    }
+    return v.kind === "bool" || v.kind === "float" || v.kind === "int"
+      ? `a function that gives it is \`|${names}| …\``
+      : undefined;
+  }
   if (t.kind !== "array")
     return t.kind === "int" && v.kind === "array"
       ? "an `int` is known at compile time: a literal, a dimension, `size(x, d)` or arithmetic on them"
       : undefined;
+  if (v.kind === "fn") return "a function stands here where what it gives is needed: call it, as in `f(…)`";
   if (v.kind === "array" && v.atom.type.dtype !== t.dtype && v.atom.type.shape.length === t.shape.length)
     return `convert with \`cast(x, ${t.dtype})\``;
   if ((v.kind === "int" || v.kind === "float") && t.shape.length > 0)
     return `an array full of one number is \`full(${printType(t)}, c)\``;
+  if (v.kind === "array" && differsByShards(c, t, v.atom.type))
+    return "inside a `shard_map` an array is what one device holds of it: a split dimension has the size `S/axis`";
   return undefined;
+}
+
+/** Whether shapes differ, and only in that one has the whole of what the other has a device's part of. */
+function differsByShards(c: Context, t: { readonly shape: readonly Dim[] }, of: Type): boolean {
+  if (t.shape.length !== of.shape.length) return false;
+  const differing = t.shape.flatMap((d, i) => (sameDim(c, d, of.shape[i]!) ? [] : [[d, of.shape[i]!] as const]));
+  return differing.length > 0 && differing.every(([a, b]) => isShardOf(c, a, b) || isShardOf(c, b, a));
 }
 
 function fitTo(f: Fit, t: TypeNode, value: Value): Fitted {
@@ -169,7 +189,7 @@ function adapt(f: Fit, type: FnNode, fn: FnValue): Fitted {
     fail(f.c, "GY3022", f.span, { type: printType(type), gives: type.params.length, wants: required });
     return errorValue;
   }
-  return { kind: "fn", fn: "adapted", inner: fn, type: substituteType(f.bindings, type) as FnNode };
+  return { kind: "fn", fn: "adapted", inner: fn, type: substituteType(f.bindings, type) as FnNode, given: f.span };
 }
 /** How many arguments a function cannot do without. */
 export function requiredParams(fn: FnValue): number {

@@ -4,7 +4,7 @@ import type * as Ast from "../../syntax/ast.ts";
 import { dtypesOf, inClass } from "../dtype.ts";
 import type { Atom, Index, Selector } from "../ir.ts";
 import { operand } from "./arithmetic.ts";
-import { asValue, type Context, dimAtom, emit, fail, known, poison, sameDim } from "./context.ts";
+import { asValue, type Context, dimAtom, emit, fail, isShardOf, known, poison, sameDim } from "./context.ts";
 import { lookup } from "./scope.ts";
 import { dimOf, dtypeOf, isDType } from "./types.ts";
 import { describe, errorValue, mapLeaves, printCoreType, type Scope, type Value } from "./value.ts";
@@ -34,6 +34,13 @@ export function indexExpr(c: Context, env: Scope, e: Ast.Index): Value {
     return open.kind === "error" ? errorValue : { kind: "unknown" };
   }
   if (target.kind === "tuple") return tupleItem(c, e, target, parts);
+  const word = parts.find((p) => p.value?.kind === "string");
+  if (word)
+    return fail(c, "GY3037", word.part.span, {
+      what: "an index",
+      found: "a string",
+      help: target.kind === "record" ? "a field is written `r.name`" : "arrays are indexed by numbers",
+    });
   if (target.kind === "record")
     return mapLeaves(target, (leaf) =>
       leaf.kind === "array"
@@ -99,7 +106,8 @@ function selector(c: Context, p: Part, args: Atom[], dim: number): Selector | un
   if (p.value.kind === "index" && !p.value.index.element) {
     const { index, start } = p.value;
     if (!sameDim(c, index.extent, size)) {
-      fail(c, "GY5010", span, { index: index.name, extent: printDim(index.extent), size: printDim(size), dim });
+      const [extent, sharded] = [printDim(index.extent), isShardOf(c, size, index.extent)];
+      fail(c, "GY5010", span, { index: index.name, extent, size: printDim(size), dim, sharded });
       return undefined;
     }
     if (!start) return { kind: "block", index };

@@ -8,7 +8,10 @@ import { type Parsed, parse } from "../../syntax/parse.ts";
 import { frame, near } from "./scope.ts";
 import type { Binding, Scope } from "./value.ts";
 
-/** Gives the text of a module: `gyre/nn`, or a path that ends in `.gyre`. Undefined where there is none. */
+/**
+ * Gives the text of a module: `gyre/nn`, or a path that ends in `.gyre`. Undefined where there is none. For `gyre` it may
+ * give the names of the standard library's modules, one to a line: where a name is not known, it is looked for there.
+ */
 export type Read = (path: string) => string | undefined;
 
 export type Module = {
@@ -112,7 +115,10 @@ function importNames(
   const other =
     target === undefined ? undefined : m.loaded.get(target) === "loading" ? "loading" : loadModule(m, target);
   if (other === "loading") say(report("GY2005", item.from.span, { path: item.from.value }));
-  else if (!other) say(report("GY2004", item.from.span, { path: item.from.value }));
+  else if (!other) {
+    const meant = meantModule(m, item.from.value, from);
+    say(report("GY2004", item.from.span, { path: item.from.value, ...(meant !== undefined && { meant }) }));
+  }
   for (const n of item.names) {
     if (!other || other === "loading") {
       declare(n.alias, { kind: "error" }, false);
@@ -121,17 +127,42 @@ function importNames(
     const binding = other.scope.names.get(n.name.name);
     const found = binding && other.exported.has(n.name.name);
     if (binding && !found) say(report("GY2003", n.name.span, { name: n.name.name, path: item.from.value }));
-    if (!binding)
+    if (!binding) {
+      const library = exportedBy(m, n.name.name);
       say(
         report("GY2002", n.name.span, {
           name: n.name.name,
           path: item.from.value,
           ...near(n.name.name, [...other.exported]),
+          ...(library !== undefined && { library }),
         }),
       );
+    }
     declare(n.alias, found ? binding : { kind: "error" }, item.exported && found === true);
   }
   return other === "loading" ? undefined : other;
+}
+/** The modules of the standard library. */
+const libraryModules = (m: Modules): readonly string[] =>
+  m
+    .read("gyre")
+    ?.match(/[\w-]+/g)
+    ?.map((n) => `gyre/${n}`) ?? [];
+/** The first module of the standard library that exports a name: asked only where a name is not known. */
+export function exportedBy(m: Modules, name: string): string | undefined {
+  return libraryModules(m).find((path) => loadModule(m, path)?.exported.has(name));
+}
+/** The module that was meant by the path of none: one of the library, or a file beside this one. */
+function meantModule(m: Modules, written: string, from: string): string | undefined {
+  const library = libraryModules(m);
+  if (library.includes(`gyre/${written}`)) return `gyre/${written}`;
+  const beside = [`./${written}`, `${written}.gyre`, `./${written}.gyre`].find((path) => {
+    const target = resolvePath(path, from);
+    return target?.endsWith(".gyre") && m.read(target) !== undefined;
+  });
+  if (beside || !written.startsWith("gyre/")) return beside;
+  const length = "gyre/abc".length;
+  return library.find((path) => path.slice(0, length) === written.slice(0, length)) ?? near(written, library).near;
 }
 /** `gyre/NAME` as it is; `./a.gyre` and `../a.gyre` beside the importing file. */
 function resolvePath(written: string, from: string): string | undefined {

@@ -61,8 +61,17 @@ export const near = (name: string, candidates: readonly string[]): { readonly ne
   const hit = nearest(name, candidates);
   return hit === undefined ? {} : { near: hit };
 };
-export function unknownName(c: Context, s: Scope, name: string, span: Span, others: readonly string[]): Value {
-  return fail(c, "GY2001", span, { name, ...near(name, [...visible(s), ...others]) });
+export function unknownName(
+  c: Context,
+  s: Scope,
+  name: string,
+  span: Span,
+  others: readonly string[],
+  dim = false,
+): Value {
+  const library = c.knot.library(name);
+  const meant = near(name, [...visible(s), ...others]);
+  return fail(c, "GY2001", span, { name, ...meant, ...(library !== undefined && { library }), ...(dim && { dim }) });
 }
 export const noField = (c: Context, name: string, fields: readonly string[], span: Span): Value =>
   fail(c, "GY2009", span, { name, fields, ...near(name, fields) });

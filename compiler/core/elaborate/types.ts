@@ -7,7 +7,7 @@ import type { DType } from "../ir.ts";
 import { operand } from "./arithmetic.ts";
 import { axesNamed, axesOf, axisSize } from "./axes.ts";
 import { type Context, fail, known } from "./context.ts";
-import { frame, lookup, near, visible } from "./scope.ts";
+import { frame, lookup, near, unknownName, visible } from "./scope.ts";
 import { type Binding, describe, errorType, isHoleKey, type Scope, type TypeNode, type Value } from "./value.ts";
 
 const dtypeNames = dtypesOf("any");
@@ -42,6 +42,12 @@ function rawDim(c: Context, env: Scope, e: Ast.Expr): Dim {
   }
   if (e.kind === "unary" && e.op === "-") return dimNeg(rawDim(c, env, e.operand));
   if (e.kind === "error") return Number.NaN;
+  if (e.kind === "name" && !lookup(env, e.name) && !isDType(e.name)) {
+    unknownName(c, env, e.name, e.span, [], true);
+    // Told once in a declaration, however often it stands there.
+    if (env.parent) env.names.set(e.name, { kind: "error" });
+    return Number.NaN;
+  }
   const v = operand(c, c.knot.expr(c, env, e));
   if (v.kind === "int") return v.dim;
   if (v.kind !== "error" && v.kind !== "unknown")
@@ -72,7 +78,10 @@ function unknownType(c: Context, env: Scope, name: Ast.Ident): void {
   const types = visible(env).filter((n) => lookup(env, n)?.kind === "typeDecl");
   fail(c, "GY2007", name.span, {
     name: name.name,
-    ...near(name.name, [...dtypeNames, "int", "axis", "dtype", ...types]),
+    ...near(
+      name.name,
+      [...dtypeNames, "int", "axis", "dtype", ...types].filter((n) => n !== name.name),
+    ),
   });
 }
 export function whatIs(b: Binding): string {

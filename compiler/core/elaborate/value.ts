@@ -48,7 +48,14 @@ export type FnValue =
     }
   | { readonly kind: "fn"; readonly fn: "builtin"; readonly name: string }
   /** A function that came through a parameter of a function type: called with as many arguments as the type says. */
-  | { readonly kind: "fn"; readonly fn: "adapted"; readonly inner: FnValue; readonly type: FnNode }
+  | {
+      readonly kind: "fn";
+      readonly fn: "adapted";
+      readonly inner: FnValue;
+      readonly type: FnNode;
+      /** Where it was given: blamed where what it gives is not of the type's result. */
+      readonly given: Span;
+    }
   /** A function parameter while its function is checked alone: nothing is known but its type. */
   | { readonly kind: "fn"; readonly fn: "opaque"; readonly name: string; readonly type: FnNode }
   /** `grad(of)`, and with its value `value_and_grad(of)`. */
