@@ -3,7 +3,7 @@
  *
  *   text ─parse, elaborate→ Core ─grad→ Core without derivatives ─simplify, combine, ring products,
  *        collect ahead, decompose, add on arrival→ Core for one device
- *        ─fuse, split-k, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ a dialect
+ *        ─fuse, flatten, split-k, in place, pack→ Tile ─bounds, merge→ Tile ─map, lower→ Lane ─emit→ a dialect
  *                                                         ─plan→ Schedule
  *
  * No I/O: sources come through `read`, results are values. Errors of the program are diagnostics; anything thrown is a
@@ -41,6 +41,7 @@ import type { Decision, Schedule, Kernel as ScheduledKernel } from "./schedule/s
 import { type Target, type TargetName, targets } from "./targets.ts";
 import { deriveBounds } from "./tile/bounds.ts";
 import { check as checkTile } from "./tile/check.ts";
+import { flattenSums } from "./tile/flatten.ts";
 import { fuse } from "./tile/fuse.ts";
 import { initialContents } from "./tile/initials.ts";
 import { writeInPlace } from "./tile/inplace.ts";
@@ -330,14 +331,15 @@ function toKernels(
   );
   const { diagnostics } = fused;
   if (diagnostics.some(isError)) return { diagnostics };
+  const flat = runPass(times, "flatten", () => flattenSums(fused.program), checkTile);
   const how = options.parts === undefined ? filling : { parts: options.parts };
   const split =
     !how || options.without?.includes("split-k")
-      ? { program: fused.program, splits: [] }
+      ? { program: flat, splits: [] }
       : runPass(
           times,
           "split-k",
-          () => splitLongLoops(fused.program, how, maxBuffers),
+          () => splitLongLoops(flat, how, maxBuffers),
           (r) => checkTile(r.program),
         );
   const placed = runPass(times, "in place", () => writeInPlace(split.program), checkTile);

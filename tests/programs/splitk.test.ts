@@ -77,6 +77,7 @@ function kernelsFor(entry: string, dims: Sizes, options: CompileOptions) {
   return {
     groups,
     names: kernels.map((k) => k.name),
+    lanes: compiled.lanes,
     kernels,
     splits: splits.map((s) => [s.kernel, s.parts]),
     bytes: memory.bytes,
@@ -102,6 +103,13 @@ describe("where there are few workgroups", () => {
     expect(names).toEqual(["product_parts", "product"]);
     expect(groups("product_parts")).toBeGreaterThanOrEqual(64);
     expect(kernelsFor("product", long, { target, without: ["split-k"] }).groups("product")).toBeLessThanOrEqual(64);
+  });
+  test("the gradient of a weight over sequences and their tokens is one product, on tensor cores", () => {
+    const { splits, lanes } = kernelsFor("weights", { B: 8, T: 8192, M: 256, N: 256 }, { target: "cuda" });
+    expect(splits.map(([kernel]) => kernel)).toEqual(["product", "sum"]);
+    const parts = lanes.find((l) => l.name === "product_parts")!;
+    expect(parts.groups).toBeGreaterThanOrEqual(128);
+    expect(parts.notes.join("\n")).toContain("over d_e: tensor cores, bf16");
   });
   test("not where there are many, where loops are short, or on the cores of a CPU", () => {
     expect(kernelsFor("decode", { ...cache, B: 40 }, { target: "cuda" }).splits).toEqual([]);

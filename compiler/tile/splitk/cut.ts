@@ -14,8 +14,8 @@ import { invariant } from "../../base/invariant.ts";
 import type { ReduceKind } from "../../core/ir.ts";
 import { add, map, plus, times } from "../arithmetic.ts";
 import { constant, edge, type KernelBuilder, load, named, newAxis, operandsOf, pos, reduce } from "../build.ts";
+import { axisIn, type Copy, copyFold, copyFolds, copyValue, foldsUnder } from "../copy.ts";
 import type { Axis, BufferParam, Kernel, Store, Value } from "../ir.ts";
-import { axisIn, type Copy, copyFold, copyFolds, copyValue, foldsUnder } from "./copy.ts";
 import type { Loop } from "./loops.ts";
 import { type Piece, pieceOf, type Reads, readBuffer, readScalar, readsOf } from "./reads.ts";
 

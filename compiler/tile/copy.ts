@@ -2,8 +2,8 @@
  * Copying values of a kernel, and what they hang on, into another kernel: loads, positions and some values may be others
  * there. What nobody asks for is not copied.
  */
-import { invariant } from "../../base/invariant.ts";
-import { map } from "../arithmetic.ts";
+import { invariant } from "../base/invariant.ts";
+import { map } from "./arithmetic.ts";
 import {
   at,
   cast,
@@ -18,8 +18,8 @@ import {
   pos,
   reduce,
   scan,
-} from "../build.ts";
-import type { Axis, Def, Fold, Stmt, Value } from "../ir.ts";
+} from "./build.ts";
+import type { Axis, Def, Fold, Stmt, Value } from "./ir.ts";
 
 type Load = Extract<Def, { readonly kind: "load" }>;
 
@@ -36,6 +36,8 @@ export type Copy = {
   readonly load: (d: Load, copy: (v: Value) => Value) => { readonly buffer: number; readonly index: readonly Value[] };
   /** The number of a parameter in the new kernel. */
   readonly scalar: (index: number) => number;
+  /** What stands for a value that is computed in another way. */
+  readonly other?: (v: Value, copy: (v: Value) => Value) => Value | undefined;
 };
 
 /** The copy of an axis, made when it is first asked for; that of a loop just before the loop is opened. */
@@ -51,7 +53,8 @@ export function axisIn(c: Copy, a: Axis): Axis {
 export function copyValue(c: Copy, v: Value): Value {
   const known = c.values.get(v.id);
   if (known) return known;
-  const value = named(defined(c, v), v.name, v.span);
+  const made = c.other?.(v, (x) => copyValue(c, x)) ?? defined(c, v);
+  const value = named(made, v.name, v.span);
   c.values.set(v.id, value);
   return value;
 }
