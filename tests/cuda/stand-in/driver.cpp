@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -471,7 +470,8 @@ int cuModuleLoadData(Module** module, const void* image) {
   ALIVE(cuModuleLoadData);
   if (memcmp(image, ELFMAG, SELFMAG) != 0) return INVALID_IMAGE;
   if (static_cast<const Elf64_Ehdr*>(image)->e_type != ET_DYN) return NO_BINARY_FOR_GPU;
-  std::string path = (std::filesystem::temp_directory_path() / "gyre-module-XXXXXX").string();
+  const char* temporary = getenv("TMPDIR");
+  std::string path = std::string(temporary && *temporary ? temporary : "/tmp") + "/gyre-module-XXXXXX";
   const int file = mkstemp(path.data());
   const size_t bytes = elfBytes(image);
   const bool written = file >= 0 && write(file, image, bytes) == ssize_t(bytes);

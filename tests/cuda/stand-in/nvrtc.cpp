@@ -7,9 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -29,11 +27,17 @@ std::string contents(const std::string& path) {
 
 /// The text, and for each kernel how it is called by the addresses of its parameters.
 std::string translated(const std::string& text) {
-  static const std::regex kernel(R"(__global__\s+void\s+(?:__launch_bounds__\(\s*\d+\s*(?:,\s*(\d+)\s*)?\)\s*)?(\w+)\s*\()");
+  const std::string mark = "__global__ void";
   std::string out = text;
-  for (std::sregex_iterator k(text.begin(), text.end(), kernel), end; k != end; ++k) {
-    const std::string resident = (*k)[1].matched ? (*k)[1].str() : "1";
-    out += "GYRE_KERNEL(" + (*k)[2].str() + ", " + resident + ")\n";
+  for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at)) {
+    at += mark.size();
+    // __launch_bounds__(threads) or (threads, resident blocks), where it stands there.
+    int threads = 0, resident = 1, read = 0;
+    sscanf(text.c_str() + at, " __launch_bounds__(%d , %d", &threads, &resident);
+    sscanf(text.c_str() + at, " __launch_bounds__(%*[^)])%n", &read);
+    char name[256] = "";
+    if (sscanf(text.c_str() + at + read, " %255[A-Za-z0-9_] (", name) == 1)
+      out += "GYRE_KERNEL(" + std::string(name) + ", " + std::to_string(resident) + ")\n";
   }
   out +=
       "extern \"C\" __attribute__((weak, visibility(\"hidden\"))) unsigned char __start_gyre_shared[], __stop_gyre_shared[];\n"
@@ -77,7 +81,8 @@ int nvrtcDestroyProgram(Program** program) {
   return 0;
 }
 int nvrtcCompileProgram(Program* p, int, const char**) {
-  std::string folder = (std::filesystem::temp_directory_path() / "gyre-nvrtc-XXXXXX").string();
+  const char* temporary = getenv("TMPDIR");
+  std::string folder = std::string(temporary && *temporary ? temporary : "/tmp") + "/gyre-nvrtc-XXXXXX";
   if (!mkdtemp(folder.data())) return 1;
   const std::string at = folder, source = at + "/kernels.cpp", out = at + "/kernels.so", said = at + "/said";
   std::ofstream(source) << "#include \"device.h\"\n#line 1 \"kernels.cu\"\n" << translated(p->text);
