@@ -84,6 +84,7 @@ export function lowerTeam(
   }
   if (best) return best;
   if (target.otherwise) return lowerTeam(kernel, target.otherwise, choice, alone);
+  if (plans.tooLarge()) return { reason: plans.reason() };
   const sums = withoutProducts(kernel, target, choice, alone);
   return "reason" in sums && allFactors(kernel).length > 0 ? { reason: plans.reason() } : sums;
 }

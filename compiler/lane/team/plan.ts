@@ -12,7 +12,7 @@
  */
 import type { Axis, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import type { TileChoice } from "../map.ts";
-import { type Dealt, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
+import { type Dealt, has, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
 import { fetchedTiles } from "./hopper/plan.ts";
 import { type Pattern, sizeOf } from "./layout.ts";
 import { type Product, productOf } from "./operands.ts";
@@ -53,12 +53,17 @@ export type ProductPlan = Plan & { readonly choice: TileChoice };
 export type Unplanned = { readonly reason: string };
 
 /** The plans of a kernel, made as they are asked for; `reason` says, after the last, why there were none. */
-export type Plans = { readonly all: Iterable<ProductPlan>; readonly reason: () => string };
+export type Plans = {
+  readonly all: Iterable<ProductPlan>;
+  readonly reason: () => string;
+  /** Whether there were none because all were too large. */
+  readonly tooLarge: () => boolean;
+};
 
 /** The plans of a kernel that has products, in the order of the shapes. Deterministic. */
 export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
   const factors = allFactors(kernel);
-  if (factors.length === 0) return { all: [], reason: () => "no product of matrices" };
+  if (factors.length === 0) return { all: [], reason: () => "no product of matrices", tooLarge: () => false };
   let reason = "";
   const axes = axesFor(kernel);
   const blocks = axes.anySize.size > 0 ? target.blocks : target.blocks.slice(0, 1);
@@ -72,7 +77,11 @@ export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
           reason ||= e.message;
         }
   }
-  return { all: all(), reason: () => reason || "its tiles do not fit the registers and shared memory of a team" };
+  return {
+    all: all(),
+    reason: () => reason || "its tiles do not fit the registers and shared memory of a team",
+    tooLarge: () => reason === "" && factors.some(ofMatrices),
+  };
 }
 /** The plans of one shape; none where it does not fit. Where threads multiply, one for each number of stages. */
 function attempt(
@@ -142,6 +151,12 @@ function attempt(
   }
   return found;
 }
+/** Whether both sides of a product have elements that a team shares. */
+const ofMatrices = (f: Factors): boolean => {
+  const side = (v: Value, other: Value): boolean =>
+    v.axes.some((a) => a.extent > 1 && (a.role !== "grid" || a.block !== 1) && !has(other, a));
+  return side(f.a, f.b) && side(f.b, f.a);
+};
 /** How many teams a kernel takes. */
 export const groupsOf = (kernel: Kernel, parts: ReadonlyMap<number, Part>): number =>
   kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);

@@ -64,8 +64,14 @@ export function swizzleFor(pieces: number, apart = 1): Swizzle {
     const rows = Array.from({ length: 8 }, (_, r) => 16 * (apart * r * pieces + exchange(s, apart * r)));
     return bankConflicts(rows, 16);
   };
-  const legal = exchanges.filter((s) => pieces % s.of === 0);
-  return legal.reduce((best, s) => (conflicts(s) < conflicts(best) ? s : best));
+  let best = { swizzle: exchanges[0]!, conflicts: Number.POSITIVE_INFINITY };
+  for (const swizzle of exchanges) {
+    if (best.conflicts === 0) break;
+    if (pieces % swizzle.of !== 0) continue;
+    const found = conflicts(swizzle);
+    if (found < best.conflicts) best = { swizzle, conflicts: found };
+  }
+  return best.swizzle;
 }
 
 const exchange = (s: Swizzle, row: number): number => Math.floor(row / s.every) % s.of;

@@ -7,6 +7,7 @@
  *
  * All ways to do that are weighed (traffic.ts), against what single threads would do (../lower.ts).
  */
+import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
 import { meetingAxes } from "../allowed.ts";
 import { axesOf, axesSeen, type Mapping, type SlotChoice, valuesOf } from "../map.ts";
@@ -19,7 +20,7 @@ import { blockOf } from "./shapes.ts";
 import { shareFolds } from "./share.ts";
 import { roundOf, type Slot, type Slots, threadsAlong } from "./slots.ts";
 import type { TeamTarget } from "./target.ts";
-import { type Access, accessesOf, secondsOf, type Way, type Weighed, wastes } from "./traffic.ts";
+import { type Access, accessesOf, scalesFor, type Way, type Weighed } from "./traffic.ts";
 import { uniteAxes } from "./unite.ts";
 
 /** Elements of a value that a thread may hold, and that are written out one by one. */
@@ -55,10 +56,10 @@ export function sumPlans(kernel: Kernel, target: TeamTarget): SumPlans {
  */
 export function toBeat(kernel: Kernel, target: TeamTarget, alone: () => Mapping): number {
   const joins = valuesOf(kernel, false).some((v) => v.def.kind === "reduce" || v.def.kind === "scan");
-  const accesses = accessesOf(kernel);
+  const { seconds, wastes } = scalesFor(kernel, accessesOf(kernel), target);
   const way = wayOf(alone());
-  if (joins) return secondsOf(kernel, accesses, way, target);
-  return wastes(accesses, way, target) ? CLEARLY * secondsOf(kernel, accesses, way, target) : 0;
+  if (joins) return seconds(way);
+  return wastes(way) ? CLEARLY * seconds(way) : 0;
 }
 
 /** The ways for teams, the fastest first, with loops shared out and as they are. */
@@ -68,8 +69,9 @@ export function rankedWays(kernel: Kernel, target: Weighed): readonly Ranked[] {
   return (shared === one ? [one] : [shared, one])
     .flatMap((k) => {
       const accesses = accessesOf(k);
+      const { seconds } = scalesFor(k, accesses, target);
       const ways = waysOf(k, accesses, target.threads, k === one ? 0 : 1);
-      return ways.map((way) => ({ kernel: k, way, seconds: secondsOf(k, accesses, way, target) }));
+      return ways.map((way) => ({ kernel: k, way, seconds: seconds(way) }));
     })
     .sort((a, b) => a.seconds - b.seconds);
 }
@@ -110,6 +112,7 @@ function waysOf(kernel: Kernel, accesses: readonly Access[], most: number, share
   const axes = axesOf(kernel);
   const values = valuesOf(kernel);
   const meet = meetingsOf(values);
+  const work: Work = { axes, meeting: meetingAxes(kernel), values: heldValues(values) };
   const part = axes.find((a) => a.name === "part" && a.role === "inner" && a.extent <= SHARING.parts);
   const open = axes.filter((a) => a !== part && a.extent > 1);
   /** An axis, and others that no value has beside it, which the same threads can count along. */
@@ -147,7 +150,7 @@ function waysOf(kernel: Kernel, accesses: readonly Access[], most: number, share
             { count: threads / n, axes: slow.map((a) => a.id) },
             ...(part ? [{ count: part.extent, axes: [part.id] }] : []),
           ];
-          const way = dealtTo(kernel, axes, values, { slots, side });
+          const way = dealtTo(work, { slots, side });
           const choice: SlotChoice = {
             along: axes.indexOf(first),
             alongThreads: n,
@@ -172,10 +175,27 @@ function meetingsOf(values: readonly Value[]): (a: Axis, b: Axis) => boolean {
   return (a, b) => pairs.has(`${a.id} ${b.id}`);
 }
 
+/** What is dealt out: axes, those of the grid along which elements meet, and of each value how much of it a thread may have at once. */
+type Work = {
+  readonly axes: readonly Axis[];
+  readonly meeting: ReadonlySet<number>;
+  readonly values: readonly { readonly axes: readonly Axis[]; readonly most: number }[];
+};
+/** What is used once is not held, if it is computed where it is used. */
+function heldValues(values: readonly Value[]): Work["values"] {
+  const uses = new Map<number, number>();
+  for (const v of values) for (const a of new Set(operandsOf(v.def))) uses.set(a.id, (uses.get(a.id) ?? 0) + 1);
+  return values.flatMap(({ id, def, axes }) => {
+    if (def.kind === "pos") return [];
+    const inPlace = def.kind === "load" || def.kind === "map" || def.kind === "cast";
+    return [{ axes, most: inPlace && (uses.get(id) ?? 0) <= 1 ? WRITTEN : HELD }];
+  });
+}
+
 /** How much of each axis a team then has; undefined where a thread would have too much to do at once. */
-function dealtTo(kernel: Kernel, axes: readonly Axis[], values: readonly Value[], slots: Slots): Way | undefined {
-  const meeting = meetingAxes(kernel);
+function dealtTo({ axes, meeting, values }: Work, slots: Slots): Way | undefined {
   const parts = new Map<number, Part>();
+  const along = new Map(axes.map((a) => [a.id, threadsAlong(slots, a.id)]));
   for (const axis of axes) {
     const round = roundOf(slots, axis.id);
     const free = axis.role === "grid" && !meeting.has(axis.id);
@@ -183,14 +203,13 @@ function dealtTo(kernel: Kernel, axes: readonly Axis[], values: readonly Value[]
     const cover = block === 1 && round === 1 ? 1 : roundUp(block, round);
     parts.set(axis.id, partWith(axis, block, cover));
   }
-  const registers = (v: Value): number =>
-    v.axes.reduce((n, a) => {
-      const { cover, rolled } = parts.get(a.id)!;
-      return n * Math.min((rolled ?? cover) / threadsAlong(slots, a.id), cover / threadsAlong(slots, a.id));
-    }, 1);
-  const tooMuch = (): Value | undefined =>
-    values.find((v) => v.def.kind !== "pos" && registers(v) > (v.axes.some(isRolled) ? WRITTEN : held(v, values)));
   const isRolled = (a: Axis): boolean => parts.get(a.id)!.rolled !== undefined;
+  const registers = (of: readonly Axis[]): number =>
+    of.reduce((n, a) => {
+      const { cover, rolled = cover } = parts.get(a.id)!;
+      return (n * Math.min(rolled, cover)) / along.get(a.id)!;
+    }, 1);
+  const tooMuch = () => values.find((v) => registers(v.axes) > (v.axes.some(isRolled) ? WRITTEN : v.most));
   // Long inner axes are gone over in rounds.
   for (let v = tooMuch(); v; v = tooMuch()) {
     const longest = v.axes
@@ -204,17 +223,6 @@ function dealtTo(kernel: Kernel, axes: readonly Axis[], values: readonly Value[]
   }
   return { parts, slots };
 }
-/** Elements of a value that a thread may have: what is used once is not held. */
-const held = (v: Value, values: readonly Value[]): number =>
-  v.def.kind === "load" || v.def.kind === "map" || v.def.kind === "cast"
-    ? values.filter((u) => u !== v && usesValue(u, v)).length > 1
-      ? HELD
-      : WRITTEN
-    : HELD;
-const usesValue = (u: Value, v: Value): boolean => {
-  const d = u.def;
-  return d.kind === "map" ? d.args.includes(v) : "arg" in d && d.arg === v;
-};
 
 /** What single threads do, as a way: nothing but the grid is dealt out. */
 function wayOf(mapping: Mapping): Way {

@@ -11,7 +11,7 @@ import { axesSeen, valuesOf } from "../map.ts";
 import { besideAlong } from "./beside.ts";
 import type { Part } from "./dealt.ts";
 import { joinsOf, readsIn } from "./join.ts";
-import { everywhere, sizeOf } from "./layout.ts";
+import { everywhere } from "./layout.ts";
 import { blockOf } from "./shapes.ts";
 import { bytesOf } from "./shared.ts";
 import { type Slots, slotLayout, threadsAlong } from "./slots.ts";
@@ -100,56 +100,84 @@ export type Weighed = Pick<TeamTarget, "exchange" | "threads" | "sharedBytes" | 
 /** Bytes that a processor loads or stores at once. */
 const TURN = 128;
 
-/** Seconds that a launch takes, roughly; infinitely many where threads would exchange more than there is memory for. */
-export function secondsOf(
+/** How ways to run a kernel are weighed, and what of memory each touches. */
+export type Scales = {
+  /** Seconds that a launch takes, roughly; infinitely many where threads would exchange more than there is memory for. */
+  readonly seconds: (way: Way) => number;
+  /** Whether some access touches sectors of which it does not take half. */
+  readonly wastes: (way: Way) => boolean;
+};
+export function scalesFor(
   kernel: Kernel,
   accesses: readonly Access[],
-  { parts, slots }: Way,
   { exchange, sharedBytes, machine }: Weighed,
-): number {
-  const threads = slots.slots.reduce((n, s) => n * s.count, 1);
-  const groups = kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);
-  const warps = (groups * Math.max(32, threads)) / 32;
-  const times = timesOf(kernel, parts);
-  const perThread = (axes: readonly Axis[]): number =>
-    axes.reduce((n, a) => n * (parts.get(a.id)!.cover / threadsAlong(slots, a.id)), 1);
-  const often = (v: Value): number => times.get(v.id) ?? 1;
-  let bytes = 0;
-  let turns = 0;
-  let loads = 0;
-  for (const a of accesses) {
-    const side = a.fours ? (slots.side.get(a.fours.id) ?? 1) : 1;
-    const rounds = a.load && a.axes.some((x) => parts.get(x.id)!.rolled !== undefined) ? a.passes : 1;
-    const count = (rounds * often(a.value) * perThread(a.axes)) / side;
-    const { sectors } = touched(a, { parts, slots }, machine.sector);
-    bytes += warps * count * sectors * machine.sector;
-    turns += warps * count * Math.max(1, (sectors * machine.sector) / TURN);
-    if (a.load) loads += count;
-  }
-  let ops = 0;
-  let joins = 0;
-  for (const v of valuesOf(kernel, false)) {
-    const d = v.def;
-    if (d.kind === "map" || d.kind === "cast") ops += often(v) * perThread(v.axes);
-    if (d.kind !== "reduce" && d.kind !== "scan") continue;
-    ops += often(v) * perThread(axesSeen(v));
-    const { shuffles, meetings } = joinsOf(bitsAlong(slots, d.axis.id), exchange);
-    const registers = d.kind === "scan" ? perThread(d.arg.axes) : perThread(v.axes);
-    const turnsEach = shuffles.length * machine.shuffle + meetings.length * machine.meeting;
-    if (meetings.length > 0 && threads * registers * 4 > sharedBytes) return Number.POSITIVE_INFINITY;
-    joins += often(v) * turnsEach * Math.sqrt(registers);
-    turns += meetings.reduce((n, m) => n + readsIn(m), 0) * warps * often(v) * registers;
-  }
-  const rate = machine.processors * machine.clock;
-  const resident = Math.min(machine.resident, machine.workgroups * threads);
-  const waves = Math.max(1, (groups * threads) / (machine.processors * resident));
-  const work = Math.max(bytes / machine.bandwidth, turns / rate, (warps * ops) / (4 * rate));
-  // What one processor has to do, where there are fewer workgroups than processors.
-  const alone = Math.min(1, groups / machine.processors);
-  // A processor has only so many workgroups: small ones leave threads unused.
-  const few = Math.max(1, machine.resident / (machine.workgroups * threads)) ** 0.25;
-  return (few * work) / alone + Math.ceil(waves) * (Math.ceil(loads / machine.ahead) * machine.latency + joins);
+): Scales {
+  const computed = valuesOf(kernel, false).filter(({ def }) => COMPUTED.has(def.kind));
+  const known = new Map<string, Touched>();
+  const touchedBy = (a: Access, way: Way): Touched => {
+    const side = sideOf(a, way);
+    const digits = digitsOf(a, way, machine.sector);
+    const key = `${side} ${a.bytes} ${digits.map((d) => `${d.count}:${d.stride}`).join(" ")}`;
+    let found = known.get(key);
+    if (!found) known.set(key, (found = touched(digits, side, a.bytes, machine.sector)));
+    return found;
+  };
+  const seconds = (way: Way): number => {
+    const { parts, slots } = way;
+    const threads = slots.slots.reduce((n, s) => n * s.count, 1);
+    const groups = kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);
+    const warps = (groups * Math.max(32, threads)) / 32;
+    const times = timesOf(kernel, parts);
+    const each = new Map([...parts].map(([id, { cover }]) => [id, cover / threadsAlong(slots, id)]));
+    const perThread = (axes: readonly Axis[]): number => axes.reduce((n, a) => n * each.get(a.id)!, 1);
+    const often = (v: Value): number => times.get(v.id) ?? 1;
+    let bytes = 0;
+    let turns = 0;
+    let loads = 0;
+    for (const a of accesses) {
+      const rounds = a.load && a.axes.some((x) => parts.get(x.id)!.rolled !== undefined) ? a.passes : 1;
+      const count = (rounds * often(a.value) * perThread(a.axes)) / sideOf(a, way);
+      const { sectors } = touchedBy(a, way);
+      bytes += warps * count * sectors * machine.sector;
+      turns += warps * count * Math.max(1, (sectors * machine.sector) / TURN);
+      if (a.load) loads += count;
+    }
+    let ops = 0;
+    let joins = 0;
+    for (const v of computed) {
+      const d = v.def;
+      if (d.kind !== "reduce" && d.kind !== "scan") {
+        ops += often(v) * perThread(v.axes);
+        continue;
+      }
+      ops += often(v) * perThread(axesSeen(v));
+      const { shuffles, meetings } = joinsOf(bitsAlong(slots, d.axis.id), exchange);
+      const registers =
+        d.kind === "scan" ? perThread(d.arg.axes) / (slots.side.get(d.axis.id) ?? 1) : perThread(v.axes);
+      if (meetings.length > 0 && threads * registers * 4 > sharedBytes) return Number.POSITIVE_INFINITY;
+      const once = shuffles.length * machine.shuffle + meetings.length * machine.meeting;
+      joins += often(v) * once * Math.sqrt(registers);
+      turns += meetings.reduce((n, m) => n + readsIn(m), 0) * warps * often(v) * registers;
+    }
+    const rate = machine.processors * machine.clock;
+    const resident = Math.min(machine.resident, machine.workgroups * threads);
+    const waves = Math.max(1, (groups * threads) / (machine.processors * resident));
+    const work = Math.max(bytes / machine.bandwidth, turns / rate, (warps * ops) / (4 * rate));
+    // What one processor has to do, where there are fewer workgroups than processors.
+    const alone = Math.min(1, groups / machine.processors);
+    // A processor has only so many workgroups: small ones leave threads unused.
+    const few = Math.max(1, machine.resident / (machine.workgroups * threads)) ** 0.25;
+    return (few * work) / alone + Math.ceil(waves) * (Math.ceil(loads / machine.ahead) * machine.latency + joins);
+  };
+  const wastes = (way: Way): boolean =>
+    accesses.some((a) => {
+      const { sectors, bytes } = touchedBy(a, way);
+      return sectors > 1 && bytes < (sectors * machine.sector) / 2;
+    });
+  return { seconds, wastes };
 }
+const COMPUTED: ReadonlySet<Value["def"]["kind"]> = new Set(["map", "cast", "reduce", "scan"]);
+
 /** The bits of threads' numbers that count along an axis. */
 function bitsAlong(s: Slots, axis: number): readonly number[] {
   const found: number[] = [];
@@ -159,44 +187,39 @@ function bitsAlong(s: Slots, axis: number): readonly number[] {
   return found;
 }
 
-/** Whether some access touches sectors of which it does not take half. */
-export const wastes = (accesses: readonly Access[], way: Way, { machine: { sector } }: Weighed): boolean =>
-  accesses.some((a) => {
-    const { sectors, bytes } = touched(a, way, sector);
-    return sectors > 1 && bytes < (sectors * sector) / 2;
+/** Elements that a thread loads or stores at once. */
+const sideOf = (a: Access, { slots }: Way): number => (a.fours ? (slots.side.get(a.fours.id) ?? 1) : 1);
+type Strided = { readonly count: number; readonly stride: number };
+/** The digits of a thread's number, and how far apart in memory what they count is: anywhere, where it follows from data. */
+function digitsOf(a: Access, { parts, slots }: Way, sector: number): readonly Strided[] {
+  const axes = a.axes.filter((x) => parts.get(x.id)!.cover > 1);
+  return slotLayout(slots, parts, axes).threads.map(({ axis, stride, count }) => {
+    const apart = axis === everywhere ? 0 : (a.strides.get(axis) ?? 0);
+    return { count, stride: Number.isNaN(apart) ? 999_983 * sector : stride * apart };
   });
-
+}
 /** The sectors that the threads of a warp touch, and the bytes that they take of them. */
-function touched(
-  a: Access,
-  { parts, slots }: Way,
-  sector: number,
-): { readonly sectors: number; readonly bytes: number } {
-  const side = a.fours ? (slots.side.get(a.fours.id) ?? 1) : 1;
-  const layout = slotLayout(
-    slots,
-    parts,
-    a.axes.filter((x) => parts.get(x.id)!.cover > 1),
-  );
-  const found = new Set<number>();
+type Touched = { readonly sectors: number; readonly bytes: number };
+function touched(digits: readonly Strided[], side: number, size: number, sector: number): Touched {
+  const sectors = new Set<number>();
   const elements = new Set<number>();
-  const threads = Math.min(32, sizeOf(layout.threads));
+  const threads = Math.min(
+    32,
+    digits.reduce((n, d) => n * d.count, 1),
+  );
   for (let t = 0; t < threads; t++) {
     let left = t;
     let at = 0;
-    for (const d of layout.threads) {
-      const digit = left % d.count;
-      left = Math.floor(left / d.count);
-      if (d.axis === everywhere) continue;
-      const stride = a.strides.get(d.axis) ?? 0;
-      at += Number.isNaN(stride) ? digit * 999_983 * sector : digit * d.stride * stride;
+    for (const { count, stride } of digits) {
+      at += (left % count) * stride;
+      left = Math.floor(left / count);
     }
-    for (let b = 0; b < side * a.bytes; b += a.bytes) {
+    for (let b = 0; b < side * size; b += size) {
       elements.add(at + b);
-      found.add(Math.floor((at + b) / sector));
+      sectors.add(Math.floor((at + b) / sector));
     }
   }
-  return { sectors: found.size, bytes: elements.size * a.bytes };
+  return { sectors: sectors.size, bytes: elements.size * size };
 }
 
 /** Steps of the loops around each value. */
