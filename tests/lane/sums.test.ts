@@ -4,10 +4,11 @@
  */
 import { expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
-import { compile } from "../../compiler/compile.ts";
+import { compile, type Variants } from "../../compiler/compile.ts";
 import { tabulate } from "../../compiler/core/ndarray.ts";
 import { check } from "../../compiler/lane/check.ts";
 import type { LaneProgram } from "../../compiler/lane/ir.ts";
+import type { MappingChoice } from "../../compiler/lane/map.ts";
 import { lowerPlan } from "../../compiler/lane/team/lower.ts";
 import { bytesOf } from "../../compiler/lane/team/shared.ts";
 import { planFor, rankedWays } from "../../compiler/lane/team/sums.ts";
@@ -105,4 +106,18 @@ test.each(cases)("%s %o as GPUs behind WebGPU like it", (entry, dims, over, barr
     });
   }
   expect(moved / needed).toBeLessThanOrEqual(over);
+});
+
+test("ways to deal out axes, and threads alone, are mappings that can be asked for", () => {
+  const options = { entry: "weights", dims: { M: 64, N: 512 }, target: "gpu", subgroups: 32 } as const;
+  const { compiled } = compile("sums.gyre", read, options);
+  const [{ key, all }] = compiled!.variants() as [Variants];
+  expect(all[0]!.make().kernel.text).toBe(compiled!.kernels[0]!.text);
+  const [other, alone] = [all[3]!, all.find(({ choice }) => choice.team === null)!];
+  for (const variant of [other, alone]) {
+    const mappings = { [key]: JSON.parse(JSON.stringify(variant.choice)) as MappingChoice };
+    const made = compile("sums.gyre", read, { ...options, mappings }).compiled!;
+    expect(made.kernels[0]!.text).toBe(variant.make().kernel.text);
+    expect(made.kernels[0]!.text).not.toBe(compiled!.kernels[0]!.text);
+  }
 });
