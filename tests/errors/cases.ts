@@ -90,6 +90,8 @@ export const cases: readonly Case[] = [
   check("GY3008", "fn g<N>(x: f32[N, 4]) = x\nfn f<N>(x: f32[N]) = g(x)"),
   check("GY3008", "fn g<N>(x: f32[N], y: f32[N]) = x + y\nfn f<A, B>(p: f32[A], q: f32[B]) = g(p, q)"),
   check("GY3008", "fn f<N>(x: bf16[N]) -> f32[N] = x * 2"),
+  check("GY3008", "fn f<M, N>(x: f32[M], y: f32[N]) -> (f32[M], { a: f32[M], b: f32[N] }) = (x, { a: y, b: y })"),
+  check("GY3008", "fn f(x: f32) -> { a: f32, b: f32 } = { a: x, c: x }"),
   check("GY3008", entry("let y: f32[N] = x\n  y")),
   check("GY3008", "fn g(op: (i32, i32) -> bool) = op(1, 2)\nfn f(m: bool[4, 4]) = g(m)"),
   check("GY3008", "fn less() = |a, b| a < b\nfn g(op: (i32, i32) -> bool) = op(1, 2)\nfn f() = g(less)"),

@@ -1,5 +1,6 @@
 /** Fits values to types: arguments to parameters (finding dims on the way), bodies to results, branches to each other. */
 import { type Dim, dimAtoms, printDim, solveDim, substituteDim } from "../../base/dim.ts";
+import { q } from "../../base/say.ts";
 import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import { isFloat } from "../dtype.ts";
@@ -73,14 +74,38 @@ export function fitValue(
   const fitted = fitOrNot(c, type, value, span, bindings, elementwise);
   if (fitted) return fitted;
   if (c.diagnostics.length > before) return errorValue;
-  const names = holeNames(type, bindings);
+  const odd = firstMisfit(c, type, value, span, bindings, elementwise);
   return fail(c, "GY3008", span, {
-    what,
-    expected: printType(type),
-    found: describe(value),
-    where: names,
-    hint: hintFor(c, type, value),
+    what: `${odd.path && `${q(odd.path)} of `}${what}`,
+    expected: printType(odd.type),
+    found: describe(odd.value),
+    where: holeNames(odd.type, bindings),
+    hint: hintFor(c, odd.type, odd.value),
   });
+}
+/** Of a tree that does not fit, the first part that does not; the whole where its structure is another. */
+function firstMisfit(
+  c: Context,
+  type: TypeNode,
+  value: Value,
+  span: Span,
+  bindings: Bindings,
+  elementwise: boolean,
+  path = "",
+): { readonly type: TypeNode; readonly value: Value; readonly path: string } {
+  const parts: readonly (readonly [string, TypeNode, Value | undefined])[] =
+    type.kind === "tuple" && value.kind === "tuple" && type.items.length === value.items.length
+      ? type.items.map((t, i) => [`${i}`, t, value.items[i]])
+      : type.kind === "record" && value.kind === "record" && type.fields.size === value.fields.size
+        ? [...type.fields].map(([name, t]) => [name, t, value.fields.get(name)])
+        : [];
+  if (parts.some(([, , v]) => v === undefined)) return { type, value, path };
+  // Dims that one part fixes hold in the next.
+  const found = new Map(bindings);
+  for (const [name, t, v] of parts)
+    if (!fitOrNot({ ...c, eqns: [], diagnostics: [] }, t, v!, span, found, elementwise))
+      return firstMisfit(c, t, v!, span, found, elementwise, path === "" ? name : `${path}.${name}`);
+  return { type, value, path };
 }
 /** The value at the type; undefined, and mostly nothing said, where it does not fit. */
 export function fitOrNot(
@@ -121,6 +146,14 @@ function hintFor(c: Context, t: TypeNode, v: Value): string | undefined {
     return v.kind === "bool" || v.kind === "float" || v.kind === "int"
       ? `a function that gives it is \`|${names}| …\``
       : undefined;
+  }
+  if (t.kind === "record" && v.kind === "record") {
+    const missing = [...t.fields.keys()].filter((name) => !v.fields.has(name));
+    const extra = [...v.fields.keys()].filter((name) => !t.fields.has(name));
+    const say = (names: readonly string[], verb: string) =>
+      names.length > 0 ? [`${verb} ${names.map(q).join(", ")}`] : [];
+    const changes = [...say(missing, "add"), ...say(extra, "leave out")];
+    return changes.length > 0 ? changes.join("; ") : undefined;
   }
   if (t.kind !== "array")
     return t.kind === "int" && v.kind === "array"
