@@ -237,7 +237,7 @@ export function buildBlock(r: Reading, cst: Node): Ast.Block {
     if (returned) r.tell(report("GY1209", c.tokenSpan(r, returned), {}));
     const value = buildExpr(r, c.node(statement, "expression"));
     if (i === statements.length - 1 || (returned && result === undefined)) result = value;
-    else if (value.kind !== "error") r.tell(report("GY1207", value.span, {}));
+    else if (value.kind !== "error" && !statement.recoveredNode) r.tell(report("GY1207", value.span, {}));
   });
   if (!result && cst && !cst.recoveredNode) r.tell(report("GY1206", { ...span, start: Math.max(span.end - 1, 0) }, {}));
   return { kind: "block", lets, result: result ?? errorAt({ ...span, start: span.end }), span };

@@ -52,15 +52,20 @@ export class GyreParser extends CstParser {
     return tokenMatcher(second, t.Name) && (third === t.Colon || third === t.Comma);
   }
 
-  /** `Params<L, 2*E>` where only a type can be meant, and `f<N>(x)`, a call: without spaces about `<` and before `(`. */
+  /**
+   * `Params<L, 2*E>` where only a type can be meant, and `f<N>(x)`, a call, or `f<N>` at the end of a line of a block:
+   * without spaces about `<` and before `(`.
+   */
   private typeArgsAhead(): boolean {
     if (this.LA(1).tokenType !== t.Less) return false;
     for (let k = 2; ; k++) {
       const token = this.LA(k);
       if (token.tokenType === t.Greater) {
         const next = this.LA(k + 1);
+        const together = touches(this.LA(0), this.LA(1)) && touches(this.LA(1), this.LA(2));
+        if (isFresh(next)) return together;
         if (next.tokenType !== t.LParen) return afterTypeArgs.includes(next.tokenType);
-        return touches(this.LA(0), this.LA(1)) && touches(this.LA(1), this.LA(2)) && touches(token, next);
+        return together && touches(token, next);
       }
       if (!inTypeArgs.some((type) => tokenMatcher(token, type))) return false;
     }

@@ -196,6 +196,8 @@ describe("Core of small programs", () => {
         (l)
       } -> (f32[8] @ P(sp))"
     `);
+    const bound = "let make = eye<4, f32>\n  (sum(make()) + x)";
+    expect(core(onRing(bound, eye), N(8))).toBe(core(onRing("sum(eye<4, f32>()) + x", eye), N(8)));
     expect(core(onRing("sum(eye<N>()) + x", eye), N(8))).toMatch(/^GY3023/);
     expect(core(onRing("sum(eye<N, i32>()) + x", eye), N(8))).toMatch(/^GY3028/);
     expect(core(onRing("sum(eye()) + x", eye), N(8))).toMatch(/^GY3021/);
