@@ -157,14 +157,14 @@ export function compileProgram(
   before: readonly Diagnostic[] = [],
 ): CompileResult {
   const name = options.target ?? "software";
-  const { mapping, dialect, emit, fill, ...most }: Target = targets[name];
+  const { mapping, dialect, emit, processors, ...most }: Target = targets[name];
   const { machine = usualMachine } = options;
   const team = most.team && teamFor(most.team, options);
   const maxBuffers = options.maxBuffers ?? most.maxBuffers;
   const features = { relaxedSimd: options.relaxedSimd === true, f16: options.f16 === true };
   const mapper = mapperFor(mapping, options.subgroups !== false);
   const groupsOf = (k: Kernel): number => lowered(deriveBounds(k), () => mapper.choose(k), team, undefined).groups;
-  const filling = fill === undefined ? undefined : fillingOf(fill, groupsOf, written.mesh, machine);
+  const filling = processors === undefined ? undefined : fillingOf(processors, groupsOf, written.mesh, machine);
   const made = toTile(written, { ...options, maxBuffers }, times, filling);
   const diagnostics = [...before, ...made.diagnostics];
   if (!made.tile) return { diagnostics };

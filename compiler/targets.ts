@@ -13,8 +13,8 @@ export type Target = {
   readonly mapping: MapTarget | SimdTarget;
   /** What threads can do together, where they do. */
   readonly team?: TeamTarget;
-  /** Workgroups that fill it, where kernels that have fewer are split; all cores of a CPU are busy with few. */
-  readonly fill?: number;
+  /** Of a GPU: what has less than a workgroup for each goes through long loops in parts. The cores of a CPU are few. */
+  readonly processors?: number;
   readonly dialect: Dialect;
   /** The most buffers that a kernel may bind, where nothing else is known of the device. */
   readonly maxBuffers: number;
@@ -25,10 +25,10 @@ export type Target = {
  * of sm_90a. */
 export const targets = {
   software: { mapping: softwareTarget, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
-  gpu: { mapping: gpuTarget, team: blockTarget, fill: 64, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
+  gpu: { mapping: gpuTarget, team: blockTarget, processors: 64, dialect: "wgsl", maxBuffers: 8, emit: emitWgsl },
   cpu: { mapping: cpuTarget, dialect: "wasm", maxBuffers: 64, emit: emitWasm },
-  cuda: { mapping: gpuTarget, team: tensorTarget, fill: 216, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
-  hopper: { mapping: gpuTarget, team: hopperTarget, fill: 264, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
+  cuda: { mapping: gpuTarget, team: tensorTarget, processors: 108, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
+  hopper: { mapping: gpuTarget, team: hopperTarget, processors: 132, dialect: "cuda", maxBuffers: 64, emit: emitCuda },
 } as const satisfies Readonly<Record<string, Target>>;
 
 export type TargetName = keyof typeof targets;

@@ -1,5 +1,6 @@
 /**
- * `npm run cuda:estimate`: what attention could reach on GPUs that are not at hand, from the instructions of its inner loops.
+ * `npm run cuda:estimate`: what kernels of few tiles and long loops are in parts, by blocks and bytes (few.ts), and what attention
+ * could reach on GPUs that are not at hand, from the instructions of its inner loops.
  * Counts the PTX of the loop that holds most products, and weighs it by what a quarter of a multiprocessor issues:
  *
  *     products     mma.m16n8k16 in so many cycles of the tensor core; wgmma.m64nNk16 in N / 2, in each of the four quarters
@@ -13,6 +14,7 @@ import { readSource } from "../../cli/sources.ts";
 import { compile } from "../../compiler/compile.ts";
 import { emitCudaModule } from "../../compiler/emit/cuda.ts";
 import { nvcc, nvccPath } from "../../runtime/cuda/nvcc.ts";
+import { fewTiles } from "./few.ts";
 
 /**
  * Peak of mma.sync in bf16, TFLOP/s, and cycles of one in a quarter. A100: its data sheet. H100: mma.sync reaches about 0.63 of
@@ -25,6 +27,8 @@ const GPUS = [
 /** wgmma: of the data sheet's 1024 operations in a cycle of a quarter, 512 for each column. */
 const HOPPER = { name: "H100", peak: 989, cycles: 0.5 };
 const EXPONENTIAL_CYCLES = 8;
+
+fewTiles();
 
 const path = await nvccPath();
 if (path === undefined) {

@@ -17,11 +17,16 @@ export const describe = (k: Tile.Kernel, groups: Kernel["groups"]): Kernel => ({
   work: workOf(k),
 });
 
-/** What a device that `groups` workgroups fill is filled by; `groupsOf` is asked once of kernels that do the same. */
-export function fillingOf(groups: number, groupsOf: (k: Tile.Kernel) => number, mesh: Mesh, machine: Machine): Filling {
+/** What fills a device of so many processors; `groupsOf` is asked once of kernels that do the same. */
+export function fillingOf(
+  processors: number,
+  groupsOf: (k: Tile.Kernel) => number,
+  mesh: Mesh,
+  machine: Machine,
+): Filling {
   const known = new Map<string, number>();
   return {
-    groups,
+    processors,
     launch: machine.launch,
     groupsOf(k) {
       const key = meaningOf(k);

@@ -10,7 +10,7 @@
 import { uniqueName } from "./fuse/names.ts";
 import type { ArrayInfo, DeviceProgram, HostStep, Kernel } from "./ir.ts";
 import { type Chosen, chooseLoop, type Filling, type Forced } from "./splitk/choose.ts";
-import { countOf } from "./splitk/cut.ts";
+import { countOf } from "./splitk/loops.ts";
 import type { Source } from "./splitk/reads.ts";
 
 export type { Filling, Forced } from "./splitk/choose.ts";

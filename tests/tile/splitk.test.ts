@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
 import { compile } from "../../compiler/compile.ts";
 import { type NDArray, ndarray } from "../../compiler/core/ndarray.ts";
+import { cast, kernelBuilder, load, newAxis, pos, rawMap, reduce, scan } from "../../compiler/tile/build.ts";
 import { check } from "../../compiler/tile/check.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import type { DeviceProgram, Kernel } from "../../compiler/tile/ir.ts";
@@ -135,4 +136,48 @@ describe("folds whose merge is proven", () => {
     const kernel = kernelOf(loops["sums relative to a running maximum, masked"], { S: 6, T: 24, D: 4 });
     expect(inParts(kernel, 2, 6).kernels).toHaveLength(1);
   });
+});
+
+test("running sums go on from the parts before them, beside what is done with each element and with all of them", () => {
+  const scans = (rows: number | undefined, length: number): Kernel => {
+    const b = kernelBuilder();
+    const i = newAxis(b, { name: "i", role: "grid", extent: 3, block: rows ?? "auto" });
+    const d = newAxis(b, { name: "d", role: "inner", extent: length, block: length });
+    const here = [pos(b, i), pos(b, d)];
+    const x = load(b, "f32", 0, here);
+    const square = rawMap(b, "mul", [x, x], "f32");
+    const all = reduce(b, "sum", d, square);
+    const numbered = rawMap(b, "add", [scan(b, d, square), rawMap(b, "mul", [x, all], "f32")], "f32");
+    const value = rawMap(b, "add", [numbered, scan(b, d, cast(b, pos(b, d), "f32"))], "f32");
+    const shape = [3, length];
+    return {
+      name: "k",
+      buffers: [
+        { name: "x", dtype: "f32", shape, access: "read" },
+        { name: "y", dtype: "f32", shape, access: "write" },
+      ],
+      scalars: [],
+      grid: [i],
+      body: b.scopes[0]!.stmts,
+      stores: [{ buffer: 1, index: here, value }],
+    };
+  };
+  for (const [rows, length, parts] of [
+    [undefined, 24, 4],
+    [2, 30, 3],
+    [1, 35, 5],
+  ] as const) {
+    const kernel = scans(rows, length);
+    const program = inParts(kernel, parts);
+    // Parts of the sum, parts of the running sums, and what comes of both; once more where those are long.
+    expect(program.kernels.length).toBeGreaterThan(2);
+    expect(program.kernels.at(-1)!.grid.map((a) => a.extent)).toContain(parts);
+    const x = ndarray(
+      "f32",
+      [3, length],
+      Float64Array.from({ length: 3 * length }, (_, n) => ((n * 7) % 11) - 5),
+    );
+    const [expected] = evalKernel(kernel, [x, x], []);
+    expect([...run(program, [x, x], [])[0]!.data]).toEqual([...expected!.data]);
+  }
 });

@@ -1,16 +1,17 @@
 /**
  * Which loop of a kernel is gone through in parts, and in how many: where a kernel has fewer workgroups than fill a device, it
- * takes as much longer as they are fewer. Parts are as many as fill it; what they cost is a second launch, and what they come to,
- * written and read again.
+ * takes as much longer as they are fewer than its processors. Parts are as many as fill it; what they cost is a second launch, and
+ * what they come to, written and read again.
  */
 import type { Axis, Kernel } from "../ir.ts";
-import { type Cut, countOf, cut, type Parts } from "./cut.ts";
-import { elementsOf, type Loop, loopsOf, waitsFor } from "./loops.ts";
+import { type Cut, cut } from "./cut.ts";
+import { countOf, elementsOf, type Loop, loopsOf, type Parts, waitsFor } from "./loops.ts";
 
 /** What is known of a target and its device. */
 export type Filling = {
-  /** Workgroups that fill the device, and those that a kernel has. */
-  readonly groups: number;
+  /** Of the device: each has something to do for one workgroup, and is busy while that waits for two. */
+  readonly processors: number;
+  /** The workgroups of a kernel. */
   readonly groupsOf: (k: Kernel) => number;
   /** Seconds of a kernel that fills it, those of the launch included. */
   readonly secondsOf: (k: Kernel) => number;
@@ -24,8 +25,10 @@ export type Chosen = { readonly loop: Loop; readonly parts: Parts; readonly cut:
 
 /** Elements of a sum, or blocks of a fold, that a part has at least. */
 const LEAST = { sums: 128, blocks: 2 };
+/** Of a running sum a part is no longer, so that a team can hold it, and there are no more parts than a workgroup adds up quickly. */
+const HELD = { piece: 4096, parts: 1024 };
 /** How many times as fast it has to be: what is estimated is not known that well. */
-const WORTH = 1.5;
+const WORTH = 1.3;
 
 /** What is best for a kernel, one loop at a time; undefined where it stays as it is. */
 export function chooseLoop(kernel: Kernel, how: Filling | Forced, maxBuffers: number): Chosen | undefined {
@@ -37,35 +40,37 @@ export function chooseLoop(kernel: Kernel, how: Filling | Forced, maxBuffers: nu
     return first(more, (l) => tried(kernel, l, partsFor(l, how.parts, 1, 1), maxBuffers));
   }
   const long = loops.filter(mayBeLong);
-  if (long.length === 0 || leastGroups(kernel) >= how.groups) return undefined;
+  if (long.length === 0 || leastGroups(kernel) >= how.processors) return undefined;
   const work = how.secondsOf(kernel) - how.launch;
   // However few workgroups it has.
-  if (work * how.groups < WORTH * how.launch) return undefined;
-  const groups = how.groupsOf(kernel);
-  const before = how.launch + work * Math.max(1, how.groups / groups);
-  const filled = (k: Kernel, n: number): number =>
-    how.launch + (how.secondsOf(k) - how.launch) * Math.max(1, how.groups / n);
-  const best = first(long, (loop) => {
-    let found: { readonly made: Chosen; readonly after: number } | undefined;
-    // With more workgroups, tiles may be larger, and then there are fewer of them.
-    for (const more of [1, 2, 4]) {
-      const least = loop.kind === "sums" ? LEAST.sums : LEAST.blocks * blockOf(loop.axes[0]!);
-      const want = Math.ceil((more * how.groups) / groups);
-      const made = tried(kernel, loop, partsFor(loop, want, least, blockOf(loop.axes.at(-1)!)), maxBuffers);
-      if (!made) break;
-      const { first: one, second } = made.cut;
-      const now = how.groupsOf(one.kernel);
-      // The second has a thread for each element of the results, about.
-      const spread = Math.max(groups, Math.ceil(elementsOf(second.kernel.grid) / 256));
-      const after = filled(one.kernel, now) + filled(second.kernel, spread);
-      if (found && after > 0.9 * found.after) break;
-      found = { made, after };
-      if (now >= how.groups) break;
-    }
-    return found;
-  });
+  if (work * how.processors < WORTH * how.launch) return undefined;
+  const before = takes(kernel, how);
+  const best = first(long, (loop) => fewest(kernel, loop, how, maxBuffers));
   if (!best || before < WORTH * best.after) return undefined;
   return { ...best.made, saves: before - best.after };
+}
+
+/** Seconds of a kernel with the workgroups that it has. */
+const takes = (k: Kernel, { launch, processors, secondsOf, groupsOf }: Filling): number =>
+  launch + (secondsOf(k) - launch) * Math.max(1, processors / groupsOf(k));
+
+/** A loop in as few parts as fill the device, and the seconds of both kernels. */
+function fewest(kernel: Kernel, loop: Loop, how: Filling, maxBuffers: number) {
+  const least = loop.kind === "fold" ? LEAST.blocks * blockOf(loop.axes[0]) : LEAST.sums;
+  const held = loop.kind === "scans" ? Math.min(HELD.parts, elementsOf(loop.axes) / HELD.piece) : 1;
+  let found: { readonly made: Chosen; readonly after: number } | undefined;
+  // With more workgroups, tiles may be larger, and then there are fewer of them.
+  for (const more of [1, 2, 4]) {
+    const want = Math.max(Math.ceil((2 * more * how.processors) / how.groupsOf(kernel)), held);
+    const made = tried(kernel, loop, partsFor(loop, want, least, blockOf(loop.axes.at(-1)!)), maxBuffers);
+    if (!made) break;
+    const { first, second } = made.cut;
+    const after = takes(first.kernel, how) + takes(second.kernel, how);
+    if (found && after > 0.9 * found.after) break;
+    found = { made, after };
+    if (how.groupsOf(first.kernel) >= 2 * how.processors) break;
+  }
+  return found;
 }
 const mayBeLong = (l: Loop): boolean => elementsOf(l.axes) >= 2 * LEAST.sums;
 function first<T, R>(xs: readonly T[], f: (x: T) => R | undefined): R | undefined {
@@ -78,6 +83,7 @@ function first<T, R>(xs: readonly T[], f: (x: T) => R | undefined): R | undefine
 
 function tried(kernel: Kernel, loop: Loop, parts: Parts | undefined, maxBuffers: number): Chosen | undefined {
   if (!parts || countOf(parts) < 2) return undefined;
+  if (loop.kind === "scans" && parts[0]!.parts * parts[0]!.piece !== loop.axes[0]!.extent) return undefined;
   const made = cut(kernel, loop, parts);
   const fits = [made.first, made.second].every((p) => p.kernel.buffers.length <= maxBuffers);
   return fits ? { loop, parts, cut: made, saves: 0 } : undefined;
@@ -101,7 +107,7 @@ export function partsFor(loop: Loop, want: number, least: number, block: number)
     return { parts: n, piece: extent / n };
   });
   const { extent } = axes.at(-1)!;
-  const fits = divisorsOf(extent).filter((d) => d >= need && d <= Math.min(2 * need, Math.max(need, most)));
+  const fits = divisorsOf(extent).filter((d) => d >= 0.9 * need && d <= Math.min(1.8 * need, Math.max(need, most)));
   const whole = fits.find((d) => (extent / d) % block === 0) ?? fits.find((d) => (extent / d) % 8 === 0) ?? fits[0];
   if (whole !== undefined) return [...parts, { parts: whole, piece: extent / whole }];
   if (axes.length > 1) {

@@ -9,18 +9,32 @@ import { type Merge, mergesOf } from "../reblock.ts";
 
 /**
  * `axes`: those that are gone through, the outer ones first; only a sum of sums has several. `sums`: the sums, products or
- * extremes that are made in it, each with what is reduced in the end.
+ * extremes that are made in it, each with what is reduced in the end; or the running sums.
  */
-export type Loop =
-  | { readonly kind: "sums"; readonly axes: readonly Axis[]; readonly sums: readonly Sum[] }
-  | {
-      readonly kind: "fold";
-      readonly axes: readonly [Axis];
-      readonly fold: Fold;
-      readonly merges: readonly Merge[];
-    };
+export type Loop = SumLoop | ScanLoop | FoldLoop;
+export type SumLoop = { readonly kind: "sums"; readonly axes: readonly Axis[]; readonly sums: readonly Sum[] };
+export type ScanLoop = { readonly kind: "scans"; readonly axes: readonly Axis[]; readonly sums: readonly Sum[] };
+export type FoldLoop = {
+  readonly kind: "fold";
+  readonly axes: readonly [Axis];
+  readonly fold: Fold;
+  readonly merges: readonly Merge[];
+};
 /** `root` is the value, `arg` what is reduced along `axes`, one for each of its loop's. */
 export type Sum = { readonly root: Value; readonly axes: readonly Axis[]; readonly arg: Value };
+
+/** Along each axis of a loop: how many parts, of how many elements. What they leave over is the second kernel's; of one axis only. */
+export type Parts = readonly { readonly parts: number; readonly piece: number }[];
+export const countOf = (parts: Parts): number => parts.reduce((n, p) => n * p.parts, 1);
+
+/** The results that have parts, as the kernel calls them. */
+export const resultsOf = (loop: Loop): readonly Value[] =>
+  loop.kind === "fold"
+    ? loop.fold.results.filter((_, k) => loop.merges[k]!.kind !== "same")
+    : loop.sums.map((s) => s.root);
+/** The axes of each thing that is computed in a loop. */
+export const axesOf = (loop: Loop): readonly (readonly Axis[])[] =>
+  loop.kind === "fold" ? [loop.axes] : loop.sums.map((s) => s.axes);
 
 export const elementsOf = (axes: readonly Axis[]): number => axes.reduce((n, a) => n * a.extent, 1);
 
@@ -41,7 +55,7 @@ export function loopsOf(kernel: Kernel): readonly Loop[] {
   /** Whether parts could begin at once: nothing waits for another loop. */
   const ready = (v: Value): boolean =>
     !reaches([v], ({ def: d }) => d.kind === "result" || (d.kind === "load" && rewritten.has(d.buffer)));
-  return [...folds, ...together(roots)]
+  return [...folds, ...together(roots), ...scansOf(kernel)]
     .filter((l) => rootsOf(l).every(ready))
     .sort((x, y) => elementsOf(y.axes) - elementsOf(x.axes));
 }
@@ -50,7 +64,7 @@ const rootsOf = (l: Loop): readonly Value[] =>
   l.kind === "fold" ? [...l.fold.next, ...l.fold.init] : l.sums.map((s) => s.root);
 /** Whether a loop needs what another computes. */
 export const waitsFor = (l: Loop, other: Loop): boolean =>
-  other.kind === "sums" && other !== l && other.sums.some((s) => reaches(rootsOf(l), (v) => v.id === s.root.id));
+  other.kind !== "fold" && other !== l && other.sums.some((s) => reaches(rootsOf(l), (v) => v.id === s.root.id));
 
 const along = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 
@@ -73,13 +87,35 @@ const innerSums = (root: Value, count: number): readonly number[] => {
 };
 
 /** Whether a value is of single elements of an axis: nothing is joined or taken from elsewhere along it. */
-const isSingle = (v: Value, axis: Axis): boolean =>
-  !reaches(
-    [v],
-    ({ def: d }) =>
-      ((d.kind === "reduce" || d.kind === "scan" || d.kind === "edge") && d.axis.id === axis.id) ||
-      (d.kind === "at" && d.bind.some((b) => b.axis.id === axis.id)),
-  );
+const isSingle = (v: Value, axis: Axis): boolean => !reaches([v], (x) => joins(x, axis));
+const joins = ({ def: d }: Value, axis: Axis): boolean =>
+  ((d.kind === "reduce" || d.kind === "scan" || d.kind === "edge") && d.axis.id === axis.id) ||
+  (d.kind === "at" && d.bind.some((b) => b.axis.id === axis.id));
+
+/**
+ * The running sums along an axis, where a kernel does nothing else along it than what it does element by element: then it may
+ * have any part of it.
+ */
+function scansOf(kernel: Kernel): readonly ScanLoop[] {
+  if (kernel.body.some((s) => s.kind === "fold")) return [];
+  const values = kernel.body.flatMap((s) => (s.kind === "let" ? [s.value] : []));
+  const found = new Map<number, { axis: Axis; sums: Sum[] }>();
+  for (const v of values) {
+    const d = v.def;
+    if (d.kind !== "scan" || d.axis.role !== "inner") continue;
+    const known = found.get(d.axis.id) ?? { axis: d.axis, sums: [] };
+    found.set(d.axis.id, known);
+    known.sums.push({ root: v, axes: [d.axis], arg: d.arg });
+  }
+  return [...found.values()].flatMap(({ axis, sums }): ScanLoop[] => {
+    const roots = new Set(sums.map((s) => s.root.id));
+    const plain =
+      values.every((v) => roots.has(v.id) || !joins(v, axis)) &&
+      sums.every((s) => isSingle(s.arg, axis)) &&
+      kernel.stores.every((s) => s.index.some((i) => along(i, axis)));
+    return plain ? [{ kind: "scans", axes: [axis], sums }] : [];
+  });
+}
 
 /** Sums along axes of the same lengths that do not wait for each other, and have none of each other's axes, share a loop. */
 function together(sums: readonly Sum[]): readonly Loop[] {
