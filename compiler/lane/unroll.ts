@@ -9,7 +9,7 @@ import type { Expr, LaneProgram, LaneStmt } from "./ir.ts";
 type Names = ReadonlyMap<string, Expr | string>;
 
 export function unrollLoops(p: LaneProgram): LaneProgram {
-  const taken = new Set<string>();
+  const taken = new Set<string>([...p.buffers, ...p.scalars].map((b) => b.name));
   const fresh = (name: string): string => {
     let unused = name;
     for (let n = 1; taken.has(unused); n++) unused = `${name}_${n}`;
