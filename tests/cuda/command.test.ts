@@ -40,6 +40,16 @@ describe.skipIf("why" in standIn)("gyre", () => {
     expect(readFileSync(trace, "utf8")).toContain('"cuda:3"');
   });
 
+  test("run on a GPU of sm_90a: gradients by warpgroups, whose boxes the runtime maps", async () => {
+    useStandIn({ arch: 90 });
+    const { code, out, err } = await gyre(
+      ...["run", join(root, "bench/cuda/attention.gyre"), "--entry", "gradients_causal"],
+      ...["--dims", "B=1,S=160,H=2,G=1,D=64", "--backend", "cuda", "--verify"],
+    );
+    expect({ code, err: code === 0 ? "" : err }).toEqual({ code: 0, err: "" });
+    expect(out.match(/verified result/g)).toHaveLength(3);
+  });
+
   test("build --compile: the binding loads the cubin and runs it", async () => {
     const out = folder();
     const built = await gyre("build", file(small), "--target", "cuda", "--compile", "--out", out, "--dims", "N=8");
