@@ -52,7 +52,7 @@ export function lowerWarpgroups(plan: Plan): LaneProgram {
       },
     ],
     notes: [
-      `${threads / WARPGROUP} warpgroups compute (wgmma), and one thread fetches for them (TMA)`,
+      `${threads === WARPGROUP ? "a warpgroup computes" : `${threads / WARPGROUP} warpgroups compute`} (wgmma), and one thread fetches (TMA)`,
       ...plan.notes,
       ...boundNotes(plan),
     ],
