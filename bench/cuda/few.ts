@@ -23,6 +23,7 @@ const cases = [
   ["the same of 8 sequences, 1024 x 1024", "weight", { B: 8, T: 4096, M: 1024, N: 1024 }],
   ["gradient of a bias, 65536 x 1024, f32", "bias", { T: 65536, N: 1024 }],
   ["running sum of 1,048,576 in a row, f32", "running", { B: 1, V: 1 << 20 }],
+  ["gradients of 32 heads on 4, 1024 keys, causal, bf16", "gradients_causal", { B: 1, S: 1024, H: 32, G: 4, D: 128 }],
 ] as const;
 
 /** Prints a row for each case. */
@@ -40,15 +41,20 @@ export function fewTiles(): void {
 /** The blocks and waves of the kernel that does most, the bytes of all, and the time that they take. */
 function counted(entry: string, dims: Readonly<Record<string, number>>, whole: boolean): readonly (number | string)[] {
   const options: CompileOptions = { entry, dims, target: "cuda", without: whole ? ["split-k"] : [] };
-  const { compiled, diagnostics } = compile("bench/cuda/few.gyre", readSource, options);
+  const { compiled, diagnostics } = compile(
+    `bench/cuda/${entry.startsWith("gradients") ? "attention" : "few"}.gyre`,
+    readSource,
+    options,
+  );
   if (!compiled) throw new Error(diagnostics.map((d) => d.message).join("; "));
-  const all = compiled.schedule.kernels.map(({ groups, cost }) => {
+  const all = compiled.schedule.kernels.map(({ name, groups, cost }) => {
     const blocks = groups.reduce((n, m) => n * m, 1);
     const rate = Math.min(GPU.bytes, blocks * GPU.underWay);
     const flops = cost!.flops / (GPU.flops * Math.min(1, blocks / GPU.processors));
-    return { blocks, bytes: cost!.bytes, seconds: GPU.launch + Math.max(cost!.bytes / rate, flops) };
+    return { name, blocks, bytes: cost!.bytes, seconds: GPU.launch + Math.max(cost!.bytes / rate, flops) };
   });
-  const most = all.reduce((a, b) => (b.bytes > a.bytes ? b : a));
+  // Of gradients, that of the keys: it has the fewest blocks.
+  const most = all.find((k) => /^dk_dv(_parts)?$/.test(k.name)) ?? all.reduce((a, b) => (b.bytes > a.bytes ? b : a));
   const sum = (of: (k: (typeof all)[number]) => number): number => all.reduce((n, k) => n + of(k), 0);
   const waves = most.blocks / (GPU.processors * GPU.resident);
   return [

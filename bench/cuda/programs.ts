@@ -52,4 +52,11 @@ export const reported: readonly ReportedProgram[] = [
   of("random", "draws", { M: 512, N: 1536 }),
   of("transformer", "logits", model, { sp: 2, tp: 2 }),
   of("transformer", "gradients_in_bf16", model, { dp: 2, fsdp: 2, tp: 2 }),
+  ...(
+    [
+      ["decode", { B: 1, K: 65536, G: 8, H: 8, D: 128 }],
+      ["weight", { B: 8, T: 8192, M: 256, N: 256 }],
+      ["running", { B: 1, V: 1 << 20 }],
+    ] as const
+  ).map(([entry, dims]) => ({ title: `in parts: ${entry}`, file: "bench/cuda/few.gyre", entry, dims })),
 ];

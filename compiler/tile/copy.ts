@@ -3,7 +3,7 @@
  * there. What nobody asks for is not copied.
  */
 import { invariant } from "../base/invariant.ts";
-import { map } from "./arithmetic.ts";
+import { add, map } from "./arithmetic.ts";
 import {
   at,
   cast,
@@ -18,6 +18,7 @@ import {
   pos,
   reduce,
   scan,
+  unionOf,
 } from "./build.ts";
 import type { Axis, Def, Fold, Stmt, Value } from "./ir.ts";
 
@@ -93,18 +94,28 @@ function defined(c: Copy, v: Value): Value {
   }
 }
 
-/** Copies a loop; its results stand for the old ones afterwards. `init`: what it begins with; `also`: more axes of its carries. */
+/**
+ * Copies a loop; its results stand for the old ones afterwards. `init`: what it begins with; `also`: more axes of its carries;
+ * `some`: of a loop over plain steps only so many, from that one on.
+ */
 export function copyFold(
   c: Copy,
   f: Fold,
   init: readonly Value[] = f.init.map((v) => copyValue(c, v)),
   also: readonly Axis[] = [],
+  some?: { readonly count: number; readonly from: Value },
 ): void {
-  const over = f.over.kind === "blocks" ? axisIn(c, f.over.axis) : f.over.count;
-  const axes = f.carry.map((v) => [...v.axes.map((a) => axisIn(c, a)), ...also].sort((x, y) => x.id - y.id));
+  const over = f.over.kind === "blocks" ? axisIn(c, f.over.axis) : (some?.count ?? f.over.count);
+  const axes = f.carry.map((v, k) =>
+    unionOf(
+      v.axes.map((a) => axisIn(c, a)),
+      init[k]!.axes,
+      also,
+    ),
+  );
   const results = fold(c.b, { over, init, axes }, (carry, step) => {
     f.carry.forEach((v, k) => void c.values.set(v.id, carry[k]!));
-    if (f.over.kind === "steps") c.values.set(f.over.step.id, step!);
+    if (f.over.kind === "steps") c.values.set(f.over.step.id, some ? add(c.b, some.from, step!) : step!);
     copyFolds(c, f.body);
     return f.next.map((v) => copyValue(c, v));
   });

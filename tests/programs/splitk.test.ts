@@ -126,6 +126,15 @@ describe("where there are few workgroups", () => {
     const whole = kernelsFor("running", { B: 1, V: 1 << 20 }, { target: "cuda", without: ["split-k"] });
     expect(whole.groups("running_sum")).toBe(1);
   });
+  test("gradients of keys that several heads share are summed over those heads in parts", () => {
+    const dims = { B: 1, S: 1024, H: 32, G: 4, D: 128 };
+    const options = { entry: "gradients_causal", dims, target: "cuda" } as const;
+    const { compiled } = compile("bench/cuda/attention.gyre", readSource, options);
+    expect(compiled!.schedule.splits!.map((s) => [s.kernel, s.parts])).toEqual([["dk_dv", 4]]);
+    const parts = compiled!.lanes.find((l) => l.name === "dk_dv_parts")!;
+    expect(parts.groups).toBe(256);
+    expect(parts.notes.filter((n) => n.includes("tensor cores"))).toHaveLength(4);
+  });
   test("not where there are many, where loops are short, or on the cores of a CPU", () => {
     expect(kernelsFor("decode", { ...cache, B: 40 }, { target: "cuda" }).splits).toEqual([]);
     expect(kernelsFor("decode", { ...cache, K: 256 }, { target: "cuda" }).splits).toEqual([]);

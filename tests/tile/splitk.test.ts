@@ -116,10 +116,12 @@ describe("folds whose merge is proven", () => {
       ].map(([keys, parts]) => [name, keys!, parts!, body] as const),
     ),
   )("%s over %i keys in %i parts", (_, T, parts, body) => {
-    const kernel = kernelOf(body, { S: 6, T, D: 4 });
+    expectKept(kernelOf(body, { S: 6, T, D: 4 }), parts, [0, 9, T]);
+  });
+  function expectKept(kernel: Kernel, parts: number, places: readonly number[]): void {
     const program = inParts(kernel, parts);
     expect(program.kernels).toHaveLength(2);
-    for (const at of [0, 9, T]) {
+    for (const at of places) {
       const buffers = kernel.buffers.map(({ name, dtype, shape }) =>
         ndarray(dtype, shape, dtype === "i32" ? [at] : Float64Array.from(randomNormal(at, name, elements(shape)))),
       );
@@ -127,6 +129,21 @@ describe("folds whose merge is proven", () => {
       const [got] = run(program, buffers, []);
       for (const [n, x] of expected!.data.entries()) expect(got!.data[n]).toBeCloseTo(x, 9);
     }
+  }
+  const steps = `let (m, l, o) = fold r in 4 with (m, l, o) = (m[i], l[i], 0.5 * q) {
+      fold j in T by 4 with (m, l, o) = (m, l, o) {
+        let s = where(pos(i)[:, None] + at >= pos(j)[None, :], cast(1 + r, f32) * (q @ k[j, :].T), -inf)
+        let top = max(m, max(s, dim = 1))
+        let keep = where(m == top, 1, exp(m - top))
+        let p = exp(s - where(top == -inf, 0, top)[:, None])
+        (top, keep * l + sum(p, dim = 1), keep[:, None] * o + p @ v[j, :])
+      }
+    }
+    o / where(l == 0, 1, l)[:, None]`;
+  test.each([4, 2])("steps that go on by such a fold, in %i parts", (parts) => {
+    expectKept(kernelOf(steps, { S: 6, T: 16, D: 4 }), parts, [0, 9]);
+    const other = steps.replace("0.5 * q) {", "0.5 * q) {\n let o = 0.9 * o");
+    expect(inParts(kernelOf(other, { S: 6, T: 16, D: 4 }), parts).kernels).toHaveLength(1);
   });
   test("is not done where it is not", () => {
     const kernel = kernelOf("fold j in T by 4 with o = q { 0.5 * o + q @ k[j, :].T @ v[j, :] }", { S: 6, T: 24, D: 4 });

@@ -5,7 +5,7 @@
  */
 import type { Axis, Kernel } from "../ir.ts";
 import { type Cut, cut } from "./cut.ts";
-import { countOf, elementsOf, type Loop, loopsOf, type Parts, waitsFor } from "./loops.ts";
+import { countOf, elementsOf, type Loop, lengthOf, loopsOf, type Parts, waitsFor } from "./loops.ts";
 
 /** What is known of a target and its device. */
 export type Filling = {
@@ -36,7 +36,7 @@ export function chooseLoop(kernel: Kernel, how: Filling | Forced, maxBuffers: nu
   const all = loopsOf(kernel);
   const loops = all.filter((l) => !all.some((o) => mayBeLong(o) && waitsFor(l, o)));
   if ("parts" in how) {
-    const more = loops.filter((l) => elementsOf(l.axes) > 2 * how.parts);
+    const more = loops.filter((l) => lengthOf(l) > 2 * how.parts);
     return first(more, (l) => tried(kernel, l, partsFor(l, how.parts, 1, 1), maxBuffers));
   }
   const long = loops.filter(mayBeLong);
@@ -56,7 +56,7 @@ const takes = (k: Kernel, { launch, processors, secondsOf, groupsOf }: Filling):
 
 /** A loop in as few parts as fill the device, and the seconds of both kernels. */
 function fewest(kernel: Kernel, loop: Loop, how: Filling, maxBuffers: number) {
-  const least = loop.kind === "fold" ? LEAST.blocks * blockOf(loop.axes[0]) : LEAST.sums;
+  const least = loop.kind !== "fold" ? LEAST.sums : loop.laws === loop.fold ? LEAST.blocks * blockOf(loop.axes[0]) : 1;
   const held = loop.kind === "scans" ? Math.min(HELD.parts, elementsOf(loop.axes) / HELD.piece) : 1;
   let found: { readonly made: Chosen; readonly after: number } | undefined;
   // With more workgroups, tiles may be larger, and then there are fewer of them.
@@ -72,7 +72,7 @@ function fewest(kernel: Kernel, loop: Loop, how: Filling, maxBuffers: number) {
   }
   return found;
 }
-const mayBeLong = (l: Loop): boolean => elementsOf(l.axes) >= 2 * LEAST.sums;
+const mayBeLong = (l: Loop): boolean => lengthOf(l) >= 2 * LEAST.sums;
 function first<T, R>(xs: readonly T[], f: (x: T) => R | undefined): R | undefined {
   for (const x of xs) {
     const found = f(x);
@@ -83,7 +83,8 @@ function first<T, R>(xs: readonly T[], f: (x: T) => R | undefined): R | undefine
 
 function tried(kernel: Kernel, loop: Loop, parts: Parts | undefined, maxBuffers: number): Chosen | undefined {
   if (!parts || countOf(parts) < 2) return undefined;
-  if (loop.kind === "scans" && parts[0]!.parts * parts[0]!.piece !== loop.axes[0]!.extent) return undefined;
+  const whole = loop.kind === "scans" || (loop.kind === "fold" && loop.laws !== loop.fold);
+  if (whole && parts[0]!.parts * parts[0]!.piece !== loop.axes[0]!.extent) return undefined;
   const made = cut(kernel, loop, parts);
   const fits = [made.first, made.second].every((p) => p.kernel.buffers.length <= maxBuffers);
   return fits ? { loop, parts, cut: made, saves: 0 } : undefined;

@@ -14,10 +14,12 @@ import { type Merge, mergesOf } from "../reblock.ts";
 export type Loop = SumLoop | ScanLoop | FoldLoop;
 export type SumLoop = { readonly kind: "sums"; readonly axes: readonly Axis[]; readonly sums: readonly Sum[] };
 export type ScanLoop = { readonly kind: "scans"; readonly axes: readonly Axis[]; readonly sums: readonly Sum[] };
+/** `laws`: the fold over blocks by which carries change: the loop itself, or what each of its steps goes on by, place for place. */
 export type FoldLoop = {
   readonly kind: "fold";
   readonly axes: readonly [Axis];
   readonly fold: Fold;
+  readonly laws: Fold;
   readonly merges: readonly Merge[];
 };
 /** `root` is the value, `arg` what is reduced along `axes`, one for each of its loop's. */
@@ -42,13 +44,7 @@ export const elementsOf = (axes: readonly Axis[]): number => axes.reduce((n, a) 
 export function loopsOf(kernel: Kernel): readonly Loop[] {
   // What is written over while it is read can't be read again later.
   const rewritten = new Set(kernel.buffers.flatMap((b, k) => (b.access === "read" ? [] : [k])));
-  const folds = kernel.body.flatMap((s): Loop[] => {
-    if (s.kind !== "fold" || s.over.kind !== "blocks") return [];
-    const merges = mergesOf(s);
-    const { axis } = s.over;
-    const fixed = merges?.every((m) => m.kind !== "rescaled" || m.scale.every((v) => !along(v, axis)));
-    return merges && fixed ? [{ kind: "fold", axes: [axis], fold: s, merges }] : [];
-  });
+  const folds = kernel.body.flatMap((s) => (s.kind === "fold" ? (foldLoop(s) ?? []) : []));
   const sums = kernel.body.flatMap((s) => (s.kind === "let" ? (sumOf(s.value) ?? []) : []));
   const parts = new Set(sums.flatMap(({ root, axes }) => innerSums(root, axes.length)));
   const roots = sums.filter(({ root }) => !parts.has(root.id));
@@ -57,11 +53,44 @@ export function loopsOf(kernel: Kernel): readonly Loop[] {
     !reaches([v], ({ def: d }) => d.kind === "result" || (d.kind === "load" && rewritten.has(d.buffer)));
   return [...folds, ...together(roots), ...scansOf(kernel)]
     .filter((l) => rootsOf(l).every(ready))
-    .sort((x, y) => elementsOf(y.axes) - elementsOf(x.axes));
+    .sort((x, y) => lengthOf(y) - lengthOf(x));
+}
+/** The elements that a loop goes through. */
+export const lengthOf = (l: Loop): number =>
+  elementsOf(l.axes) *
+  (l.kind === "fold" && l.laws !== l.fold && l.laws.over.kind === "blocks" ? l.laws.over.axis.extent : 1);
+
+/** A fold whose merge is known; or steps of which each goes on by such a fold from the last: that is one over all their blocks. */
+function foldLoop(f: Fold): FoldLoop | undefined {
+  if (f.over.kind === "blocks") {
+    const merges = mergesOf(f);
+    const { axis } = f.over;
+    const fixed = merges?.every((m) => m.kind !== "rescaled" || m.scale.every((v) => !along(v, axis)));
+    return merges && fixed ? { kind: "fold", axes: [axis], fold: f, laws: f, merges } : undefined;
+  }
+  const { count, step } = f.over;
+  const inner = f.body.filter((s) => s.kind === "fold");
+  const [laws] = inner;
+  const own = laws && inner.length === 1 ? foldLoop(laws) : undefined;
+  if (!own || own.laws !== laws) return undefined;
+  const isCarry = (v: Value): boolean => f.carry.some((c) => c.id === v.id);
+  const others = f.body.flatMap((s) => (s.kind === "let" ? [s.value] : [...s.next]));
+  const goesOn =
+    f.next.length === laws.results.length &&
+    f.next.every((v, k) => v.id === laws.results[k]!.id && laws.init[k]!.id === f.carry[k]!.id) &&
+    !reaches(others, isCarry) &&
+    own.merges.every((m) => {
+      if (m.kind !== "rescaled") return true;
+      // But for the extremes that it is a function of, a scale must be the same in all steps.
+      const running = new Set(m.running.map((r) => r.next.id));
+      return !reaches(m.scale, (v) => v.id === step.id, running);
+    });
+  const axis: Axis = { id: -1 - f.id, name: step.name ?? "step", role: "fold", extent: count, block: 1 };
+  return goesOn ? { kind: "fold", axes: [axis], fold: f, laws, merges: own.merges } : undefined;
 }
 /** What a loop computes, and begins with. */
 const rootsOf = (l: Loop): readonly Value[] =>
-  l.kind === "fold" ? [...l.fold.next, ...l.fold.init] : l.sums.map((s) => s.root);
+  l.kind === "fold" ? [...l.laws.next, ...l.fold.init] : l.sums.map((s) => s.root);
 /** Whether a loop needs what another computes. */
 export const waitsFor = (l: Loop, other: Loop): boolean =>
   other.kind !== "fold" && other !== l && other.sums.some((s) => reaches(rootsOf(l), (v) => v.id === s.root.id));
@@ -135,9 +164,9 @@ function together(sums: readonly Sum[]): readonly Loop[] {
   }
   return loops.map((l) => ({ kind: "sums", ...l }));
 }
-/** Whether a value is found among some and what they are computed from. */
-function reaches(values: readonly Value[], found: (v: Value) => boolean): boolean {
-  const seen = new Set<number>();
+/** Whether a value is found among some and what they are computed from; nothing is looked for in `given`. */
+function reaches(values: readonly Value[], found: (v: Value) => boolean, given: Iterable<number> = []): boolean {
+  const seen = new Set<number>(given);
   const look = (v: Value): boolean => {
     if (seen.has(v.id)) return false;
     seen.add(v.id);

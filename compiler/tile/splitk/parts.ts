@@ -14,13 +14,12 @@ export type Arrays = readonly Omit<BufferParam, "access">[];
 export function inParts(kernel: Kernel, loop: Loop, parts: Parts): { readonly first: Piece; readonly arrays: Arrays } {
   const reads = readsOf(kernel);
   const { b } = reads;
-  const wanted = loop.kind === "fold" ? loop.fold.next : loop.sums.map((s) => s.arg);
+  const wanted = loop.kind === "fold" ? loop.laws.next : loop.sums.map((s) => s.arg);
   const { c, numbers } = partCopy(reads, loop, parts, wanted);
   const grid = [...numbers.filter((a) => a.extent > 1), ...kernel.grid.map((a) => axisIn(c, a))];
   if (loop.kind === "fold") {
     const init = loop.fold.init.map((v, k) => beginning(c, loop, k) ?? copyValue(c, v));
-    pieceAxis(c, loop.axes[0], parts[0]!.piece);
-    copyFold(c, loop.fold, init, numbers);
+    onePart(c, loop, init, numbers, parts[0]!.piece);
   } else
     for (const { root, axes, arg } of loop.sums) {
       const sum = axes.reduceRight(
@@ -43,9 +42,32 @@ export function inParts(kernel: Kernel, loop: Loop, parts: Parts): { readonly fi
   const made = arrays.map((_, index) => ({ kind: "parts", index }) as const);
   return { first: pieceOf(reads, `${kernel.name}_parts`, grid, stores, outputs, made), arrays };
 }
+/** The part of a fold that is the block at hand of `numbers`. */
+function onePart(
+  c: Copy,
+  { fold, laws, axes }: FoldLoop,
+  init: readonly Value[],
+  numbers: readonly Axis[],
+  piece: number,
+): void {
+  if (fold.over.kind === "blocks") {
+    pieceAxis(c, axes[0], piece);
+    copyFold(c, fold, init, numbers);
+    return;
+  }
+  const from = times(c.b, pos(c.b, numbers[0]!), piece);
+  if (piece > 1) {
+    copyFold(c, fold, init, numbers, { count: piece, from });
+    return;
+  }
+  // One step is what it goes on by.
+  c.values.set(fold.over.step.id, from);
+  copyFold(c, laws, init, numbers);
+  fold.results.forEach((r, k) => void c.values.set(r.id, c.values.get(laws.results[k]!.id)!));
+}
 /** Leaves have no names: that of a carry is what it becomes. */
 const nameOf = (loop: Loop, result: Value): string | undefined =>
-  loop.kind === "fold" ? loop.fold.next[loop.fold.results.indexOf(result)]?.name : undefined;
+  loop.kind === "fold" ? loop.laws.next[loop.fold.results.indexOf(result)]?.name : undefined;
 /** What the parts of result `k` came to, one for each of `part`. */
 export function readParts(c: Copy, reads: Reads, loop: Loop, part: Axis, arrays: Arrays, k: number): Value {
   const { b } = c;
@@ -119,7 +141,7 @@ export function partCopy(reads: Reads, loop: Loop, parts: Parts, wanted: readonl
   const c: Copy = {
     b,
     values: new Map(),
-    folds: new Set(),
+    folds: new Set(loop.kind === "fold" ? [loop.laws.id] : []),
     axes: new Map(),
     pos(a) {
       const k = places.get(a.id);

@@ -73,7 +73,7 @@ function leftOver(c: Copy, axes: readonly Axis[], parts: Parts): { readonly c: C
 /** What the carries of a fold come to over all parts. */
 function mergedOf(c: Copy, loop: FoldLoop, part: Axis, partsOf: (old: Value) => Value): readonly Value[] {
   const { b } = c;
-  const { fold, merges } = loop;
+  const { fold, laws, merges } = loop;
   const parts = fold.results.map((r, k) => (merges[k]!.kind === "same" ? undefined : partsOf(r)));
   const begin = (k: number): Value => copyValue(c, fold.init[k]!);
   const merged: (Value | undefined)[] = merges.map((m, k) => {
@@ -88,7 +88,7 @@ function mergedOf(c: Copy, loop: FoldLoop, part: Axis, partsOf: (old: Value) => 
     const relative = (x: Value, at: (place: number) => Value): Value => {
       const values = new Map(c.values);
       for (const { carry, next } of m.running) {
-        const place = fold.carry.findIndex((v) => v.id === carry.id);
+        const place = laws.carry.findIndex((v) => v.id === carry.id);
         values.set(carry.id, at(place));
         values.set(next.id, merged[place]!);
       }
@@ -102,7 +102,7 @@ function mergedOf(c: Copy, loop: FoldLoop, part: Axis, partsOf: (old: Value) => 
     );
     merged[k] = isNothing(fold.init[k]!, "sum") ? all : join(b, "sum", relative(begin(k), begin), all);
   });
-  return merged.map((v, k) => named(v!, fold.next[k]!.name));
+  return merged.map((v, k) => named(v!, laws.next[k]!.name));
 }
 /** Whether what a loop begins with changes nothing, or is in what parts begin with as well. */
 function isNothing({ def }: Value, op: ReduceKind): boolean {
