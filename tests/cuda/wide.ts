@@ -36,10 +36,11 @@ export const few: readonly Case[] = [
   std("attention")("decode", { B: 1, S: 512, Q: 1, H: 2, G: 2, D: 16 }),
 ];
 
-/** Loops of several rounds, blocks that are partial, rows too long to be held. */
+/** Loops of several rounds, blocks that are partial, rows too long to be held, long sums in parts. */
 export const wide: readonly Case[] = [
   ...[small, inF32].flatMap((at) => [
     at("product", { M: 200, N: 136, K: 320 }),
+    at("product", { M: 24, N: 40, K: 8200 }),
     at("transposed", { M: 150, N: 70, K: 90 }),
     at("heads", { B: 2, S: 72, H: 3, D: 32, E: 96 }),
     at("feedforward", { B: 1, S: 80, E: 144, F: 160 }),
