@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { type Builder, emit, fold, i32, lit, mesh, program, spec } from "../../compiler/core/build.ts";
 import type { Atom, Program, Var } from "../../compiler/core/ir.ts";
-import { counts, expectSame, matmul, one, whole } from "./support.ts";
+import { print } from "../../compiler/tile/print.ts";
+import { counts, expectSame, fused, matmul, one, whole } from "./support.ts";
 
 /** A program on one device with inputs of the shapes. */
 const on = (
@@ -317,6 +318,12 @@ describe("limits", () => {
     const { kernels } = expectSame(p);
     expect(kernels.length).toBe(2);
     expect(kernels[0]!.grid.map((a) => a.extent)).toEqual([48]);
+  });
+  test("of whole rows, where there are as many", () => {
+    const rows = fused(on([[512, 2048]], [0], (b, x) => [total(b, x!)]));
+    expect(print(rows)).toMatch(/\(i, d, e\) = load \w+ \[v1, e\]/);
+    const few = fused(on([[8, 65536]], [0], (b, x) => [total(b, x!)]));
+    expect(few.kernels[0]!.grid.map((a) => a.extent)).toEqual([1024]);
   });
   test("and so is a product with few results", () => {
     const p = on([[2, 4096], [4096]], [1], (b, x, y) => [

@@ -23,12 +23,14 @@ export function splitReduction(e: OpEqn, fresh: Fresh): readonly OpEqn[] | undef
   const reduced = reducedOf(e) as readonly { readonly name: string; readonly size: number }[];
   const each = reduced.reduce((n, r) => n * r.size, 1);
   if (outs >= fewResults || outs === 0 || each < manyElements / Math.max(1, outs) || each < 1024) return undefined;
-  const [largest] = [...reduced].sort((r, q) => q.size - r.size);
-  const parts = largest && divisorNear(largest.size, partialResults / outs);
-  if (!largest || parts === undefined) return undefined;
+  // Of the outermost dim that has as many parts: what a part reads lies together then. Else of the largest.
+  const many = reduced.find((r) => (divisorNear(r.size, partialResults / outs) ?? 0) * outs >= fewResults);
+  const dim = many ?? [...reduced].sort((r, q) => q.size - r.size)[0];
+  const parts = dim && divisorNear(dim.size, partialResults / outs);
+  if (!dim || parts === undefined) return undefined;
   return e.op === "reduce"
-    ? splitReduce(e, Number(largest.name.slice(1)), parts, fresh)
-    : splitProduct(e, largest.name, parts, fresh);
+    ? splitReduce(e, Number(dim.name.slice(1)), parts, fresh)
+    : splitProduct(e, dim.name, parts, fresh);
 }
 /** The divisor of n that is nearest to `to`, in ratio; undefined where none leaves work on both sides. */
 function divisorNear(n: number, to: number): number | undefined {
