@@ -6,15 +6,17 @@ import { expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
 import { compile, type Variants } from "../../compiler/compile.ts";
 import { tabulate } from "../../compiler/core/ndarray.ts";
+import { emitWgsl } from "../../compiler/emit/wgsl.ts";
 import { check } from "../../compiler/lane/check.ts";
 import type { LaneProgram } from "../../compiler/lane/ir.ts";
 import type { MappingChoice } from "../../compiler/lane/map.ts";
 import { lowerPlan } from "../../compiler/lane/team/lower.ts";
 import { bytesOf } from "../../compiler/lane/team/shared.ts";
-import { planFor, rankedWays } from "../../compiler/lane/team/sums.ts";
+import { planFor, rankedWays, type SumPlan, sumPlans } from "../../compiler/lane/team/sums.ts";
 import { blockTarget, type TeamTarget, tensorTarget } from "../../compiler/lane/team/target.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
+import type { Kernel } from "../../compiler/tile/ir.ts";
 import { printKernel } from "../../compiler/tile/print.ts";
 import { random } from "../core/programs.ts";
 import { interpret } from "./interpret.ts";
@@ -107,6 +109,28 @@ test.each(cases)("%s %o as GPUs behind WebGPU like it", (entry, dims, over, barr
     });
   }
   expect(moved / needed).toBeLessThanOrEqual(over);
+});
+
+test.each([1, 4, 32])("a running sum longer than registers are, where %i threads exchange", (exchange) => {
+  const { compiled } = compile("sums.gyre", read, { entry: "running", dims: { M: 2, N: 2500 }, target: "gpu" });
+  const [kernel] = compiled!.tile.kernels as [Kernel];
+  const [plan] = sumPlans(kernel, { ...blockTarget, threads: 64, exchange }).all as [SumPlan];
+  expect(plan.spills).toBe(true);
+  const program = lowerPlan(plan);
+  expect(check(program)).toEqual([]);
+  expect(emitWgsl(program).text.length).toBeLessThan(6000);
+  const contents = kernel.buffers.map((b) => tabulate(b.dtype, b.shape, (n) => (n * 7) % 5));
+  const after = interpret(program, contents, []).at(-1)!;
+  expect([...after.data]).toEqual([...evalKernel(kernel, contents, [])[0]!.data]);
+});
+test("a running sum over a length of few divisors is one kernel, each row by a team", () => {
+  const { compiled } = compile("sums.gyre", read, {
+    entry: "running",
+    dims: { M: 64, N: 50257 },
+    target: "gpu",
+    subgroups: 32,
+  });
+  expect(compiled!.lanes.map(({ groups, threads }) => [groups, threads])).toEqual([[64, 256]]);
 });
 
 test("ways to deal out axes, and threads alone, are mappings that can be asked for", () => {

@@ -103,6 +103,9 @@ export const partOf = (ctx: Context, a: Axis | number): Part => {
 export const axisIds = (ctx: Context, v: Value): readonly number[] => wide(ctx.dealt, v.axes).map((a) => a.id);
 export const layoutFor = (ctx: Context, v: Value): Layout => layoutOf(ctx.dealt, v.axes);
 
+/** Rounds that are written out of loops over what is not in registers. */
+const MOST_SPILT = 8;
+
 /** Loops over all registers of a layout, those of the first `skip` digits left to `write`. */
 export function nest(ctx: Context, layout: Layout, write: (at: At) => void, skip = 0): void {
   const digits: Expr[] = layout.registers.map(() => lit(0));
@@ -115,7 +118,7 @@ export function nest(ctx: Context, layout: Layout, write: (at: At) => void, skip
     const name = loopName(ctx, d);
     digits[k] = ref(name);
     const body = within(ctx, () => open(k - 1));
-    const rolled = partOf(ctx, d.axis).rolled === d.stride;
+    const rolled = partOf(ctx, d.axis).rolled === d.stride || (ctx.plan.spills && d.count > MOST_SPILT);
     push(ctx, {
       kind: "for",
       name,

@@ -9,7 +9,7 @@
 import type { DType } from "../../core/ir.ts";
 import { add, lit, mul, op, ref } from "../expr.ts";
 import type { Expr } from "../ir.ts";
-import { type At, type Context, type Held, isArray, nest, push, readHeld, registerAt } from "./context.ts";
+import { type At, type Context, type Held, isArray, nest, push, readHeld, registerAt, within } from "./context.ts";
 import { sizeOf } from "./layout.ts";
 
 /** Elements of an array of which there may be two. */
@@ -19,9 +19,10 @@ const AT_ONCE = 4;
 
 export type Joins = {
   readonly shuffles: readonly number[];
-  /** Of each meeting in shared memory, its bits. */
-  readonly meetings: readonly (readonly number[])[];
+  readonly meetings: readonly Meeting[];
 };
+/** In shared memory, of threads that differ in some bits. By then `same` threads with neighbouring numbers hold the same. */
+export type Meeting = { readonly bits: readonly number[]; readonly same: number };
 /** How threads whose numbers differ in these bits join, where they can exchange those below `exchange`. */
 export function joinsOf(bits: readonly number[], exchange: number): Joins {
   const apart = bits.filter((b) => b >= exchange);
@@ -29,11 +30,17 @@ export function joinsOf(bits: readonly number[], exchange: number): Joins {
   const each = Math.ceil(apart.length / count);
   return {
     shuffles: bits.filter((b) => b < exchange),
-    meetings: Array.from({ length: count }, (_, k) => apart.slice(k * each, (k + 1) * each)),
+    meetings: Array.from({ length: count }, (_, k) => {
+      const mine = apart.slice(k * each, (k + 1) * each);
+      const joined = new Set(bits.filter((b) => b < mine[0]!));
+      let same = 1;
+      while (joined.has(same)) same *= 2;
+      return { bits: mine, same };
+    }),
   };
 }
 /** Reads of shared memory that a thread makes in a meeting. */
-export const readsIn = (bits: readonly number[]): number => 2 ** bits.length - 1;
+export const readsIn = (m: Meeting): number => 2 ** m.bits.length - 1;
 
 /**
  * Lets each thread hear what others hold of the same registers. `join` writes what becomes of an element, given what one
@@ -57,12 +64,18 @@ export function joinThreads(
     });
   }
   for (const meeting of meetings) {
-    const read = meet(ctx, held);
+    const read = meet(ctx, held, meeting.same);
     nest(ctx, layout, (at) => {
       for (let other = 1; other <= readsIn(meeting); other++) {
-        const flipped = meeting.filter((_, k) => other & (1 << k));
-        const thread = op("xor", [ref("lane"), lit(flipped.reduce((n, b) => n | b, 0))], "i32");
-        join(at, read(thread, at), hasBit(flipped.at(-1)!));
+        const flipped = meeting.bits.filter((_, k) => other & (1 << k));
+        join(
+          at,
+          read(
+            flipped.reduce((n, b) => n | b, 0),
+            at,
+          ),
+          hasBit(flipped.at(-1)!),
+        );
       }
     });
   }
@@ -75,8 +88,9 @@ const hasBit = (bit: number): Expr =>
  * Puts what each thread holds into shared memory, for the others to read. The arrays serve all meetings of a kernel, small
  * ones by turns: who writes for the next meeting does not disturb those that still read of this one.
  */
-function meet(ctx: Context, held: readonly Held[]): (thread: Expr, at: At) => readonly Expr[] {
-  const threads = ctx.plan.warps * 32;
+function meet(ctx: Context, held: readonly Held[], same: number): (flipped: number, at: At) => readonly Expr[] {
+  const threads = (ctx.plan.warps * 32) / same;
+  const own = same === 1 ? ref("lane") : op("div", [ref("lane"), lit(same)], "i32");
   const place = (h: Held, thread: Expr, at: At): Expr =>
     add(isArray(h) ? mul(registerAt(h, at), lit(threads)) : lit(0), thread);
   const size = threads * sizeOf(held[0]!.layout.registers);
@@ -86,15 +100,25 @@ function meet(ctx: Context, held: readonly Held[]): (thread: Expr, at: At) => re
   const turn = size <= SMALL && !free(0) && free(1) ? 1 : 0;
   const arrays = keys(turn).map((key, k) => meetingArray(ctx, key, held[k]!.type as DType, size));
   if (!free(turn)) push(ctx, { kind: "barrier" });
-  nest(ctx, held[0]!.layout, (at) => {
-    held.forEach((h, k) => {
-      push(ctx, { kind: "setElem", array: arrays[k]!, index: place(h, ref("lane"), at), value: readHeld(h, at) });
+  const write = (): void =>
+    nest(ctx, held[0]!.layout, (at) => {
+      held.forEach((h, k) => {
+        push(ctx, { kind: "setElem", array: arrays[k]!, index: place(h, own, at), value: readHeld(h, at) });
+      });
     });
-  });
+  if (same === 1) write();
+  else {
+    const cond = op("eq", [op("mod", [ref("lane"), lit(same)], "i32"), lit(0)], "bool");
+    push(ctx, { kind: "if", cond, then: within(ctx, write), else: [] });
+  }
   push(ctx, { kind: "barrier" });
   ctx.read = new Set(keys(turn));
-  return (thread, at) =>
-    held.map((h, k) => ({ kind: "elem", array: arrays[k]!, index: place(h, thread, at), type: h.type, width: 1 }));
+  return (flipped, at) => {
+    const thread = op("xor", [own, lit(flipped / same)], "i32");
+    return held.map((h, k): Expr => {
+      return { kind: "elem", array: arrays[k]!, index: place(h, thread, at), type: h.type, width: 1 };
+    });
+  };
 }
 /** The array that goes by a key, of so many elements at least. */
 function meetingArray(ctx: Context, key: string, dtype: DType, size: number): string {

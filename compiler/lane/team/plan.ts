@@ -45,6 +45,8 @@ export type Plan = {
   readonly sharedBytes: number;
   /** Registers of a thread that hold products' results and carries. */
   readonly accumulators: number;
+  /** What threads hold is too much for registers: long loops over it stay loops. */
+  readonly spills?: true;
   readonly notes: readonly string[];
 };
 /** Of a kernel with products of matrices, and what it was made from. */

@@ -26,6 +26,8 @@ import { uniteAxes } from "./unite.ts";
 /** Elements of a value that a thread may hold, and that are written out one by one. */
 const HELD = 32;
 const WRITTEN = 128;
+/** Elements that it may hold where there is no other way. */
+const SPILT = 256;
 /** Of an axis that is too long for that, those of one round. */
 const AT_ONCE = 4;
 /** Where nothing is joined, teams are for what single threads do much worse. */
@@ -41,10 +43,17 @@ export type SumPlans = { readonly all: Iterable<SumPlan>; readonly reason: () =>
 export function sumPlans(kernel: Kernel, target: TeamTarget): SumPlans {
   let reason = "no way to deal out its axes";
   function* all(): Generator<SumPlan> {
-    for (const { kernel: k, way, seconds } of rankedWays(kernel, target)) {
-      const plan = planFor(k, target, way);
-      if (typeof plan !== "string") yield { ...plan, choice: way.choice, seconds };
-      else reason = plan;
+    let some = false;
+    // What has to be held, and is too long for it, may spill: better than single threads.
+    for (const room of [HELD, SPILT]) {
+      for (const { kernel: k, way, seconds } of some ? [] : rankedWays(kernel, target, room)) {
+        const plan = planFor(k, target, way, room > HELD);
+        if (typeof plan === "string") reason = plan;
+        else {
+          some = true;
+          yield { ...plan, choice: way.choice, seconds };
+        }
+      }
     }
   }
   return { all: all(), reason: () => reason };
@@ -62,15 +71,18 @@ export function toBeat(kernel: Kernel, target: TeamTarget, alone: () => Mapping)
   return wastes(way) ? CLEARLY * seconds(way) : 0;
 }
 
-/** The ways for teams, the fastest first, with loops shared out and as they are. */
-export function rankedWays(kernel: Kernel, target: Weighed): readonly Ranked[] {
+/**
+ * The ways for teams, the fastest first, with loops shared out and as they are. `room`: elements of a value that a thread may
+ * hold; for more than usual, by as many threads as there may be.
+ */
+export function rankedWays(kernel: Kernel, target: Weighed, room: number = HELD): readonly Ranked[] {
   const one = uniteAxes(kernel);
   const shared = shareFolds(one, SHARING);
   return (shared === one ? [one] : [shared, one])
     .flatMap((k) => {
       const accesses = accessesOf(k);
       const { seconds } = scalesFor(k, accesses, target);
-      const ways = waysOf(k, accesses, target.threads, k === one ? 0 : 1);
+      const ways = waysOf(k, accesses, { most: target.threads, room, shared: k === one ? 0 : 1 });
       return ways.map((way) => ({ kernel: k, way, seconds: seconds(way) }));
     })
     .sort((a, b) => a.seconds - b.seconds);
@@ -79,7 +91,12 @@ type Ranked = { readonly kernel: Kernel; readonly way: TeamWay; readonly seconds
 type TeamWay = Way & { readonly choice: SlotChoice };
 
 /** The plan of a way, or what has no rule. */
-export function planFor(kernel: Kernel, { pattern, exchange }: TeamTarget, { parts, slots }: Way): Plan | string {
+export function planFor(
+  kernel: Kernel,
+  { pattern, exchange }: TeamTarget,
+  { parts, slots }: Way,
+  spills = false,
+): Plan | string {
   const warps = slots.slots.reduce((n, s) => n * s.count, 1) / 32;
   const dealt: Dealt = { parts, by: slots, warps, pattern };
   const none = new Map<number, never>();
@@ -99,6 +116,7 @@ export function planFor(kernel: Kernel, { pattern, exchange }: TeamTarget, { par
       uses,
       sharedBytes: 0,
       accumulators: 0,
+      ...(spills ? { spills: true as const } : {}),
       notes: notesOf(kernel, dealt, slots),
     };
   } catch (e) {
@@ -108,11 +126,15 @@ export function planFor(kernel: Kernel, { pattern, exchange }: TeamTarget, { par
 }
 
 /** All ways worth weighing: threads along an axis that lies side by side in memory, and along one other. */
-function waysOf(kernel: Kernel, accesses: readonly Access[], most: number, shared: 0 | 1): readonly TeamWay[] {
+function waysOf(
+  kernel: Kernel,
+  accesses: readonly Access[],
+  { most, room, shared }: { readonly most: number; readonly room: number; readonly shared: 0 | 1 },
+): readonly TeamWay[] {
   const axes = axesOf(kernel);
   const values = valuesOf(kernel);
   const meet = meetingsOf(values);
-  const work: Work = { axes, meeting: meetingAxes(kernel), values: heldValues(values) };
+  const work: Work = { axes, meeting: meetingAxes(kernel), values: heldValues(values, room) };
   const part = axes.find((a) => a.name === "part" && a.role === "inner" && a.extent <= SHARING.parts);
   const open = axes.filter((a) => a !== part && a.extent > 1);
   /** An axis, and others that no value has beside it, which the same threads can count along. */
@@ -137,10 +159,12 @@ function waysOf(kernel: Kernel, accesses: readonly Access[], most: number, share
         accesses.some((x) => x.fours?.id === a.id) && a.extent % 4 === 0 ? [[a.id, 4] as const] : [],
       ),
     );
-    const others = [undefined, ...open.filter((a) => !fast.includes(a) && fast.every((f) => meet(f, a)))];
+    const across = room > HELD ? [] : open.filter((a) => !fast.includes(a) && fast.every((f) => meet(f, a)));
+    const others = [undefined, ...across];
     for (const other of others) {
       const slow = other ? family(other, (a) => a.role === other.role && !fast.includes(a)) : [];
-      for (const threads of part ? [32] : [32, 64, 128, 256, 512].filter((n) => n <= most))
+      const counts = room > HELD ? [most] : [32, 64, 128, 256, 512].filter((n) => n <= most);
+      for (const threads of part ? [32] : counts)
         for (let n = 1; n <= threads; n *= 2) {
           if (!other && n < threads && n * 2 <= longest(fast, side)) continue;
           if (n > 1 && n / 2 >= longest(fast, side)) break;
@@ -182,13 +206,13 @@ type Work = {
   readonly values: readonly { readonly axes: readonly Axis[]; readonly most: number }[];
 };
 /** What is used once is not held, if it is computed where it is used. */
-function heldValues(values: readonly Value[]): Work["values"] {
+function heldValues(values: readonly Value[], room: number): Work["values"] {
   const uses = new Map<number, number>();
   for (const v of values) for (const a of new Set(operandsOf(v.def))) uses.set(a.id, (uses.get(a.id) ?? 0) + 1);
   return values.flatMap(({ id, def, axes }) => {
     if (def.kind === "pos") return [];
     const inPlace = def.kind === "load" || def.kind === "map" || def.kind === "cast";
-    return [{ axes, most: inPlace && (uses.get(id) ?? 0) <= 1 ? WRITTEN : HELD }];
+    return [{ axes, most: inPlace && (uses.get(id) ?? 0) <= 1 ? Math.max(WRITTEN, room) : room }];
   });
 }
 

@@ -154,7 +154,7 @@ export function scalesFor(
       const { shuffles, meetings } = joinsOf(bitsAlong(slots, d.axis.id), exchange);
       const registers =
         d.kind === "scan" ? perThread(d.arg.axes) / (slots.side.get(d.axis.id) ?? 1) : perThread(v.axes);
-      if (meetings.length > 0 && threads * registers * 4 > sharedBytes) return Number.POSITIVE_INFINITY;
+      if (meetings.some(({ same }) => (threads / same) * registers * 4 > sharedBytes)) return Number.POSITIVE_INFINITY;
       const once = shuffles.length * machine.shuffle + meetings.length * machine.meeting;
       joins += often(v) * once * Math.sqrt(registers);
       turns += meetings.reduce((n, m) => n + readsIn(m), 0) * warps * often(v) * registers;

@@ -57,7 +57,7 @@ const takes = (k: Kernel, { launch, processors, secondsOf, groupsOf }: Filling):
 /** A loop in as few parts as fill the device, and the seconds of both kernels. */
 function fewest(kernel: Kernel, loop: Loop, how: Filling, maxBuffers: number) {
   const least = loop.kind !== "fold" ? LEAST.sums : loop.laws === loop.fold ? LEAST.blocks * blockOf(loop.axes[0]) : 1;
-  const held = loop.kind === "scans" ? Math.min(HELD.parts, elementsOf(loop.axes) / HELD.piece) : 1;
+  const held = loop.kind === "scans" ? Math.min(HELD.parts, Math.ceil(elementsOf(loop.axes) / HELD.piece)) : 1;
   let found: { readonly made: Chosen; readonly after: number } | undefined;
   // With more workgroups, tiles may be larger, and then there are fewer of them.
   for (const more of [1, 2, 4]) {
