@@ -96,6 +96,28 @@ describe("kernels of array code", () => {
     });
     expect(expectSame(p).kernels.map((k) => k.stores.length)).toEqual([2]);
   });
+  test("what a product and a pointwise value share is stored on the way to that", () => {
+    const shared = (first: boolean) =>
+      on(
+        [
+          [6, 5],
+          [5, 7],
+          [6, 5],
+        ],
+        [2, 2],
+        (b, x, w, y) => {
+          const t = emit(b, "tanh", {}, x!);
+          const pointwise = () => emit(b, "mul", {}, emit(b, "add", {}, t, y!), y!);
+          const product = () => matmul(b, t, w!);
+          // In either order of the results; where the product comes first it does not wait for the other.
+          if (first) return [pointwise(), product()];
+          const p = product();
+          return [p, emit(b, "add", {}, pointwise(), rowSum(b, p))];
+        },
+      );
+    expect(counts(expectSame(shared(true))).kernels).toBe(2);
+    expect(counts(expectSame(shared(false))).kernels).toBe(3);
+  });
   test("a reshape is no kernel", () => {
     const p = on([[6, 5]], [1], (b, x) => [emit(b, "reshape", { shape: [30] }, x!)]);
     expect(counts(expectSame(p)).kernels).toBe(0);

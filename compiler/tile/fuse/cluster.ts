@@ -2,7 +2,7 @@
 import type { Eqn, OpEqn, Var } from "../../core/ir.ts";
 import { outsOf } from "../../core/walk.ts";
 import { groupsOf, isElementwise, isHeavy, type Link, linksOf } from "./links.ts";
-import type { Region } from "./region.ts";
+import { type Region, readsOf } from "./region.ts";
 
 /** No kernel reaches from one side of it to the other. */
 const isBarrier = (e: Eqn): e is Exclude<Eqn, OpEqn> | Extract<OpEqn, { op: "ppermute" | "optimization_barrier" }> =>
@@ -142,6 +142,52 @@ export function sinkCluster(
     shape.map((n, d) => memberAxis(cluster, e.out.id, d, n, uses)),
   );
   return cluster;
+}
+/**
+ * The cluster of the first use of a pointwise anchor that others use too, if it is one of pointwise values: the anchor is
+ * computed there once, at its own place, and stored for the others on the way. Where the cluster needs what comes after the
+ * anchor, the others would have to wait for that: then there is none.
+ */
+export function besideCluster(
+  r: Region,
+  e: OpEqn,
+  anchors: ReadonlySet<number>,
+  clusterOf: ReadonlyMap<number, Cluster>,
+  updates: ReadonlySet<number>,
+): Cluster | undefined {
+  if (isHeavy(e.op) || updates.has(e.out.id)) return undefined;
+  const sinks = sinksOf(r, e.out, (id) => anchors.has(id), updates);
+  const users = new Set(sinks.map((s) => s.v));
+  const first = r.eqns.find((x) => x.kind === "op" && users.has(x.out.id)) as OpEqn | undefined;
+  const c = first && clusterOf.get(first.out.id);
+  if (!c || c.heavy || [...c.members].some((v) => updates.has(v))) return undefined;
+  const [place, ...others] = sinks.flatMap((s) => (clusterOf.get(s.v) === c ? [placeIn(c, e, s)] : []));
+  if (!place || others.some((p) => p?.join() !== place.join())) return undefined;
+  if (needsLater(r, e, c, clusterOf) || leavesAndReturns(r, e.out, c, anchors, clusterOf)) return undefined;
+  c.members.add(e.out.id);
+  c.axes.set(e.out.id, place);
+  return c;
+}
+/** The axes of a cluster's grid, each once, that the dims of a value are where a member uses it; undefined elsewhere. */
+function placeIn(c: Cluster, e: OpEqn, s: Sink): readonly (string | undefined)[] | undefined {
+  const axes = s.map.map((to, d) =>
+    e.out.type.shape[d] === 1 ? undefined : typeof to === "number" ? c.axes.get(s.v)![to] : to,
+  );
+  const used = axes.flatMap((a, d) => (e.out.type.shape[d] === 1 ? [] : [a]));
+  return used.length === c.grid.size && coversOnce(used, c.grid) ? axes : undefined;
+}
+/** Whether a cluster reads what another kernel, a permute, tiles or a loop computes after an equation. */
+function needsLater(r: Region, e: OpEqn, c: Cluster, clusterOf: ReadonlyMap<number, Cluster>): boolean {
+  const later = new Set(r.eqns.slice(r.eqns.indexOf(e) + 1));
+  const seen = new Set<number>();
+  const needs = (id: number): boolean => {
+    const from = r.defs.get(id);
+    if (!from || !later.has(from) || seen.has(id)) return false;
+    seen.add(id);
+    const elsewhere = clusterOf.has(id) && clusterOf.get(id) !== c;
+    return elsewhere || isBarrier(from) || readsOf(from).some((v) => needs(v.id));
+  };
+  return [...c.members].some(needs);
 }
 /**
  * The cluster of all sinks. Clusters that run over the same elements of a shared value, and do not wait for each other,

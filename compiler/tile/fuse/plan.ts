@@ -9,10 +9,12 @@
  *   - the grid is what the anchor's own dims are, so that nothing is computed twice; a cluster of pointwise values may
  *     give up axes of its grid for that (they become loops within a tile: a row-wise normalisation is one kernel);
  *   - no path from the anchor to the cluster leads through another kernel, a permute or a loop.
+ *
+ * A pointwise anchor that several clusters use joins one of pointwise values among them, and is stored for the others.
  */
 import type { Atom, Eqn, OpEqn, Var } from "../../core/ir.ts";
 import { anchorsOf, inlineValues, storedValues } from "./anchors.ts";
-import { type Cluster, newCluster, sinkCluster } from "./cluster.ts";
+import { besideCluster, type Cluster, newCluster, sinkCluster } from "./cluster.ts";
 import { linksOf } from "./links.ts";
 import { type Outer, type Region, regionOf } from "./region.ts";
 
@@ -45,21 +47,26 @@ export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer
   }
 }
 /** A plan in which the values of `forced` are stored by kernels of their own. */
-function planWith(r: Region, forced: ReadonlySet<number>): Plan & { readonly clusterOf: Map<number, Cluster> } {
+function planWith(
+  r: Region,
+  forced: ReadonlySet<number>,
+): Plan & { readonly clusterOf: Map<number, Cluster>; readonly beside: ReadonlySet<number> } {
   const inline = inlineValues(r);
   const { stored, views, updates, alone } = storedValues(r, inline, forced);
   const anchors = anchorsOf(r, stored, views);
   const clusterOf = new Map<number, Cluster>();
   const clusters: Cluster[] = [];
+  const beside = new Set<number>();
   const ids = new Set(anchors.map((v) => v.id));
   for (const v of [...anchors].reverse()) {
     const e = r.defs.get(v.id) as OpEqn;
     const joined = alone.has(v.id) ? undefined : sinkCluster(r, e, ids, clusterOf, updates);
-    const cluster = joined ?? newCluster(clusters, e, updates);
-    clusterOf.set(v.id, cluster);
+    const shared = joined || alone.has(v.id) ? undefined : besideCluster(r, e, ids, clusterOf, updates);
+    if (shared) beside.add(v.id);
+    clusterOf.set(v.id, joined ?? shared ?? newCluster(clusters, e, updates));
     if (!joined) stored.add(v.id);
   }
-  return { clusterOf, stored, views, updates, inline, consumers: r.consumers };
+  return { clusterOf, stored, views, updates, inline, beside, consumers: r.consumers };
 }
 
 /** Whether a kernel with these members computes a value, rather than read it. */
@@ -102,10 +109,17 @@ export function coneOf(
 }
 
 /** A value inside a kernel that binds too many arrays: stored by a kernel of its own, it takes some of them away. */
-function partOfTooMuch(r: Region, p: Plan, c: Cluster, maxBuffers: number): number | undefined {
+function partOfTooMuch(
+  r: Region,
+  p: Plan & { readonly beside: ReadonlySet<number> },
+  c: Cluster,
+  maxBuffers: number,
+): number | undefined {
   const { eqns, reads } = coneOf(p, r.defs, c.members, c.members);
   const writes = [...c.members].filter((v) => p.stored.has(v)).length;
   if (reads.size + writes <= maxBuffers) return undefined;
+  const joined = [...c.members].find((v) => p.beside.has(v));
+  if (joined !== undefined) return joined;
   let best: { readonly v: number; readonly reads: number } | undefined;
   for (const e of eqns) {
     const v = e.out.id;
