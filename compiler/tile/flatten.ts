@@ -101,6 +101,9 @@ function dimsOf(
 ): ReadonlyMap<number, number> | undefined {
   const dims = new Map<number, number>();
   const along = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
+  // What is stored along them keeps its place.
+  const stored = kernel.stores.flatMap((s) => [...s.index, s.value]);
+  if (stored.some((v) => along(v, outer) || along(v, inner))) return undefined;
   // What sums over both, and what over the first of them.
   const sums = values.flatMap((v) => {
     const s = sumOfSums(v);

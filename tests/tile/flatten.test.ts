@@ -59,7 +59,7 @@ function expectKept(kernel: Kernel, scalars: readonly number[] = [], data?: Para
   return printKernel(after).split(/ (?:sum|max) /).length - 1;
 }
 
-/** A kernel of rows i with inner axes d: 2, e: 3, f: 4; `body` gives what is stored. */
+/** A kernel of rows i with inner axes d: 2, e: 3, f: 4; `body` gives what is stored, along its axes. */
 function kernelOf(
   body: (b: KernelBuilder, at: (name: string, ...axes: Axis[]) => Value, d: Axis, e: Axis, f: Axis) => Value,
 ): Kernel {
@@ -79,8 +79,9 @@ function kernelOf(
     );
   };
   const value = body(b, at, d!, e!, f!);
-  buffers.push({ name: "out", dtype: "f32", shape: [5], access: "write" });
-  const stores = [{ buffer: buffers.length - 1, index: [pos(b, i)], value }];
+  const own = [i, ...value.axes.filter((a) => a.id !== i.id)];
+  buffers.push({ name: "out", dtype: "f32", shape: own.map((a) => a.extent), access: "write" });
+  const stores = [{ buffer: buffers.length - 1, index: own.map((a) => pos(b, a)), value }];
   return { name: "k", buffers, scalars: [], grid: [i], body: b.scopes[0]!.stmts, stores };
 }
 const sums = (b: KernelBuilder, v: Value, ...axes: Axis[]): Value => axes.reduce((x, a) => reduce(b, "sum", a, x), v);
@@ -105,6 +106,10 @@ test("what is read in another order, in part, by its number, or joined along one
     const within = reduce(b, "sum", e, at("x", d, e));
     return rawMap(b, "add", [reduce(b, "sum", d, within), reduce(b, "max", d, within)], "f32");
   });
+});
+test("what is stored along them too is not", () => {
+  const kernel = kernelOf((b, at, d, e) => rawMap(b, "sub", [at("x", d, e), sums(b, at("x", d, e), e, d)], "f32"));
+  expect(expectKept(kernel)).toBe(2);
 });
 test("what is read by another index as well is read where it is now", () => {
   const body: Parameters<typeof kernelOf>[0] = (b, at, d, e) => {
