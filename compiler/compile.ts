@@ -46,7 +46,7 @@ import { fuse } from "./tile/fuse.ts";
 import { initialContents } from "./tile/initials.ts";
 import { writeInPlace } from "./tile/inplace.ts";
 import type { DeviceProgram, Kernel } from "./tile/ir.ts";
-import { kernelKey } from "./tile/meaning.ts";
+import { kernelKey, meaningOf } from "./tile/meaning.ts";
 import { mergeKernels } from "./tile/merge.ts";
 import { packInputs } from "./tile/pack.ts";
 import { type Filling, type SplitLoop, splitLongLoops } from "./tile/splitk.ts";
@@ -163,7 +163,15 @@ export function compileProgram(
   const maxBuffers = options.maxBuffers ?? most.maxBuffers;
   const features = { relaxedSimd: options.relaxedSimd === true, f16: options.f16 === true };
   const mapper = mapperFor(mapping, options.subgroups !== false);
-  const groupsOf = (k: Kernel): number => lowered(deriveBounds(k), () => mapper.choose(k), team, undefined).groups;
+  /** Kernels as they are mapped where nobody said how, each lowered once. */
+  const known = new Map<string, LaneProgram>();
+  const lower = (k: Kernel, alone: () => Mapping): LaneProgram => {
+    const key = JSON.stringify([k.name, k.buffers.map((b) => b.name), meaningOf(k)]);
+    const program = known.get(key) ?? lowered(k, alone, team, undefined);
+    known.set(key, program);
+    return program;
+  };
+  const groupsOf = (k: Kernel): number => lower(deriveBounds(k), () => mapper.choose(k)).groups;
   const filling = processors === undefined ? undefined : fillingOf(processors, groupsOf, written.mesh, machine);
   const made = toTile(written, { ...options, maxBuffers }, times, filling);
   const diagnostics = [...before, ...made.diagnostics];
@@ -177,7 +185,11 @@ export function compileProgram(
   const lanes = runPass(
     times,
     "lower",
-    () => tile.kernels.map((k, i) => lowered(k, () => mappingOf(i), team, given[i]?.team)),
+    () =>
+      tile.kernels.map((k, i) => {
+        const choice = given[i];
+        return choice ? lowered(k, () => choice, team, choice.team) : lower(k, () => mappingOf(i));
+      }),
     (all) => all.flatMap(checkLane),
   );
   const texts = runPass(times, "emit", () => lanes.map((lane) => emit(lane, features)));

@@ -2,7 +2,6 @@
 import type { Machine } from "../base/machine.ts";
 import { costOf } from "../tile/cost.ts";
 import type * as Tile from "../tile/ir.ts";
-import { meaningOf } from "../tile/meaning.ts";
 import type { Filling } from "../tile/splitk.ts";
 import { kernelSeconds } from "./cost.ts";
 import type { Kernel, Mesh } from "./schedule.ts";
@@ -17,23 +16,15 @@ export const describe = (k: Tile.Kernel, groups: Kernel["groups"]): Kernel => ({
   work: workOf(k),
 });
 
-/** What fills a device of so many processors; `groupsOf` is asked once of kernels that do the same. */
-export function fillingOf(
+/** What fills a device of so many processors. */
+export const fillingOf = (
   processors: number,
   groupsOf: (k: Tile.Kernel) => number,
   mesh: Mesh,
   machine: Machine,
-): Filling {
-  const known = new Map<string, number>();
-  return {
-    processors,
-    launch: machine.launch,
-    groupsOf(k) {
-      const key = meaningOf(k);
-      const n = known.get(key) ?? groupsOf(k);
-      known.set(key, n);
-      return n;
-    },
-    secondsOf: (k) => kernelSeconds([describe(k, [1, 1, 1])], mesh, [], machine)[0]!,
-  };
-}
+): Filling => ({
+  processors,
+  groupsOf,
+  launch: machine.launch,
+  secondsOf: (k) => kernelSeconds([describe(k, [1, 1, 1])], mesh, [], machine)[0]!,
+});

@@ -40,10 +40,11 @@ export function chooseLoop(kernel: Kernel, how: Filling | Forced, maxBuffers: nu
     return first(more, (l) => tried(kernel, l, partsFor(l, how.parts, 1, 1), maxBuffers));
   }
   const long = loops.filter(mayBeLong);
-  if (long.length === 0 || leastGroups(kernel) >= how.processors) return undefined;
   const work = how.secondsOf(kernel) - how.launch;
-  // However few workgroups it has.
-  if (work * how.processors < WORTH * how.launch) return undefined;
+  // However few workgroups it has, and however well parts fill the device.
+  const worthIt = (groups: number): boolean =>
+    how.launch + work * Math.max(1, how.processors / groups) >= WORTH * (2 * how.launch + work);
+  if (long.length === 0 || !worthIt(leastGroups(kernel)) || !worthIt(how.groupsOf(kernel))) return undefined;
   const before = takes(kernel, how);
   const best = first(long, (loop) => fewest(kernel, loop, how, maxBuffers));
   if (!best || before < WORTH * best.after) return undefined;
@@ -51,8 +52,8 @@ export function chooseLoop(kernel: Kernel, how: Filling | Forced, maxBuffers: nu
 }
 
 /** Seconds of a kernel with the workgroups that it has. */
-const takes = (k: Kernel, { launch, processors, secondsOf, groupsOf }: Filling): number =>
-  launch + (secondsOf(k) - launch) * Math.max(1, processors / groupsOf(k));
+const takes = (k: Kernel, { launch, processors, secondsOf, groupsOf }: Filling, groups = groupsOf(k)): number =>
+  launch + (secondsOf(k) - launch) * Math.max(1, processors / groups);
 
 /** A loop in as few parts as fill the device, and the seconds of both kernels. */
 function fewest(kernel: Kernel, loop: Loop, how: Filling, maxBuffers: number) {
@@ -64,8 +65,12 @@ function fewest(kernel: Kernel, loop: Loop, how: Filling, maxBuffers: number) {
     const want = Math.max(Math.ceil((2 * more * how.processors) / how.groupsOf(kernel)), held);
     const made = tried(kernel, loop, partsFor(loop, want, least, blockOf(loop.axes.at(-1)!)), maxBuffers);
     if (!made) break;
-    const { first, second } = made.cut;
-    const after = takes(first.kernel, how) + takes(second.kernel, how);
+    const { first, second, arrays } = made.cut;
+    // Where the parts are made one, there is a thread for each element of the results, about.
+    const results = Math.max(...arrays.map((a) => a.shape.reduce((n, m) => n * m, 1))) / countOf(made.parts);
+    const spread = Math.max(how.groupsOf(kernel), results / 256);
+    const rest = takes(second.kernel, how, loop.kind === "scans" ? how.groupsOf(second.kernel) : spread);
+    const after = takes(first.kernel, how) + rest;
     if (found && after > 0.9 * found.after) break;
     found = { made, after };
     if (how.groupsOf(first.kernel) >= 2 * how.processors) break;
@@ -90,9 +95,13 @@ function tried(kernel: Kernel, loop: Loop, parts: Parts | undefined, maxBuffers:
   return fits ? { loop, parts, cut: made, saves: 0 } : undefined;
 }
 
-/** Workgroups that a kernel has at least: what a mapping may choose is no larger tile than this. */
-const leastGroups = (k: Kernel): number =>
-  k.grid.reduce((n, a) => n * Math.ceil(a.extent / (a.block === "auto" ? 256 : a.block)), 1);
+/** Workgroups that a kernel has at least: no mapping chooses larger tiles. */
+function leastGroups(k: Kernel): number {
+  const auto = k.grid.filter((a) => a.block === "auto");
+  const tiles = k.grid.reduce((n, a) => n * Math.ceil(a.extent / (a.block === "auto" ? 256 : a.block)), 1);
+  const fixed = k.grid.reduce((n, a) => n * (a.block === "auto" ? 1 : Math.ceil(a.extent / a.block)), 1);
+  return Math.max(tiles, (fixed * elementsOf(auto)) / (128 * 256));
+}
 /** Elements that parts are multiples of where they can be: tensor cores and copies go in steps of that. */
 const blockOf = (a: Axis): number => (a.role === "fold" && a.block !== "auto" ? a.block : 64);
 

@@ -5,7 +5,7 @@
  *
  *   c(i) = sum d: 4096 x(i, d);  store y [i] = f c
  *       ⟶   c(part, i) = sum d: 512 x(i, part · 512 + d);  store c_parts [part, i] = c        grid part: 8 by 1, i
- *       and  c(i) = sum part: 8 (load c_parts [part, i]);   store y [i] = f c                 grid i
+ *       and  c(i) = sum parts: 8 (load c_parts [parts, i]);   store y [i] = f c                 grid i
  *
  * A fold's carries are merged as reblock.ts has proven: joined by their op, or summed relative to the extreme of all parts. The
  * elements that parts of one length leave over are gone through in the second kernel.

@@ -29,7 +29,7 @@ export function together(kernel: Kernel, loop: SumLoop | FoldLoop, parts: Parts,
   };
   const grid = kernel.grid.map((a) => axisIn(c, a));
   const count = countOf(parts);
-  const part = newAxis(b, { name: "part", role: "inner", extent: count, block: count });
+  const part = newAxis(b, { name: "parts", role: "inner", extent: count, block: count });
   const partsOf = (old: Value): Value => readParts(c, reads, loop, part, arrays, results.indexOf(old));
   if (loop.kind === "sums") {
     for (const { root, axes, arg } of loop.sums) {
