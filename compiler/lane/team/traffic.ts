@@ -114,8 +114,7 @@ export function scalesFor(
 ): Scales {
   const computed = valuesOf(kernel, false).filter(({ def }) => COMPUTED.has(def.kind));
   const known = new Map<string, Touched>();
-  const touchedBy = (a: Access, way: Way): Touched => {
-    const side = sideOf(a, way);
+  const touchedBy = (a: Access, way: Way, side = sideOf(a, way)): Touched => {
     const digits = digitsOf(a, way, machine.sector);
     const key = `${side} ${a.bytes} ${digits.map((d) => `${d.count}:${d.stride}`).join(" ")}`;
     let found = known.get(key);
@@ -171,7 +170,9 @@ export function scalesFor(
   };
   const wastes = (way: Way): boolean =>
     accesses.some((a) => {
-      const { sectors, bytes } = touchedBy(a, way);
+      // What a thread takes one by one of neighbours is in the same sectors.
+      const beside = a.axes.find((x) => a.strides.get(x.id) === a.bytes);
+      const { sectors, bytes } = touchedBy(a, way, beside ? (way.slots.side.get(beside.id) ?? 1) : 1);
       return sectors > 1 && bytes < (sectors * machine.sector) / 2;
     });
   return { seconds, wastes };
