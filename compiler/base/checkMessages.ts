@@ -244,6 +244,10 @@ export const checkMessages = {
     (a: { name: string }) => `${q(a.name)} of a tree without leaves`,
     "give it what to begin with: `tree_reduce(f, tree, initializer)`",
   ),
+  GY3040: say(
+    (a: { value: string; dtype: string }) => `${a.value} is none of the numbers of ${q(a.dtype)}`,
+    (a) => (a.dtype === "i32" ? "they go from -2147483648 to 2147483647" : "they go from 0 to 4294967295"),
+  ),
 
   // --- GY40xx: meshes, specs, collectives, varying axes ------------------------------------------------------------
   GY4001: say(
@@ -395,7 +399,8 @@ export const checkMessages = {
     (a) => `${listed(a.near.map(String), "or")} would do`,
   ),
   GY6004: say(
-    (a: { dim: string; sizes: readonly string[] }) => `${q(a.dim)} is not a whole number where ${codeList(a.sizes)}`,
+    (a: { dim: string; sizes: readonly string[] }) =>
+      `${q(a.dim)} is not a whole number${a.sizes.length > 0 ? ` where ${codeList(a.sizes)}` : ""}`,
   ),
   GY6005: say(
     (a: { name: string; names: readonly string[] } & Near) => `there is no entry ${q(a.name)}`,

@@ -51,7 +51,7 @@ function session(read: Read): Session {
   };
 }
 /** Of a line that could not be read (GY11xx, and some whose meaning was guessed), what else is said follows from that. */
-const unread = /^GY(?:11..|1001|1201|1208|1211)$/;
+const unread = /^GY(?:11..|1001|120[128]|1211)$/;
 /** What is told: sorted, and without what the checker says of lines that could not be read. */
 function told(all: readonly Diagnostic[]): readonly Diagnostic[] {
   const place = (d: Diagnostic) => `${d.span.source.path}:${positionAt(d.span.source, d.span.start).line}`;

@@ -173,6 +173,14 @@ describe("Core of small programs", () => {
     const other = "mesh pair(tp: 2)\nfn index() -> i32 = axis_index(tp)";
     expect(core(onRing("x * cast(index(), f32)", other), N(8))).toBe("GY4002: there is no mesh axis `tp`");
   });
+  test("a static quotient is the floor as a whole number, and the fraction as a float", () => {
+    const floats = onRing("x * (1 / 16) + x * -(2 * (N / 3)) + sqrt(1 / 4)");
+    expect(core(floats, N(8))).toBe(core(onRing("x * 0.0625 + x * -5.333333333333333 + 0.5"), N(8)));
+    const whole = "fn pick<M>(x: f32[M], n: int) = x * n";
+    expect(core(onRing("pick(x, 7 / 2) + sum(cast(iota(7 / 2), f32))", whole), N(8))).toBe(
+      core(onRing("pick(x, 3) + sum(cast(iota(3), f32))", whole), N(8)),
+    );
+  });
   test("dims and dtypes may be given with the function", () => {
     const eye = "fn eye<M, T: float>() -> T[M, M] = cast(one_hot(iota(M), M), T)";
     const twice = `${eye}\nfn twice(f: (f32[2]) -> f32[2], v: f32[2]) = f(f(v))\nfn double<K>(v: f32[K]) = 2 * v`;

@@ -142,6 +142,8 @@ export const cases: readonly Case[] = [
   check("GY3039", "fn f(x: f32) = tree_reduce(|a, b| a + b, ())"),
   check("GY3036", "fn f<N>(x: f32[N]) {\n  tiles i in N by 32 into [i] {\n    cast(positions(x[i], 0), f32)\n  }\n}"),
 
+  check("GY3040", "fn f(x: i32) = x + 3000000000"),
+
   // --- meshes, specs, collectives, varying axes
   check("GY4001", `${ring}shard_map main<N>(x: f32[N, 4] @ P(sp)) -> f32[N, 4] @ P(sp, _) on ring { x }`),
   check(

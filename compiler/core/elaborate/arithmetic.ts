@@ -47,6 +47,11 @@ export function toAtom(c: Context, value: Value, span: Span, dtype?: DType, show
       return v.atom;
     case "int":
       if (dtype === "bool") break;
+      if (v.fraction !== undefined && dtype && isFloat(dtype)) return lit(v.fraction, dtype);
+      if (!holds(dtype ?? "i32", known(c, v.dim))) {
+        fail(c, "GY3040", span, { value: String(known(c, v.dim)), dtype: dtype ?? "i32" });
+        return poison;
+      }
       return dimAtom(c, v.dim, dtype ?? "i32", span);
     case "float":
       if (dtype === "bool") break;
@@ -72,6 +77,11 @@ export function toAtom(c: Context, value: Value, span: Span, dtype?: DType, show
   return poison;
 }
 
+/** Whether a static number, if it is known, is one of a dtype's. */
+function holds(dtype: DType, n: number | undefined): boolean {
+  if (n === undefined || isFloat(dtype)) return true;
+  return dtype === "u32" ? n >= -(2 ** 31) && n < 2 ** 32 : n >= -(2 ** 31) && n < 2 ** 31;
+}
 type StaticNumber = Extract<Value, { kind: "int" | "float" }>;
 const isNumber = (v: Value): v is StaticNumber => v.kind === "int" || v.kind === "float";
 /** A static value that is used as one: a size counted in blocks is a run-time number where it meets fractions or comparisons. */
@@ -80,7 +90,7 @@ const isStatic = (v: Value): boolean => isNumber(v) || v.kind === "bool";
 /** The number a static value comes to, if the sizes are known. */
 function numberOf(c: Context, v: Value): number | undefined {
   if (v.kind === "float") return v.value;
-  return v.kind === "int" ? known(c, v.dim) : undefined;
+  return v.kind === "int" ? (v.fraction ?? known(c, v.dim)) : undefined;
 }
 
 /**
@@ -190,7 +200,9 @@ const scaled = (c: Context, x: Affine, by: Dim): Affine | undefined => {
 function foldBinary(c: Context, op: Binary, a: Value, b: Value): Value | undefined {
   if (a.kind === "bool" && b.kind === "bool") return foldLogic(op, a.value, b.value);
   if (!isNumber(a) || !isNumber(b)) return undefined;
-  if (a.kind === "int" && b.kind === "int") return foldInts(c, op, a.dim, b.dim);
+  const whole = (v: StaticNumber): boolean => v.kind === "int" && (op !== "pow" || v.fraction === undefined);
+  if (a.kind === "int" && b.kind === "int" && whole(a) && whole(b))
+    return withFraction(c, op, a, b, foldInts(c, op, a.dim, b.dim));
   if ((a.kind === "int" && hasBlock(a.dim)) || (b.kind === "int" && hasBlock(b.dim))) return undefined;
   return foldFloats(op, numberOf(c, a), numberOf(c, b));
 }
@@ -203,6 +215,15 @@ function foldLogic(op: Binary, a: boolean | undefined, b: boolean | undefined): 
   if (op === "eq" || op === "ne")
     return bool(a === undefined || b === undefined ? undefined : (a === b) === (op === "eq"));
   return undefined;
+}
+/** The same value with what it is as a float, where that is another number: 1 / 16, and 2 * (1 / 16). */
+function withFraction(c: Context, op: Binary, a: Value, b: Value, result: Value | undefined): Value | undefined {
+  if (result?.kind !== "int" || !["add", "sub", "mul", "div", "min", "max"].includes(op)) return result;
+  if (op !== "div" && ![a, b].some((v) => v.kind === "int" && v.fraction !== undefined)) return result;
+  const [x, y] = [numberOf(c, a), numberOf(c, b)];
+  if (x === undefined || y === undefined || y === 0) return result;
+  const fraction = calculate(op, x, y);
+  return fraction === known(c, result.dim) ? result : { ...result, fraction };
 }
 function foldInts(c: Context, op: Binary, a: Dim, b: Dim): Value | undefined {
   switch (op) {
@@ -323,13 +344,15 @@ function foldUnary(c: Context, op: Unary, v: Value): Value | undefined {
     return v.kind === "bool" ? { kind: "bool", value: v.value === undefined ? undefined : !v.value } : undefined;
   if (op === "stop_gradient") return v;
   if (!isNumber(v)) return undefined;
-  if (op === "neg" && v.kind === "int") return intValue(dimNeg(v.dim));
+  if (op === "neg" && v.kind === "int")
+    return { ...v, dim: dimNeg(v.dim), ...(v.fraction !== undefined && { fraction: -v.fraction }) };
   const n = numberOf(c, v);
   const result = (f: (x: number) => number): Value => ({ kind: "float", value: n === undefined ? undefined : f(n) });
   if (op === "neg") return result((x) => -x);
   if (op === "abs" || op === "sign") {
     if (v.kind === "float") return result(op === "abs" ? Math.abs : Math.sign);
-    return n === undefined ? undefined : intValue(op === "abs" ? Math.abs(n) : Math.sign(n));
+    if (n === undefined || v.fraction !== undefined) return n === undefined ? undefined : result(Math[op]);
+    return intValue(Math[op](n));
   }
   const f = staticUnary[op];
   return f && result(f);

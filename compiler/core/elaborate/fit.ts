@@ -15,6 +15,7 @@ import {
   errorValue,
   type FnNode,
   type FnValue,
+  intValue,
   isHoleKey,
   printType,
   type TypeNode,
@@ -208,7 +209,7 @@ function fitTo(f: Fit, t: TypeNode, value: Value): Fitted {
       return value.kind === "fn" ? adapt(f, t, value) : value.kind === "unknown" ? value : undefined;
     case "int": {
       const v = operand(f.c, value);
-      return (v.kind === "int" && value.kind !== "axis") || v.kind === "unknown" ? v : undefined;
+      return v.kind === "int" && value.kind !== "axis" ? intValue(v.dim) : v.kind === "unknown" ? v : undefined;
     }
     case "axis":
       return axesOf(value);

@@ -11,8 +11,8 @@ import type { Atom, DType, Index, Policy, Type, Var } from "../ir.ts";
 
 export type Value =
   | ArrayValue
-  /** A static whole number. */
-  | { readonly kind: "int"; readonly dim: Dim }
+  /** A static whole number. `fraction`: of a quotient that leaves a rest, what it is where a float is asked for. */
+  | { readonly kind: "int"; readonly dim: Dim; readonly fraction?: number }
   /** A static fraction; undefined where it hangs on sizes that are not given (while checking). */
   | { readonly kind: "float"; readonly value: number | undefined }
   | { readonly kind: "bool"; readonly value: boolean | undefined }
