@@ -48,18 +48,20 @@ const ranked = (plans: Iterable<ProductPlan>): readonly ProductPlan[] =>
 
 /** The programs worth measuring: of teams that multiply matrices, or else the first that deal out axes without. */
 export function* variantsFor(kernel: Kernel, target: TeamTarget): Generator<TeamProgram> {
-  let left = MEASURED;
-  for (const made of teamsFor(kernel, target)) {
-    left = 0;
+  const plans = plansOf(kernel, target);
+  let count = 0;
+  for (const made of teamsFor(kernel, target, plans)) {
+    count++;
     yield made;
   }
-  if (left === 0) return;
+  if (count > 0 || plans.tooLarge()) return;
   for (const plan of sumPlans(kernel, target.otherwise ?? target).all) {
-    const made = lowerSums(plan, target);
-    if (made && left-- > 0) yield { program: made, choice: plan.choice };
-    if (left <= 0) return;
+    const program = lowerSums(plan, target);
+    if (program) yield { program, choice: plan.choice };
+    if (program && ++count === MEASURED) return;
   }
 }
+/** Ways of one kernel without products that a tuner tries. */
 const MEASURED = 8;
 function lowerSums(plan: Plan, target: TeamTarget): LaneProgram | undefined {
   const program = lowerPlan(plan);

@@ -21,7 +21,7 @@ export type Joins = {
   readonly shuffles: readonly number[];
   readonly meetings: readonly Meeting[];
 };
-/** In shared memory, of threads that differ in some bits. By then `same` threads with neighbouring numbers hold the same. */
+/** In shared memory, of threads that differ in some bits; by then `same` threads with neighbouring numbers hold the same. */
 export type Meeting = { readonly bits: readonly number[]; readonly same: number };
 /** How threads whose numbers differ in these bits join, where they can exchange those below `exchange`. */
 export function joinsOf(bits: readonly number[], exchange: number): Joins {
@@ -67,15 +67,9 @@ export function joinThreads(
     const read = meet(ctx, held, meeting.same);
     nest(ctx, layout, (at) => {
       for (let other = 1; other <= readsIn(meeting); other++) {
-        const flipped = meeting.bits.filter((_, k) => other & (1 << k));
-        join(
-          at,
-          read(
-            flipped.reduce((n, b) => n | b, 0),
-            at,
-          ),
-          hasBit(flipped.at(-1)!),
-        );
+        const differing = meeting.bits.filter((_, k) => other & (1 << k));
+        const flipped = differing.reduce((n, bit) => n | bit, 0);
+        join(at, read(flipped, at), hasBit(differing.at(-1)!));
       }
     });
   }
@@ -85,8 +79,9 @@ const hasBit = (bit: number): Expr =>
   op("eq", [op("mod", [op("div", [ref("lane"), lit(bit)], "i32"), lit(2)], "i32"), lit(1)], "bool");
 
 /**
- * Puts what each thread holds into shared memory, for the others to read. The arrays serve all meetings of a kernel, small
- * ones by turns: who writes for the next meeting does not disturb those that still read of this one.
+ * Puts what threads hold into shared memory, the first of those that hold the same, and gives what another has whose number
+ * differs in some bits. The arrays serve all meetings of a kernel, small ones by turns: who writes for the next meeting does
+ * not disturb those that still read of this one.
  */
 function meet(ctx: Context, held: readonly Held[], same: number): (flipped: number, at: At) => readonly Expr[] {
   const threads = (ctx.plan.warps * 32) / same;
