@@ -59,7 +59,7 @@ function run(p: DeviceProgram, buffers: readonly NDArray[], scalars: readonly nu
   return p.outputs.map((o) => arrays[o.array]!);
 }
 
-const runs = Number(process.env.TILE_RUNS ?? 150);
+const runs = Number(process.env.TILE_RUNS ?? 100);
 test("random kernels", () => {
   let split = 0;
   for (let seed = 0; seed < runs; seed++) {
