@@ -65,7 +65,9 @@ export const checkMessages = {
       typesElsewhere.get(a.name) ?? didYouMean(a) ?? "the dtypes are `f32`, `f16`, `bf16`, `i32`, `u32` and `bool`",
   ),
   GY2008: say(
-    (a: { name: string; is: string; wants: string }) => `${q(a.name)} is ${a.is}, but ${a.wants} is needed here`,
+    (a: { name: string; is: string; wants: string; help?: string | undefined }) =>
+      `${q(a.name)} is ${a.is}, but ${a.wants} is needed here`,
+    (a) => a.help,
   ),
   GY2009: say(
     (a: { name: string; fields: readonly string[] } & Near) => `there is no field ${q(a.name)}`,

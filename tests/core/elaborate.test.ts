@@ -173,6 +173,13 @@ describe("Core of small programs", () => {
     const other = "mesh pair(tp: 2)\nfn index() -> i32 = axis_index(tp)";
     expect(core(onRing("x * cast(index(), f32)", other), N(8))).toBe("GY4002: there is no mesh axis `tp`");
   });
+  test("argmax over all dimensions is a place in the array as it lies", () => {
+    const grid = "let g = reshape(x, (1, N/sp))\n  ";
+    const all = core(onRing(`${grid}x + cast(argmax(g), f32)`), N(8));
+    expect(all).not.toMatch(/^GY/);
+    expect(all).toBe(core(onRing(`${grid}x + cast(argmax(reshape(g, (N/sp)), dim = 0), f32)`), N(8)));
+    expect(core(onRing(`${grid}x + cast(argmax(g, keep = true), f32)[0]`), N(8))).toContain("i32[1, 1]");
+  });
   test("a static quotient is the floor as a whole number, and the fraction as a float", () => {
     const floats = onRing("x * (1 / 16) + x * -(2 * (N / 3)) + sqrt(1 / 4)");
     expect(core(floats, N(8))).toBe(core(onRing("x * 0.0625 + x * -5.333333333333333 + 0.5"), N(8)));

@@ -65,6 +65,7 @@ export const cases: readonly Case[] = [
   check("GY2007", "fn f(x: f23[4]) = x"),
   check("GY2007", "fn f(x: float[4]) = x"),
   check("GY2008", "mesh ring(sp: 2)\nfn f(x: f32) = x + ring"),
+  check("GY2008", `${entry("x")}fn f(x: f32[8]) = main(x, x)`),
   check("GY2008", "const N = 4\nfn f(x: N[2]) = x"),
   check("GY2009", "fn f(r: { mean: f32, var: f32 }) = r.maen"),
   check("GY2009", "fn f(r: { a: f32, bee: f32 }) = r.be"),

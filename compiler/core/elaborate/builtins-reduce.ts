@@ -63,10 +63,17 @@ export const reductions: Readonly<Record<string, Builtin>> = {
     run: (k) => {
       const x = arrayArg(k, 0);
       if (x === poison) return errorValue;
-      const dim = dimArg(k, k.args[1], x.type.shape.length, -1);
-      return dim === undefined
-        ? errorValue
-        : asValue(emit(k.c, "argmax", { dim, keep: boolArg(k, k.args[2], false) }, [x], k.span, k.name));
+      const keep = boolArg(k, k.args[2], false);
+      const rank = x.type.shape.length;
+      if (!k.args[1] && rank > 1) {
+        // Over all dimensions: the place in the array as it lies.
+        const flat = emit(k.c, "reshape", { shape: [dimProduct(x.type.shape)] }, [x], k.span, k.name);
+        const place = emit(k.c, "argmax", { dim: 0, keep: false }, [flat], k.span, k.name);
+        const ones = x.type.shape.map(() => 1);
+        return asValue(keep ? emit(k.c, "reshape", { shape: ones }, [place], k.span, k.name) : place);
+      }
+      const dim = dimArg(k, k.args[1], rank, -1);
+      return dim === undefined ? errorValue : asValue(emit(k.c, "argmax", { dim, keep }, [x], k.span, k.name));
     },
   },
   cumsum: {

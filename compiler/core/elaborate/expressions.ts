@@ -88,7 +88,12 @@ function nameExpr(c: Context, env: Scope, e: Ast.Name): Value {
     case "error":
       return errorValue;
     default:
-      return fail(c, "GY2008", e.span, { name: e.name, is: whatIs(b), wants: "a value" });
+      return fail(c, "GY2008", e.span, {
+        name: e.name,
+        is: whatIs(b),
+        wants: "a value",
+        help: b.kind === "shardMap" ? "what both need is a `fn`, which sees local arrays; call that" : undefined,
+      });
   }
 }
 /** `f<N, f32>` where `f` is a function: the same function, some of whose dims and dtypes are given. */

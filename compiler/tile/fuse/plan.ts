@@ -41,6 +41,8 @@ export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer
     const plan = planWith(r, forced);
     mergeFills(r, plan, maxBuffers);
     joinUpdates(r, plan, maxBuffers);
+    // What its own kernel alone reads, now that updates have joined it, need not be in memory.
+    for (const v of plan.beside) if (readWithin(r, plan, v, plan.clusterOf.get(v)!)) plan.stored.delete(v);
     const more = [...new Set(plan.clusterOf.values())].flatMap((c) => partOfTooMuch(r, plan, c, maxBuffers) ?? []);
     if (more.length === 0) return plan;
     for (const v of more) forced.add(v);
@@ -50,7 +52,11 @@ export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer
 function planWith(
   r: Region,
   forced: ReadonlySet<number>,
-): Plan & { readonly clusterOf: Map<number, Cluster>; readonly beside: ReadonlySet<number> } {
+): Plan & {
+  readonly clusterOf: Map<number, Cluster>;
+  readonly stored: Set<number>;
+  readonly beside: ReadonlySet<number>;
+} {
   const inline = inlineValues(r);
   const { stored, views, updates, alone } = storedValues(r, inline, forced);
   const anchors = anchorsOf(r, stored, views);
@@ -69,6 +75,16 @@ function planWith(
   return { clusterOf, stored, views, updates, inline, beside, consumers: r.consumers };
 }
 
+/** Whether all that is made of a value is made in one kernel. */
+function readWithin(r: Region, p: Plan, v: number, c: Cluster): boolean {
+  if (r.results.some((a) => a.kind === "var" && a.id === v)) return false;
+  return (r.consumers.get(v) ?? []).every((e) => {
+    if (e.kind !== "op" || e.op === "ppermute" || e.op === "optimization_barrier" || p.views.has(e.out.id))
+      return false;
+    const cluster = p.clusterOf.get(e.out.id);
+    return cluster ? cluster === c : !p.inline.has(e.out.id) && readWithin(r, p, e.out.id, c);
+  });
+}
 /** Whether a kernel with these members computes a value, rather than read it. */
 function isInside(
   p: Pick<Plan, "clusterOf" | "views">,
