@@ -1,7 +1,7 @@
 /**
- * What of a kernel can be done in parts: sums (or products, extremes) along inner axes, and folds over blocks of which it is
- * proven how several make one (reblock.ts). Both are of single elements of their axes, so that any elements may be taken
- * together, as long as all are.
+ * What of a kernel can be done in parts: sums (or products, extremes) along inner axes, running sums, folds over blocks of which
+ * it is proven how several make one (reblock.ts), and steps that go on by such folds. All are of single elements of their axes,
+ * so that any elements may be taken together, as long as all are.
  */
 import { operandsOf } from "../build.ts";
 import type { Axis, Fold, Kernel, Value } from "../ir.ts";
