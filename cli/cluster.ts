@@ -61,6 +61,8 @@ export async function together(
     // Whatever came of it: rank 0 has said it before a launcher sees the others end.
     const all = async () => {
       const code = await action(cluster, own);
+      // All is said. Some launchers end the others when one ends with another code than 0.
+      interrupted.forget();
       await cluster.leave();
       return code;
     };

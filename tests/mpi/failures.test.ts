@@ -110,6 +110,13 @@ test("other sizes on one rank: nobody starts, and the difference is told once", 
   expect(leftIn(out)).toEqual([]);
 });
 
+test("an error in the program is told once, and all end with its exit code", async () => {
+  const uneven = ring(folder).map((arg) => arg.replace("S=256", "S=255"));
+  const { code, err } = await ended(launch("mpirun.openmpi", 4, uneven));
+  expect(code, err).toBe(1);
+  expect(err.match(/\berror\b.*|was interrupted/g)).toHaveLength(1);
+});
+
 test("another program on one rank", async () => {
   const out = join(folder, "program");
   const other = ring(out).map((arg) => arg.replace("05-ring-attention", "06-own-mask-zigzag"));
