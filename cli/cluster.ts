@@ -7,11 +7,11 @@ import type { Compiled } from "../compiler/compile.ts";
 import { fail, GyreRuntimeError } from "../runtime/errors.ts";
 import type { TraceEvent } from "../runtime/trace.ts";
 import { agree, type Cluster, type Facts, joinCluster } from "../runtime/transport/cluster.ts";
-import type { Launch } from "../runtime/transport/launcher.ts";
+import { endsAll, type Launch } from "../runtime/transport/launcher.ts";
 import type { Roster } from "../runtime/transport/roster.ts";
 import { type ExitCode, Stop, told } from "./exit.ts";
 import { draftOf, writing } from "./files.ts";
-import { tellParent } from "./guard.ts";
+import { beatForParent, tellParent } from "./guard.ts";
 import type { Io } from "./io.ts";
 import type { Progress } from "./progress.ts";
 import type { ProgramFlags } from "./shared.ts";
@@ -44,17 +44,19 @@ export async function together(
   io: Io,
   action: (cluster: Cluster, io: Io) => Promise<ExitCode>,
 ): Promise<ExitCode> {
+  const limitMs = 1000 * flags.peerTimeout;
+  beatForParent(limitMs);
   const interrupted = interruption(launch);
   const joining = joinCluster(launch, {
     // NCCL connects devices; what is in host memory goes as it would without it.
     transport: flags.transport === "mpi" || flags.transport === "tcp" ? flags.transport : "auto",
-    limitMs: 1000 * flags.peerTimeout,
+    limitMs,
     ...(flags.mpiLibrary === undefined ? {} : { library: flags.mpiLibrary }),
   });
   const cluster = await Promise.race([joining, interrupted.happens]).catch(async (error) => {
-    throw await early(error, launch, interrupted);
+    throw await early(error, launch, io.env, interrupted);
   });
-  void tellParent({ joined: true });
+  void tellParent({ kind: "joined" });
   const { roster } = cluster;
   try {
     const own = launch.rank === 0 ? io : muted(io);
@@ -99,10 +101,14 @@ const silent = (error: unknown) => new GyreRuntimeError("told", told(error).mess
 
 /**
  * What a process says that fails before it knows the others. Mostly all fail, for one reason: they say it in turn, and
- * launchers end the others when the first has. MPI's launchers say themselves why they end processes.
+ * launchers end the others when the first has; where they do not, that somebody did not come is said once on a host. MPI's
+ * launchers say themselves why they end processes.
  */
-async function early(error: unknown, { rank, mpi }: Launch, { happens, by }: ReturnType<typeof interruption>) {
-  if (error instanceof GyreRuntimeError && error.kind === "told") return error;
+async function early(error: unknown, launch: Launch, env: Io["env"], { happens, by }: ReturnType<typeof interruption>) {
+  const { rank, localRank = 0, mpi } = launch;
+  const kind = error instanceof GyreRuntimeError ? error.kind : undefined;
+  if (kind === "told") return error;
+  if (kind === "timeout" && rank > 0 && localRank > 0 && !endsAll(launch, env)) return silent(error);
   if (!by()) await Promise.race([sleep(TURN_MS * Math.min(rank, MOST_TURNS)), happens.catch(() => {})]);
   const signal = by();
   if (!signal) return ofRank(error, rank);
@@ -118,6 +124,7 @@ function ofRank(error: unknown, rank: number): unknown {
   if (error instanceof Stop && !error.message.startsWith(name))
     return new Stop(error.exitCode, `${name}: ${error.message}`, error.help);
   if (!(error instanceof GyreRuntimeError) || error.kind === "told") return error;
+  if (error.message.startsWith(name)) return error;
   if (error.kind !== "peer" || !/\brank \d/.test(error.message))
     return new GyreRuntimeError(error.kind, `${name}: ${error.message}`, error.help, { cause: error });
   return error;

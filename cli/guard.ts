@@ -1,12 +1,16 @@
 /**
- * A parent for each process that an MPI launcher starts. Such launchers end all processes as soon as they see one die, often
- * before another could say who that was, at what, and where all were. So what they see is a parent: it lives on a little when
- * its child dies, and then dies in the same way. A child that ends in order tells its exit code, and is not waited for long:
- * threads that are inside of MPI may hold it up for ever. Until the processes know each other, it is the parent that says who died.
+ * A parent for each process that a launcher starts beside others. Launchers end all as soon as they see one die, often before
+ * another could say who that was, at what, and where all were; or they wait for ever for one that stands still. So what they
+ * see is a parent, and the command runs in its child:
+ *
+ *     the child ends in order   the parent ends at once with its code; threads inside of MPI may hold the child up
+ *     it dies                   the parent lives on until the others have said so, and dies too; before they know each other,
+ *                               it says so itself where its launcher leaves nobody the time for it
+ *     it stands still           the others give it up; the parent has it go on (SIGCONT), to find that, and end
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeSync } from "node:fs";
-import { launchOf } from "../runtime/transport/launcher.ts";
+import { endsAll, type Launch, launchOf } from "../runtime/transport/launcher.ts";
 import type { ExitCode } from "./exit.ts";
 
 /** How long the others have to say it. Where they have, their launcher ends this process sooner. */
@@ -15,13 +19,17 @@ const LAST_WORDS_MS = 5_000;
 const ENDING_MS = 300;
 /** How long it has when it is told to end: launchers wait a second before they force it. */
 const ORDERLY_MS = 800;
+const BEAT_MS = 500;
 const CHILD_OF = "GYRE_CHILD_OF";
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** From child to parent: the processes know each other; it ends, with this code. */
-type Message = { readonly joined: true } | { readonly code: ExitCode };
+/** From child to parent. `limitMs`: for how long the others bear silence. */
+type Message =
+  | { readonly kind: "begins"; readonly limitMs: number }
+  | { readonly kind: "beat" | "joined" }
+  | { readonly kind: "ends"; readonly code: ExitCode };
 
-/** Where an MPI launcher started this process: runs the same command in a child, and gives its exit code; else undefined. */
+/** Where a launcher started this process: runs the same command in a child, and gives its exit code; else undefined. */
 export async function runGuarded(env: NodeJS.ProcessEnv): Promise<number | undefined> {
   if (Number(env[CHILD_OF]) === process.ppid) {
     // Nobody stays behind.
@@ -29,46 +37,60 @@ export async function runGuarded(env: NodeJS.ProcessEnv): Promise<number | undef
     process.channel?.unref();
     return undefined;
   }
-  const rank = rankOf(env);
-  if (rank === undefined) return undefined;
+  const launch = launchIn(env);
+  if (!launch) return undefined;
+  const { rank } = launch;
   const child = start(env);
-  const kill = (): void => void child.kill("SIGKILL");
+  const endIn = (ms: number): void => void setTimeout(() => child.kill("SIGKILL"), ms);
   let joined = false;
-  let told: number | undefined;
+  let toldCode: number | undefined;
+  let limitMs = 30_000;
+  /** Beats of our own since the child's last one: when all stand still, nobody is late. */
+  let silent = 0;
+  let ordered = false;
+  let hurry = (): void => {};
   child.on("message", (message: Message) => {
-    if ("joined" in message) joined = true;
-    else {
-      told = message.code;
-      setTimeout(kill, ENDING_MS);
+    silent = 0;
+    if (message.kind === "begins") limitMs = message.limitMs;
+    else if (message.kind === "joined") joined = true;
+    else if (message.kind === "ends") {
+      toldCode = message.code;
+      endIn(ENDING_MS);
     }
   });
-  let hurry: (() => void) | undefined;
-  let ordered = false;
   for (const signal of FORWARDED)
     process.on(signal, () => {
       ordered = true;
       child.kill(signal);
-      setTimeout(kill, ORDERLY_MS);
-      hurry?.();
+      endIn(ORDERLY_MS);
+      hurry();
     });
-  const code = await new Promise<number | NodeJS.Signals>((resolve) => {
+  setInterval(() => {
+    if (++silent * BEAT_MS > limitMs + 4 * BEAT_MS) child.kill("SIGCONT");
+  }, BEAT_MS).unref();
+
+  const end = await new Promise<number | NodeJS.Signals>((resolve) => {
     child.on("error", ({ message }) => {
-      writeSync(2, `error: rank ${rank}: ${message}\n`);
+      say(`error: rank ${rank}: ${message}`);
       resolve(3);
     });
-    child.on("exit", (number, signal) => resolve(told ?? number ?? signal!));
+    child.on("exit", (code, signal) => resolve(toldCode ?? code ?? signal!));
   });
-  if (typeof code === "number") return code;
+  if (typeof end === "number") return end;
   if (ordered) return 3;
   if (joined)
     await new Promise<void>((resolve) => {
       hurry = resolve;
       setTimeout(resolve, LAST_WORDS_MS);
     });
-  else writeSync(2, `error: rank ${rank} is gone: its process was ended by ${code} before all had come\n`);
+  else if (endsAll(launch, env))
+    say(`error: rank ${rank} is gone: its process was ended by ${end} before all had come`);
+  // As it died, so that its launcher ends the others.
   process.kill(process.pid, "SIGKILL");
   return 3;
 }
+
+const say = (line: string): void => void writeSync(2, `${line}\n`);
 
 /** Tells the parent, if there is one. */
 export const tellParent = (message: Message): Promise<void> =>
@@ -77,11 +99,16 @@ export const tellParent = (message: Message): Promise<void> =>
     else resolve();
   });
 
-/** Undefined where no MPI launcher started this process beside others. What else the environment says, the command tells. */
-function rankOf(env: NodeJS.ProcessEnv): number | undefined {
+/** Tells it from now on that this process is alive. */
+export function beatForParent(limitMs: number): void {
+  void tellParent({ kind: "begins", limitMs });
+  if (process.connected) setInterval(() => void tellParent({ kind: "beat" }), BEAT_MS).unref();
+}
+
+/** Undefined where nobody started this process beside others. What is wrong with the environment, the command tells. */
+function launchIn(env: NodeJS.ProcessEnv): Launch | undefined {
   try {
-    const launch = launchOf(env);
-    return launch && launch.mpi.length > 0 ? launch.rank : undefined;
+    return launchOf(env);
   } catch {
     return undefined;
   }

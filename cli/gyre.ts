@@ -12,7 +12,7 @@ const code = await main(process.argv.slice(2), terminal());
 // Devices may keep the process alive; what is written is written first.
 process.stdout.write("", () =>
   process.stderr.write("", async () => {
-    await tellParent({ code });
+    await tellParent({ kind: "ends", code });
     process.exit(code);
   }),
 );

@@ -84,6 +84,9 @@ export function launchOf(env: Environment): Launch | undefined {
   return undefined;
 }
 
+/** Whether a launcher ends all processes as soon as one has ended otherwise than it should: `mpirun` does, others give them time. */
+export const endsAll = ({ mpi }: Launch, env: Environment): boolean => mpi.length > 0 && env.SLURM_PROCID === undefined;
+
 function masterOf(env: Environment): Address | undefined {
   const nodes = env.SLURM_STEP_NODELIST ?? env.SLURM_JOB_NODELIST;
   const host = env.MASTER_ADDR ?? (nodes === undefined ? undefined : firstNode(nodes));

@@ -96,7 +96,7 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
   const begun = await Promise.race([init, sleep(startMs, undefined, { ref: false })]);
   if (begun === undefined)
     fail(
-      "peer",
+      "timeout",
       `rank ${launch.rank} waited ${startMs / 1000} s in MPI_Init for the others: one did not come, and MPI does not say which`,
       "see whether all were started on hosts that reach each other; --peer-timeout says how long they are waited for",
     );

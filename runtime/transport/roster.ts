@@ -204,7 +204,7 @@ export async function join(options: RosterOptions): Promise<Roster> {
     await sleep(50);
   }
   throw new GyreRuntimeError(
-    "peer",
+    "timeout",
     `rank ${rank} finds no rank 0 at ${hosts.join(", ")}, port ${port}, within ${limitMs / 1000} s`,
     "see whether rank 0 was started, and whether MASTER_ADDR and MASTER_PORT are the same for all",
   );

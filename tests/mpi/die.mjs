@@ -10,11 +10,10 @@ import { Socket } from "node:net";
 
 const { DIE_RANK, DIE_SIGNAL, DIE_AT = "", OMPI_COMM_WORLD_RANK, PMI_RANK, RANK, SLURM_PROCID } = process.env;
 const end = () => process.kill(process.pid, DIE_SIGNAL);
-const byMpi = OMPI_COMM_WORLD_RANK ?? PMI_RANK;
-/** What an MPI launcher starts is only the parent (cli/guard.ts). */
-const isParent = byMpi !== undefined && !process.connected;
+/** What a launcher starts is only the parent (cli/guard.ts). */
+const isParent = !process.connected;
 
-if (!isParent && (byMpi ?? RANK ?? SLURM_PROCID) === DIE_RANK) {
+if (!isParent && (OMPI_COMM_WORLD_RANK ?? PMI_RANK ?? RANK ?? SLURM_PROCID) === DIE_RANK) {
   if (DIE_AT === "start") end();
   else if (DIE_AT === "full") {
     const { openSync } = fs;

@@ -28,7 +28,7 @@ async function without(fate: Fate, more: readonly string[] = []): Promise<{ othe
   );
   const all = children.map((child) => ended(child));
   const others = await Promise.all(all.filter((_, rank) => rank !== fate.rank));
-  children[fate.rank]!.kill("SIGKILL");
+  children[fate.rank]!.kill("SIGTERM");
   return { others, out };
 }
 

@@ -91,7 +91,7 @@ describe.skipIf("why" in standIn)("NCCL between processes", () => {
     async (signal, says) => {
       const { children, all } = processes(ring, [{}, fateful({ rank: 1, signal, at: "^wait for" })]);
       const first = await all[0]!;
-      children[1]!.kill("SIGKILL");
+      children[1]!.kill("SIGTERM");
       expect(first.err).toMatch(says);
       expect(first.code).toBe(3);
     },
