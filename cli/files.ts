@@ -48,8 +48,10 @@ export function writeAtomic(path: string, data: string | Uint8Array): void {
 }
 
 const drafts = new Set<string>();
+/** Those of other processes. */
+const shared = new Set<string>();
 process.on("exit", () => {
-  for (const draft of drafts) rmSync(draft, { force: true });
+  for (const draft of [...drafts, ...shared]) rmSync(draft, { force: true });
 });
 
 /** A name for `path` while it is being written. What is not published is removed when the process ends. */
@@ -59,9 +61,9 @@ export function draftOf(path: string): string {
   return draft;
 }
 
-/** The same for a draft that another process made and publishes: until that is done, it is removed when either ends. */
-export const shareDraft = (draft: string): void => void drafts.add(draft);
-export const releaseDraft = (draft: string): void => void drafts.delete(draft);
+/** For a draft that several processes write and one publishes: until that is done, it is removed when any of them ends. */
+export const shareDraft = (draft: string): void => void shared.add(draft);
+export const releaseDraft = (draft: string): void => void shared.delete(draft);
 
 /** Gives a draft its name. */
 export function publish(draft: string, path: string): void {

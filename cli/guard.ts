@@ -17,8 +17,8 @@ import type { ExitCode } from "./exit.ts";
 const LAST_WORDS_MS = 5_000;
 /** How long a child has to end when it has said that it does. */
 const ENDING_MS = 300;
-/** How long it has when it is told to end: launchers wait a second before they force it. */
-const ORDERLY_MS = 800;
+/** How long it has when it is told to end. */
+const ORDERLY_MS = 5_000;
 const BEAT_MS = 500;
 const CHILD_OF = "GYRE_CHILD_OF";
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -62,6 +62,7 @@ export async function runGuarded(env: NodeJS.ProcessEnv): Promise<number | undef
     process.on(signal, () => {
       ordered = true;
       child.kill(signal);
+      child.kill("SIGCONT");
       endIn(ORDERLY_MS);
       hurry();
     });
