@@ -78,11 +78,13 @@ export function toBeat(kernel: Kernel, target: TeamTarget, alone: () => Mapping)
 export function rankedWays(kernel: Kernel, target: Weighed, room: number = HELD): readonly Ranked[] {
   const one = uniteAxes(kernel);
   const shared = shareFolds(one, SHARING);
+  const known = new Set(axesOf(one).map((a) => a.id));
   return (shared === one ? [one] : [shared, one])
     .flatMap((k) => {
       const accesses = accessesOf(k);
       const { seconds } = scalesFor(k, accesses, target);
-      const ways = waysOf(k, accesses, { most: target.threads, room, shared: k === one ? 0 : 1 });
+      const part = axesOf(k).find((a) => a.role === "inner" && !known.has(a.id));
+      const ways = waysOf(k, accesses, { most: target.threads, room, shared: k === one ? 0 : 1, part });
       return ways.map((way) => ({ kernel: k, way, seconds: seconds(way) }));
     })
     .sort((a, b) => a.seconds - b.seconds);
@@ -125,17 +127,15 @@ export function planFor(
   }
 }
 
+/** Threads at most, elements that one may hold, and the axis of parts that a loop is shared out among, a warp for each. */
+type Room = { readonly most: number; readonly room: number; readonly shared: 0 | 1; readonly part: Axis | undefined };
+
 /** All ways worth weighing: threads along an axis that lies side by side in memory, and along one other. */
-function waysOf(
-  kernel: Kernel,
-  accesses: readonly Access[],
-  { most, room, shared }: { readonly most: number; readonly room: number; readonly shared: 0 | 1 },
-): readonly TeamWay[] {
+function waysOf(kernel: Kernel, accesses: readonly Access[], { most, room, shared, part }: Room): readonly TeamWay[] {
   const axes = axesOf(kernel);
   const values = valuesOf(kernel);
   const meet = meetingsOf(values);
   const work: Work = { axes, meeting: meetingAxes(kernel), values: heldValues(values, room) };
-  const part = axes.find((a) => a.name === "part" && a.role === "inner" && a.extent <= SHARING.parts);
   const open = axes.filter((a) => a !== part && a.extent > 1);
   /** An axis, and others that no value has beside it, which the same threads can count along. */
   const family = (first: Axis, like: (a: Axis) => boolean): readonly Axis[] => {
