@@ -81,7 +81,10 @@ export async function race(
       progress(`${workload.name}: ${contender.name} gets ready`);
       const ready = await start(contender, workload, expected, limits);
       if ("is" in ready) outcomes.set(contender.name, ready);
-      else running.push(ready);
+      else {
+        rest(ready.child);
+        running.push(ready);
+      }
     }
     for (let round = 0; round < limits.rounds; round++) {
       progress(`${workload.name}: round ${round + 1} of ${limits.rounds}`);
@@ -144,7 +147,9 @@ async function start(
 }
 
 async function sample(one: Running, { runMs }: Limits): Promise<void> {
+  wake(one.child);
   const answer = await ask(one.child, { ask: "run", times: one.times }, runMs);
+  rest(one.child);
   if (answer.answer !== "ran") {
     one.failed = answer.answer === "failed" ? answer.why : "it answered what it was not asked";
     return;
@@ -154,6 +159,11 @@ async function sample(one: Running, { runMs }: Limits): Promise<void> {
   if (first && wall < SHORT_MS / 2) one.times = Math.min(1000, Math.ceil(SHORT_MS / Math.max(wall, 0.01)));
   else one.samples.push(answer.spent);
 }
+
+/** Who is not at turn stands still: threads that wait for work by spinning would slow down the others. */
+const rest = (child: ChildProcess): void => void (canStand && child.kill("SIGSTOP"));
+const wake = (child: ChildProcess): void => void (canStand && child.kill("SIGCONT"));
+const canStand = process.platform !== "win32";
 
 function medianOf(samples: readonly Spent[], { group }: Contender, clock: Clock): number {
   if (clock === "wall" || group === "2 threads") return median(samples.map(({ wall }) => wall));
