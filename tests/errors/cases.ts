@@ -67,6 +67,7 @@ export const cases: readonly Case[] = [
   check("GY2008", "mesh ring(sp: 2)\nfn f(x: f32) = x + ring"),
   check("GY2008", `${entry("x")}fn f(x: f32[8]) = main(x, x)`),
   check("GY2008", "const N = 4\nfn f(x: N[2]) = x"),
+  check("GY2008", "type Real = f32\nfn f(x: Real[2]) = x"),
   check("GY2009", "fn f(r: { mean: f32, var: f32 }) = r.maen"),
   check("GY2009", "fn f(r: { a: f32, bee: f32 }) = r.be"),
   check("GY2010", `${ring}shard_map main(x) -> f32 on ring { 1.0 }`),

@@ -70,8 +70,10 @@ export function dtypeOf(c: Context, env: Scope, name: Ast.Ident): DType | undefi
   if (b?.kind === "error" || (b?.kind === "value" && b.value.kind === "error")) return undefined;
   if (b?.kind === "value" && b.value.kind === "type" && b.value.type.kind === "error") return undefined;
   if (b?.kind === "unbound") fail(c, "GY3021", name.span, { name: name.name });
-  else if (b) fail(c, "GY2008", name.span, { name: name.name, is: whatIs(b), wants: "a type" });
-  else unknownType(c, env, name);
+  else if (b) {
+    const is = whatIs(b);
+    fail(c, "GY2008", name.span, { name: name.name, is, wants: is === "a type" ? "a dtype" : "a type" });
+  } else unknownType(c, env, name);
   return undefined;
 }
 function unknownType(c: Context, env: Scope, name: Ast.Ident): void {
