@@ -5,7 +5,8 @@
 import { inGroup } from "../tile/groups.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
 import { blocksAreFree } from "../tile/reblock.ts";
-import { axesOf, foldsOf, type Mapping, type MappingChoice, valuesOf } from "./map.ts";
+import { valuesOf } from "../tile/values.ts";
+import { axesOf, foldsOf, type Mapping, type MappingChoice } from "./map.ts";
 
 export type Allowed = {
   readonly axes: readonly Axis[];

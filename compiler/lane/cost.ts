@@ -5,8 +5,9 @@
 import { isSlow } from "../core/ops.ts";
 import { operandsOf } from "../tile/build.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
+import { valuesOf } from "../tile/values.ts";
 import { type Facts, factsOf } from "./facts.ts";
-import { axesSeen, foldsOf, type Mapping, type MapTarget, valuesOf } from "./map.ts";
+import { axesSeen, foldsOf, type Mapping, type MapTarget } from "./map.ts";
 
 export type Estimate = {
   /** One launch, with nothing skipped. */

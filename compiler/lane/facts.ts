@@ -5,7 +5,8 @@
 import { isSlow } from "../core/ops.ts";
 import { operandsOf } from "../tile/build.ts";
 import type { Axis, Fold, Kernel, Stmt, Value } from "../tile/ir.ts";
-import { isHeld, type Mapping, valuesOf } from "./map.ts";
+import { valuesOf } from "../tile/values.ts";
+import { isHeld, type Mapping } from "./map.ts";
 
 export type Facts = {
   readonly uses: ReadonlyMap<number, number>;

@@ -19,7 +19,7 @@ import {
 import { laneType, lit, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import { stepsAlong } from "./map.ts";
-import { openSum, roundOnto } from "./reduce.ts";
+import { openSum, type Round, roundOnto } from "./reduce.ts";
 import { find, openLoop, type Scope } from "./scope.ts";
 import { allocate, elementOf, memoryOrder, setElement } from "./storage.ts";
 
@@ -95,10 +95,11 @@ function addRound(ctx: Context, target: Stored, sum: Value): void {
   const type = laneType(sum.dtype);
   const width = target.vector ? 4 : 1;
   const join = (a: Expr, b: Expr): Expr => op("add", [a, b], type, width);
+  const round: Round = { axis, arg, native: target.vector, none: 0, join, dots: true };
   nest(ctx, sum.axes, () => {
     for (const c of registersOf(ctx, sum.axes, target.vector)) {
       const before = elementOf(ctx, target, c, target.vector);
-      push(ctx, setElement(ctx, target, c, roundOnto(ctx, before, axis, arg, c, target.vector, 0, join, true)));
+      push(ctx, setElement(ctx, target, c, roundOnto(ctx, before, round, c)));
     }
   });
 }

@@ -1,19 +1,6 @@
-/**
- * Mapping: which part of a kernel's axes each thread owns, as data. choose.ts chooses it, checkMapping.ts says what is
- * wrong with one, and lower.ts obeys it.
- *
- * A thread owns a box of the grid's elements and computes all that depends on it, so threads never wait for each
- * other. A grid axis whose elements never meet (no reduction, scan or re-indexing along it) may be dealt out freely;
- * the program's own block size is then only a hint. So may the blocks of a fold that only adds up what its blocks give.
- * Along every axis a thread's elements come in `loop` rounds of `unroll` registers; with `vector`, registers come in
- * groups of four that lie side by side in memory.
- *
- *   grid axis:   element = group * block + (register / w * lanes + lane) * w + register % w,  w = 4 with `vector`, else 1
- *   other axes:  element = start of block + round * unroll + register
- */
-import { operandsOf } from "../tile/build.ts";
 import { inGroup } from "../tile/groups.ts";
 import type { Axis, Kernel, Stmt, Value } from "../tile/ir.ts";
+import { valuesOf } from "../tile/values.ts";
 
 export type AxisMap = {
   readonly axis: Axis;
@@ -183,36 +170,6 @@ export function isHeld(mapping: Mapping, bind: { readonly axis: Axis; readonly i
   const m = mapping.axes.get(bind.axis.id);
   const group = inGroup(bind);
   return group !== undefined && m !== undefined && m.unroll % group.of === 0 && (m.vector || m.lanes === 1);
-}
-
-/** Every value a kernel computes, in order, those inside folds (and what their bounds are made of) included. */
-export function valuesOf(kernel: Kernel, withBounds = true): readonly Value[] {
-  const found = new Map<number, Value>();
-  const visit = (v: Value): void => {
-    if (found.has(v.id)) return;
-    for (const a of operandsOf(v.def)) visit(a);
-    found.set(v.id, v);
-  };
-  const walk = (body: readonly Stmt[]): void => {
-    for (const s of body) {
-      if (s.kind === "let") visit(s.value);
-      else {
-        s.init.forEach(visit);
-        if (s.over.kind === "steps") visit(s.over.step);
-        s.carry.forEach(visit);
-        walk(s.body);
-        s.next.forEach(visit);
-        s.results.forEach(visit);
-        if (withBounds) s.bounds?.prelude.forEach(visit);
-      }
-    }
-  };
-  walk(kernel.body);
-  for (const s of kernel.stores) {
-    s.index.forEach(visit);
-    visit(s.value);
-  }
-  return [...found.values()];
 }
 
 export function foldsOf(body: readonly Stmt[]): readonly Extract<Stmt, { kind: "fold" }>[] {

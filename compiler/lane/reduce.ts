@@ -30,8 +30,9 @@ export function reduce(ctx: Context, v: Value, d: Reduce, native: Axis | null): 
   const type = laneType(v.dtype);
   const all = registersOf(ctx, v.axes, native);
   const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, native ? 4 : undefined);
+  const of: Round = { axis: d.axis, arg: d.arg, native, none: identity(kind, type), join, dots: kind === "sum" };
   const round = (c: Coords): Expr => {
-    const part = roundOf(ctx, d.axis, d.arg, c, native, identity(kind, type), join, kind === "sum");
+    const part = partsOf(ctx, of, c).reduce(join);
     return native || part.width === 1 ? part : joinFour(ctx, part, kind);
   };
   if (mapOf(ctx, d.axis).loop === 1) {
@@ -66,12 +67,11 @@ export function openSum(ctx: Context, v: Value, d: Reduce) {
   for (const { name } of all)
     push(ctx, { kind: "var", name, type, width, value: width === 4 ? vec([start, start, start, start]) : start });
   const join = (a: Expr, b: Expr): Expr => op(joinOp(kind), [a, b], type, width);
+  const of: Round = { axis: d.axis, arg: d.arg, native: along, none, join, dots: kind === "sum" };
   return {
     round: () => {
-      for (const { c, name } of all) {
-        const value = roundOnto(ctx, ref(name, type, width), d.axis, d.arg, c, along, none, join, kind === "sum");
-        push(ctx, { kind: "set", name, value });
-      }
+      for (const { c, name } of all)
+        push(ctx, { kind: "set", name, value: roundOnto(ctx, ref(name, type, width), of, c) });
     },
     close: () => {
       for (const { c, name } of all) {
@@ -96,68 +96,42 @@ function joinFour(ctx: Context, four: Expr, kind: ReduceKind): Expr {
   return op(joinOp(kind), [pair(0, 1), pair(2, 3)], type, 1);
 }
 
-type Join = (a: Expr, b: Expr) => Expr;
-/** `onto` and the unrolled elements along `axis`. With SIMD one after another: a multiply-add each where they are products. */
-export function roundOnto(
-  ctx: Context,
-  onto: Expr,
-  axis: Axis,
-  arg: Value,
-  c: Coords,
-  native: Axis | null,
-  none: number,
-  join: Join,
-  dots: boolean,
-): Expr {
-  const parts = partsOf(ctx, axis, arg, c, native, none, dots);
-  if (ctx.mapping.simd && !acrossSimd(ctx, axis, native)) return parts.reduce(join, onto);
+/**
+ * What a round joins: the unrolled elements of `arg` along `axis`, as they are held along `native`. Missing ones of a partial block
+ * count as `none`; `dots`: it is a sum, perhaps of products.
+ */
+export type Round = {
+  readonly axis: Axis;
+  readonly arg: Value;
+  readonly native: Axis | null;
+  readonly none: number;
+  readonly join: (a: Expr, b: Expr) => Expr;
+  readonly dots: boolean;
+};
+/** `onto` and a round's elements. With SIMD one after another: a multiply-add each where they are products. */
+export function roundOnto(ctx: Context, onto: Expr, r: Round, c: Coords): Expr {
+  const { join } = r;
+  const parts = partsOf(ctx, r, c);
+  if (ctx.mapping.simd && !acrossSimd(ctx, r.axis, r.native)) return parts.reduce(join, onto);
   const part = parts.reduce((a, b) => (a.width > onto.width ? op("add", [a, b], a.type) : join(a, b)));
   return join(onto, part.width > onto.width ? joinFour(ctx, part, "sum") : part);
 }
 
-/** The unrolled elements along `axis`, joined; missing ones of a partial block count as `none`. */
-export const roundOf = (
-  ctx: Context,
-  axis: Axis,
-  arg: Value,
-  c: Coords,
-  native: Axis | null,
-  none: number,
-  join: Join,
-  dots: boolean,
-): Expr => partsOf(ctx, axis, arg, c, native, none, dots).reduce(join);
-
-function partsOf(
-  ctx: Context,
-  axis: Axis,
-  arg: Value,
-  c: Coords,
-  native: Axis | null,
-  none: number,
-  dots: boolean,
-): readonly Expr[] {
+function partsOf(ctx: Context, r: Round, c: Coords): readonly Expr[] {
+  const { axis, arg, native } = r;
   const m = mapOf(ctx, axis);
   const across = acrossSimd(ctx, axis, native);
   const natural = ctx.facts.natural.get(arg.id)?.has(axis.id) === true && laneType(arg.dtype) === "f32";
-  const four = across ? "kept" : !native && dots && m.vector && natural ? "joined" : undefined;
+  const four = across ? "kept" : !native && r.dots && m.vector && natural ? "joined" : undefined;
   const parts: Expr[] = [];
-  for (let u = 0; u < m.unroll; u += four ? 4 : 1) parts.push(partOf(ctx, axis, arg, c, native, none, u, four, dots));
+  for (let u = 0; u < m.unroll; u += four ? 4 : 1) parts.push(partOf(ctx, r, c, u, four));
   return parts;
 }
 
 /** Element `u`, or four from there: kept apart, or joined. */
-function partOf(
-  ctx: Context,
-  axis: Axis,
-  arg: Value,
-  c: Coords,
-  native: Axis | null,
-  none: number,
-  u: number,
-  four: "kept" | "joined" | undefined,
-  dots: boolean,
-): Expr {
-  const e = ctx.evaluate(arg, new Map(c).set(axis.id, u), four ? axis : native);
+function partOf(ctx: Context, r: Round, c: Coords, u: number, four: "kept" | "joined" | undefined): Expr {
+  const { axis } = r;
+  const e = ctx.evaluate(r.arg, new Map(c).set(axis.id, u), four ? axis : r.native);
   const part = four === "kept" ? (e.width === 1 ? vec([e, e, e, e]) : e) : four === "joined" ? acrossFour(e) : e;
   const exists = four === "kept" ? fourInRange(ctx, axis, u) : inRange(ctx, axis, u);
   if (!exists) return part;
@@ -166,12 +140,12 @@ function partOf(
     return op("select", [asWide(exists), x, asWide(lit(none, x.type))], x.type, x.width);
   };
   // Of a product one factor, so that it stays a multiply-add: the other is that of the last element, which takes part itself.
-  if (ctx.mapping.simd && dots && !four && part.kind === "op" && part.op === "mul") {
+  if (ctx.mapping.simd && r.dots && !four && part.kind === "op" && part.op === "mul") {
     const [a, b] = part.args as [Expr, Expr];
     const args = a.kind === "load" ? [a, where(b, 0)] : [where(a, 0), b];
     return { ...part, args };
   }
-  return where(part, none);
+  return where(part, r.none);
 }
 function acrossFour(e: Expr): Expr {
   if (e.width === 1) return op("mul", [e, lit(4, e.type)], e.type);

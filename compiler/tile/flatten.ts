@@ -9,7 +9,8 @@
 import { add, times } from "./arithmetic.ts";
 import { kernelBuilder, newAxis, operandsOf, pos, reduce } from "./build.ts";
 import { axisIn, type Copy, copyFolds, copyValue, foldsUnder } from "./copy.ts";
-import type { Axis, BufferParam, Def, DeviceProgram, Kernel, Stmt, Value } from "./ir.ts";
+import type { Axis, BufferParam, Def, DeviceProgram, Kernel, Value } from "./ir.ts";
+import { valuesOf } from "./values.ts";
 
 export const flattenSums = (p: DeviceProgram): DeviceProgram => ({ ...p, kernels: p.kernels.map(flattened) });
 
@@ -38,27 +39,6 @@ function apart(pairs: readonly Pair[], first: Pair): readonly Pair[] {
     for (const [b, k] of p.dims) dims.set(b, k);
     return true;
   });
-}
-
-/** The values of a kernel, those of loops included. */
-function valuesOf(kernel: Kernel): readonly Value[] {
-  const found = new Map<number, Value>();
-  const see = (v: Value): void => {
-    if (found.has(v.id)) return;
-    found.set(v.id, v);
-    operandsOf(v.def).forEach(see);
-  };
-  const walk = (body: readonly Stmt[]): void => {
-    for (const s of body)
-      if (s.kind === "let") see(s.value);
-      else {
-        [...s.init, ...s.carry, ...s.next, ...s.results].forEach(see);
-        walk(s.body);
-      }
-  };
-  walk(kernel.body);
-  for (const s of kernel.stores) [...s.index, s.value].forEach(see);
-  return [...found.values()];
 }
 
 function pairsOf(kernel: Kernel): readonly Pair[] {

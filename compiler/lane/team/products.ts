@@ -8,7 +8,7 @@
  */
 import type { Half } from "../../core/half.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
-import { valuesOf } from "../map.ts";
+import { valuesOf } from "../../tile/values.ts";
 
 /** `a` and `b` are the factors, in `dtype`; a 16-bit factor's cast and the product under the sum are no values of their own. */
 export type Factors = {

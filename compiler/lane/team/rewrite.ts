@@ -1,7 +1,7 @@
 /** What rewriting kernels takes: definitions and loops with other values, and numbers that are not taken yet. */
 import { operandsOf } from "../../tile/build.ts";
 import type { Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
-import { valuesOf } from "../map.ts";
+import { valuesOf } from "../../tile/values.ts";
 
 /** A definition with other operands; itself where none changes. */
 export function withOperands(d: Def, f: (v: Value) => Value): Def {

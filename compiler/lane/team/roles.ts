@@ -1,7 +1,8 @@
 /** Which values are kept in registers where they are let, and which are computed where they are used. */
 import { operandsOf } from "../../tile/build.ts";
 import type { Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
-import { foldsOf, valuesOf } from "../map.ts";
+import { valuesOf } from "../../tile/values.ts";
+import { foldsOf } from "../map.ts";
 import { type Dealt, layoutOf, wide } from "./dealt.ts";
 import { sizeOf } from "./layout.ts";
 import { hasLoad, isLoaded, names, type Product } from "./operands.ts";

@@ -8,7 +8,7 @@
  */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Def, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
-import { valuesOf } from "../map.ts";
+import { valuesOf } from "../../tile/values.ts";
 import { allFactors, type Factors } from "./products.ts";
 import { foldWith, keyOf, largest, largestAxis, withOperands } from "./rewrite.ts";
 

@@ -1,7 +1,8 @@
 /** What goes through shared memory: factors of products, and strips of what a loop loads of its own axis. */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
-import { foldsOf, valuesOf } from "../map.ts";
+import { valuesOf } from "../../tile/values.ts";
+import { foldsOf } from "../map.ts";
 import { type Dealt, has, layoutOf, wide } from "./dealt.ts";
 import { everywhere, type Layout } from "./layout.ts";
 import { isLoaded, type Product } from "./operands.ts";

@@ -9,8 +9,9 @@
  */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
+import { valuesOf } from "../../tile/values.ts";
 import { meetingAxes } from "../allowed.ts";
-import { axesOf, axesSeen, type Mapping, type SlotChoice, valuesOf } from "../map.ts";
+import { axesOf, axesSeen, type Mapping, type SlotChoice } from "../map.ts";
 import { type Dealt, layoutOf, type Part, partWith, roundUp } from "./dealt.ts";
 import { sizeOf } from "./layout.ts";
 import { groupsOf, type Plan } from "./plan.ts";

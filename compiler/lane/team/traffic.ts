@@ -5,9 +5,10 @@
  */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Stmt, Value } from "../../tile/ir.ts";
+import { valuesOf } from "../../tile/values.ts";
 import { meetingAxes } from "../allowed.ts";
 import { numberOf } from "../known.ts";
-import { axesSeen, valuesOf } from "../map.ts";
+import { axesSeen } from "../map.ts";
 import { besideAlong } from "./beside.ts";
 import type { Part } from "./dealt.ts";
 import { joinsOf, readsIn } from "./join.ts";

@@ -5,7 +5,8 @@
  *   m(i) = max e x(i, e);  y(i, d) = exp (x(i, d) - m(i))   ⟶   m(i) = max d x(i, d);  y(i, d) = exp (x(i, d) - m(i))
  */
 import type { Axis, Def, Kernel, Stmt, Value } from "../../tile/ir.ts";
-import { axesSeen, valuesOf } from "../map.ts";
+import { valuesOf } from "../../tile/values.ts";
+import { axesSeen } from "../map.ts";
 import { foldWith, keyOf, withOperands } from "./rewrite.ts";
 
 export function uniteAxes(kernel: Kernel): Kernel {
