@@ -18,6 +18,8 @@ const ring = (out: string, more: readonly string[] = []): readonly string[] => [
 ];
 /** Long enough that something happens in between. */
 const long = ["--repeat", "1000000"];
+/** Of MPICH's launcher: of the processes, or of the signal with which it was quicker to end one than that was to end. */
+const mpichCodes = [3, 9];
 const leftIn = (out: string): readonly string[] => (existsSync(out) ? readdirSync(out) : []);
 
 /** Three processes over sockets, of which one has a fate: how each of the others ended. */
@@ -121,7 +123,7 @@ test("another program on one rank", async () => {
   const out = join(folder, "program");
   const other = ring(out).map((arg) => arg.replace("05-ring-attention", "06-own-mask-zigzag"));
   const { code, err } = await ended(launchEach("mpirun.mpich", [ring(out), other]));
-  expect(code).toBe(3);
+  expect(mpichCodes).toContain(code);
   expect(err).toMatch(
     /error: the processes do not run the same command: rank 1 has program with the checksum \w+, and rank 0/,
   );
@@ -129,7 +131,7 @@ test("another program on one rank", async () => {
 
 test("the library of another MPI than the launcher's", async () => {
   const { code, err } = await ended(launch("mpirun.mpich", 2, ring(folder, ["--mpi-library", "libmpi.so.40"])));
-  expect(code).toBe(3);
+  expect(mpichCodes).toContain(code);
   expect(err).toContain("says that this is rank 0 of 1, and MPICH's launcher says rank 0 of 2");
 });
 
