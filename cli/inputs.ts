@@ -1,5 +1,5 @@
 /** `--in`: from array files to the arrays that a program asks for. */
-import { elementCount, type HostArray, type Tensor } from "../runtime/dtype.ts";
+import { elementCount, type HostArray, isFloat, type Tensor } from "../runtime/dtype.ts";
 import { readNpy } from "../runtime/formats/npy.ts";
 import { readNpz } from "../runtime/formats/npz.ts";
 import { readSafetensors } from "../runtime/formats/safetensors.ts";
@@ -143,8 +143,8 @@ const LARGEST = { f32: 3.4028235677973366e38, f16: 65520, bf16: 3.39617752923046
 
 /** The elements as the wanted dtype's host array. Floats are rounded later, when they go to a device. */
 function converted({ dtype, data }: Pick<Tensor, "dtype" | "data">, w: Wanted, count: number, file: string): HostArray {
-  const toFloat = w.dtype === "f32" || w.dtype === "f16" || w.dtype === "bf16";
-  const fromFloat = dtype === "f32" || dtype === "f16" || dtype === "bf16";
+  const toFloat = isFloat(w.dtype);
+  const fromFloat = isFloat(dtype);
   const bad = (i: number, why: string): never => {
     throw wrong(`${file} has ${data[i]} at element ${i}, ${why}`, `${w.path} is ${w.dtype}[${w.written.join(", ")}]`);
   };

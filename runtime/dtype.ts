@@ -21,10 +21,13 @@ export const elementCount = (shape: readonly number[]): number => shape.reduce((
 
 /** How many bytes `count` elements take on a device: a multiple of 4. */
 export function deviceBytes(dtype: Dtype, count: number): number {
-  return isHalf(dtype) ? Math.ceil(count / 2) * 4 : count * 4;
+  return Math.ceil((count * bytesEach(dtype)) / 4) * 4;
 }
 
 const isHalf = (dtype: Dtype): dtype is "f16" | "bf16" => dtype === "f16" || dtype === "bf16";
+export const isFloat = (dtype: Dtype): boolean => dtype === "f32" || isHalf(dtype);
+/** Bytes of one element on a device. */
+export const bytesEach = (dtype: Dtype): number => (isHalf(dtype) ? 2 : 4);
 
 /** A zeroed host array of the kind that a device gives back for `dtype`. */
 export function hostArray(dtype: Dtype, count: number): Float32Array | Int32Array | Uint32Array | Uint8Array {

@@ -1,7 +1,7 @@
 /** What a caller gives to `run`, checked against what the program asks for. */
 import type { Port } from "../compiler/schedule/schedule.ts";
 import { type DeviceArray, stateOf } from "./array.ts";
-import { type Dtype, elementCount, type HostArray, type Tensor } from "./dtype.ts";
+import { type Dtype, elementCount, type HostArray, isFloat, type Tensor } from "./dtype.ts";
 import { fail } from "./errors.ts";
 import type { Mesh, PartitionSpec } from "./layout.ts";
 
@@ -63,8 +63,6 @@ export function checkDeviceArray(port: Port, array: DeviceArray): void {
   checkShape(port, state.dtype, state.shape);
   if (state.dtype !== port.dtype) mismatch(port, `is ${state.dtype}[${state.shape.join(", ")}]`);
 }
-
-const isFloat = (dtype: Dtype): boolean => dtype === "f32" || dtype === "f16" || dtype === "bf16";
 
 function checkKind(port: Port, dtype: Dtype): void {
   if (isFloat(port.dtype) !== isFloat(dtype)) mismatch(port, isFloat(dtype) ? "holds floats" : "holds integers");

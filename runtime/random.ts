@@ -5,7 +5,7 @@
  *
  *     u = (a + ½) / 2³²,  v = b / 2³²      r = √(-2 ln u)      r·cos 2πv,  r·sin 2πv
  */
-import { type Dtype, type HostArray, hostArray, roundTo } from "./dtype.ts";
+import { type Dtype, type HostArray, hostArray, isFloat, roundTo } from "./dtype.ts";
 
 /** Stretches of a global array, and where they stand in what is made. */
 export type Stretches = readonly { readonly global: number; readonly local: number; readonly length: number }[];
@@ -46,8 +46,7 @@ export function defaultElements(
   stretches: Stretches,
   count: number,
 ): HostArray {
-  const isFloat = dtype === "f32" || dtype === "f16" || dtype === "bf16";
-  return isFloat ? roundTo(randomNormal(seed, name, count, stretches), dtype) : hostArray(dtype, count);
+  return isFloat(dtype) ? roundTo(randomNormal(seed, name, count, stretches), dtype) : hostArray(dtype, count);
 }
 
 /** A key for each seed and name: the seed's 64 bits encrypt two hashes of the name. */

@@ -5,6 +5,7 @@
  */
 import { type Dim, type DimAtom, dimAtoms, evalDim } from "../base/dim.ts";
 import { launchSeconds, linkOf, type Machine, peakOf } from "../base/machine.ts";
+import { bytesEach } from "./dtype.ts";
 import type { Atom, Block, Eqn, Index, Mesh, OpEqn, Type } from "./ir.ts";
 import { ringSize } from "./mesh-layout.ts";
 import { freeVars, outsOf } from "./walk.ts";
@@ -24,7 +25,7 @@ export function nameOf(a: Atom, defs: ReadonlyMap<number, Eqn>, or = "a value"):
 
 /** Bytes of a value in memory. */
 export const bytesOf = ({ dtype, shape }: Type): number =>
-  shape.reduce<number>((n, d) => n * sizeIn(new Map(), d), dtype === "f16" || dtype === "bf16" ? 2 : 4);
+  shape.reduce<number>((n, d) => n * sizeIn(new Map(), d), bytesEach(dtype));
 
 /** Whether a sum over n devices is taken by gathering everything everywhere: up to 64 KiB over all devices. */
 export const isSmallSum = (x: Type, n: number): boolean => n * bytesOf(x) <= 64 * 1024;

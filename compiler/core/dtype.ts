@@ -1,4 +1,5 @@
 /** Dtypes and their classes. */
+import { isHalf } from "./half.ts";
 import type { DType } from "./ir.ts";
 
 /** What `T: float` may say. */
@@ -15,5 +16,7 @@ const members: Record<DTypeClass, readonly DType[]> = {
 export const dtypesOf = (c: DTypeClass): readonly DType[] => members[c];
 export const inClass = (d: DType, c: DTypeClass): boolean => members[c].includes(d);
 export const isFloat = (d: DType): boolean => inClass(d, "float");
+/** Bytes of one element in memory. */
+export const bytesEach = (d: DType): number => (isHalf(d) ? 2 : 4);
 /** What products and their sums are kept in: f16 and bf16 give f32. */
 export const accumulates = (d: DType): DType => (isFloat(d) ? "f32" : d);

@@ -2,7 +2,9 @@
  * Lane -> CUDA C++. A table of spellings, and what C++ lacks: four values side by side, floor division, 16-bit floats,
  * whole numbers that wrap. A kernel takes its buffers as pointers, in their order, and then its scalars.
  */
+import { bytesEach } from "../core/dtype.ts";
 import type { Half } from "../core/half.ts";
+import { isHalf } from "../core/half.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneStmt, LaneType, Width } from "../lane/ir.ts";
 import type { Port, Schedule } from "../schedule/schedule.ts";
 import { type Call, caller, sixteen, stored, type Uses } from "./cudaCalls.ts";
@@ -40,8 +42,7 @@ function placesOf(p: LaneProgram): { readonly at: ReadonlyMap<string, number>; r
     bytes += size;
   };
   for (const s of p.body)
-    if (s.kind === "shared")
-      place(s.name, s.size * (s.dtype === "f16" || s.dtype === "bf16" ? 2 : 4), s.aligned ?? 128);
+    if (s.kind === "shared") place(s.name, s.size * bytesEach(s.dtype), s.aligned ?? 128);
     else if (s.kind === "mbarriers") place(s.name, 8 * s.count, 8);
   return { at, bytes: Math.ceil(bytes / 128) * 128 };
 }
@@ -148,7 +149,7 @@ function header(p: LaneProgram): readonly string[] {
 const parameter =
   (uses: Uses) =>
   (b: LaneBuffer): string => {
-    if (b.dtype === "f16" || b.dtype === "bf16") uses.helpers.add(b.dtype);
+    if (isHalf(b.dtype)) uses.helpers.add(b.dtype);
     return `${b.access === "read" ? "const " : ""}${stored[b.dtype]}* __restrict__ ${b.name}`;
   };
 

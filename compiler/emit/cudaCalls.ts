@@ -1,5 +1,6 @@
 /** What CUDA kernels call, noted as it is called: helpers stand before the kernels that use them (cudaHelpers.ts). */
 import type { Half } from "../core/half.ts";
+import { isHalf } from "../core/half.ts";
 import type { DType } from "../core/ir.ts";
 import type { LaneBuffer } from "../lane/ir.ts";
 import { elementwise, type HelperName } from "./cudaHelpers.ts";
@@ -54,5 +55,4 @@ export const stored: Readonly<Record<DType, string>> = {
   bool: "unsigned",
 };
 /** A buffer of 16-bit floats: of which. */
-export const sixteen = (b: LaneBuffer): "f16" | "bf16" | undefined =>
-  b.dtype === "f16" || b.dtype === "bf16" ? b.dtype : undefined;
+export const sixteen = (b: LaneBuffer): "f16" | "bf16" | undefined => (isHalf(b.dtype) ? b.dtype : undefined);

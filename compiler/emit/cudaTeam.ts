@@ -1,4 +1,5 @@
 /** What threads of a block do together, in CUDA: shared memory, barriers, copies, and the products of tensor cores. */
+import { isHalf } from "../core/half.ts";
 import type { Barrier, Expr, LaneStmt, SharedMatrix } from "../lane/ir.ts";
 import { type Args, type Call, sixteen, stored } from "./cudaCalls.ts";
 import type { Printer, TeamStmt } from "./spelling.ts";
@@ -20,7 +21,7 @@ export function together(
   switch (s.kind) {
     case "shared": {
       call.generic("shared_memory", "", []);
-      if (s.dtype === "f16" || s.dtype === "bf16") call.generic(s.dtype, "", []);
+      if (isHalf(s.dtype)) call.generic(s.dtype, "", []);
       const type = stored[s.dtype];
       return `${type}* const ${s.name} = reinterpret_cast<${type}*>(shared_memory + ${shared.get(s.name)}); // ${s.size} elements`;
     }

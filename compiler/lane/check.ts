@@ -2,6 +2,7 @@
  * What holds of every lane program: a name is bound once, before its use, in a scope around it; widths and types agree;
  * only what is written is stored to. Returns what is wrong, in order.
  */
+import { isHalf } from "../core/half.ts";
 import { laneType } from "./expr.ts";
 import type { Barrier, Expr, LaneProgram, LaneStmt, LaneType, SharedMatrix, Width } from "./ir.ts";
 
@@ -172,7 +173,7 @@ export function check(p: LaneProgram): readonly string[] {
       case "shared":
         if (n.outer !== top) say(`${s.name} is shared, and declared inside`);
         if (s.size % s.width !== 0) say(`${s.name} has ${s.size} elements in groups of ${s.width}`);
-        if (s.dtype === "f16" || s.dtype === "bf16") halves.add(s.name);
+        if (isHalf(s.dtype)) halves.add(s.name);
         bind(n, s.name, { type: laneType(s.dtype), width: s.width, what: "shared" });
         return;
       case "copy": {

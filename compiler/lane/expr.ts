@@ -1,11 +1,10 @@
 /** Small constructors of lane expressions, which fold what is known. */
-
 import { isHalf } from "../core/half.ts";
 import type { DType, ReduceKind } from "../core/ir.ts";
 import type { Expr, LaneOp, LaneType, Width } from "./ir.ts";
 
 /** What a stored dtype is computed in. */
-export const laneType = (d: DType): LaneType => (d === "f16" || d === "bf16" ? "f32" : d);
+export const laneType = (d: DType): LaneType => (isHalf(d) ? "f32" : d);
 
 export const lit = (value: number, type: LaneType = "i32"): Expr => ({ kind: "lit", value, type, width: 1 });
 export const ref = (name: string, type: LaneType = "i32", width: Width = 1): Expr => ({

@@ -10,6 +10,7 @@
  * It walks the steps once with what each buffer holds in place of data. A loop is walked until what the buffers hold (by
  * name) repeats, then its last step: neither its count nor the size of the mesh matters.
  */
+import { isHalf } from "../core/half.ts";
 import { checkForm, elements } from "./form.ts";
 import type { Loop, Route, Schedule, Step, Transfer, When } from "./schedule.ts";
 
@@ -84,7 +85,7 @@ function checkMeaning(s: Schedule): readonly string[] {
           for (const [k, arg] of step.args.entries()) {
             const binding = bindings[k]!;
             const { dtype, bytes } = s.values[arg.value]!;
-            const half = binding.dtype === "f16" || binding.dtype === "bf16";
+            const half = isHalf(binding.dtype);
             const size = Math.max(4, Math.ceil((elements(binding.shape) * (half ? 2 : 4)) / 4) * 4);
             if (dtype !== binding.dtype || bytes !== size) {
               wrong.add(

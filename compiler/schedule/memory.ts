@@ -11,6 +11,7 @@
  *     it in place
  */
 import { invariant } from "../base/invariant.ts";
+import { bytesEach } from "../core/dtype.ts";
 import type { DeviceProgram } from "../tile/ir.ts";
 import { type CarryFlow, type Flow, type LaunchFlow, type LoopFlow, makes, outerUses, uses } from "./flow.ts";
 import type {
@@ -34,8 +35,7 @@ import type { Simple } from "./simplify.ts";
 /** Bytes of a local array: bool as u32; f16 and bf16 two to a word; at least one word. */
 export function bytesOf(dtype: DType, shape: readonly number[]): number {
   const elements = shape.reduce((n, d) => n * d, 1);
-  const each = dtype === "f16" || dtype === "bf16" ? 2 : 4;
-  return Math.max(4, Math.ceil((elements * each) / 4) * 4);
+  return Math.max(4, Math.ceil((elements * bytesEach(dtype)) / 4) * 4);
 }
 
 type Block = {

@@ -5,6 +5,7 @@
  * by which the kernel itself skips blocks. They are copied as data, so that a schedule says by itself what a launch costs
  * on each device and in each step.
  */
+import { isFloat } from "../core/dtype.ts";
 import { operandsOf } from "../tile/build.ts";
 import type { Axis, Fold, Kernel, Stmt, Value } from "../tile/ir.ts";
 import type { DType, Masked, Ops, Work, WorkNode, WorkOp } from "./schedule.ts";
@@ -67,7 +68,6 @@ export function sumOps(all: readonly Ops[]): Ops {
 
 type Counted = { products: { [K in DType]?: number }; other: number };
 
-const isFloat = (d: DType): boolean => d === "f32" || d === "f16" || d === "bf16";
 const elements = (axes: readonly Axis[]): number => axes.reduce((n, a) => n * a.extent, 1);
 /** The axes whose elements a value is computed for one by one. */
 const axesOf = (v: Value): readonly Axis[] => (v.def.kind === "reduce" ? [...v.axes, v.def.axis] : v.axes);

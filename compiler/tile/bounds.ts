@@ -2,8 +2,7 @@
  * Masks on blocks. For every sequential loop over blocks: the blocks on which a condition holds nowhere are skipped
  * where that provably changes nothing, and a `where` whose condition holds throughout a block is not tested there.
  */
-
-import type { DType } from "../core/ir.ts";
+import { isFloat } from "../core/dtype.ts";
 import { idleWithout } from "./idle.ts";
 import { both, known, type Maker, truth, truthOf } from "./intervals.ts";
 import type { Axis, Bounds, Fold, Kernel, Stmt, Value } from "./ir.ts";
@@ -51,7 +50,6 @@ function boundFold(fold: Fold, kernel: Kernel, counter: { next: number }, initia
   return { ...inner, bounds };
 }
 
-const isFloat = (d: DType): boolean => d === "f32" || d === "f16" || d === "bf16";
 const dependsOn = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 
 /** Conditions that are not part of a larger one. */

@@ -1,8 +1,7 @@
 /** What one launch of a kernel does at most: for estimates and listings, masks and caches not counted. */
+import { bytesEach, isFloat } from "../core/dtype.ts";
 import { operandsOf } from "./build.ts";
 import type { Axis, Kernel, Stmt, Value } from "./ir.ts";
-
-const bytesOf = { f32: 4, i32: 4, u32: 4, bool: 4, f16: 2, bf16: 2 } as const;
 
 /** `flops`: every elementwise or reducing step once (a multiply-add is 2). `bytes`: every buffer once, one that goes on from what it held twice. */
 export function costOf(kernel: Kernel): { readonly flops: number; readonly bytes: number } {
@@ -16,7 +15,7 @@ export function costOf(kernel: Kernel): { readonly flops: number; readonly bytes
     for (const x of operandsOf(v.def)) count(x, times);
     if (v.def.kind === "load") read.add(v.def.buffer);
     const axes: readonly Axis[] = v.def.kind === "reduce" ? [...v.axes, v.def.axis] : v.axes;
-    const float = v.dtype !== "i32" && v.dtype !== "u32" && v.dtype !== "bool";
+    const float = isFloat(v.dtype);
     if (float && (v.def.kind === "map" || v.def.kind === "reduce" || v.def.kind === "scan"))
       flops += axes.reduce((n, a) => n * a.extent, times);
   };
@@ -34,7 +33,7 @@ export function costOf(kernel: Kernel): { readonly flops: number; readonly bytes
   for (const s of kernel.stores) count(s.value, 1);
   const bytes = kernel.buffers.reduce((n, b, k) => {
     const times = b.access === "update" && read.has(k) ? 2 : 1;
-    return n + times * b.shape.reduce((m, d) => m * d, 1) * bytesOf[b.dtype];
+    return n + times * b.shape.reduce((m, d) => m * d, 1) * bytesEach(b.dtype);
   }, 0);
   return { flops, bytes };
 }

@@ -1,5 +1,5 @@
 /** The element types of array files, and their bytes ↔ host arrays. Shared by the formats; knows none of them. */
-import { type Dtype, fromBf16, fromF16, type HostArray, type Tensor, toDevice } from "../dtype.ts";
+import { bytesEach, type Dtype, fromBf16, fromF16, type HostArray, type Tensor, toDevice } from "../dtype.ts";
 import { fail } from "../errors.ts";
 
 /** f: IEEE float, bf: bfloat16, i and u: integers, b: a byte that is 0 or 1. `bytes` is the size of one element. */
@@ -78,6 +78,5 @@ function swapBytes(bytes: Uint8Array, size: number): void {
 /** The bytes of a tensor in a file: as on a device, but without padding, and bool in one byte. */
 export function encodeElements(tensor: Tensor): Uint8Array {
   if (tensor.dtype === "bool") return Uint8Array.from(tensor.data, (value) => (value !== 0 ? 1 : 0));
-  const size = tensor.dtype === "f16" || tensor.dtype === "bf16" ? 2 : 4;
-  return toDevice(tensor.data, tensor.dtype).subarray(0, tensor.data.length * size);
+  return toDevice(tensor.data, tensor.dtype).subarray(0, tensor.data.length * bytesEach(tensor.dtype));
 }

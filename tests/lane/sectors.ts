@@ -1,6 +1,6 @@
 /** What the warps of a launch ask of memory, counted: sectors of 64 bytes that each load or store touches, in whatever order. */
+import { bytesEach } from "../../compiler/core/dtype.ts";
 import type { DType } from "../../compiler/core/ir.ts";
-import { bytesOf } from "../../compiler/lane/team/shared.ts";
 
 const SECTOR = 64;
 const WARP = 32;
@@ -14,7 +14,8 @@ export function countSectors(t: Traffic, first: readonly (number | undefined)[],
   for (let from = 0; from < first.length; from += WARP) {
     const touched = new Set<number>();
     for (const at of first.slice(from, from + WARP))
-      for (let k = 0; at !== undefined && k < width; k++) touched.add(Math.floor(((at + k) * bytesOf(dtype)) / SECTOR));
+      for (let k = 0; at !== undefined && k < width; k++)
+        touched.add(Math.floor(((at + k) * bytesEach(dtype)) / SECTOR));
     t.sectors += touched.size;
   }
 }

@@ -1,13 +1,7 @@
 /** Shared tiles: reading and writing them meets no bank twice, by count. */
 import { expect, test } from "vitest";
-import {
-  bankConflicts,
-  bytesOf,
-  pieceOf,
-  placeOf,
-  type SharedTile,
-  swizzleFor,
-} from "../../compiler/lane/team/shared.ts";
+import { bytesEach } from "../../compiler/core/dtype.ts";
+import { bankConflicts, pieceOf, placeOf, type SharedTile, swizzleFor } from "../../compiler/lane/team/shared.ts";
 
 const tile = (rows: number, columns: number): SharedTile => ({
   name: "t",
@@ -19,7 +13,7 @@ const tile = (rows: number, columns: number): SharedTile => ({
   width: 1,
   stages: 1,
 });
-const bytes = (t: SharedTile, row: number, column: number): number => placeOf(t, row, column) * bytesOf(t.dtype);
+const bytes = (t: SharedTile, row: number, column: number): number => placeOf(t, row, column) * bytesEach(t.dtype);
 
 test("conflicts are counted: rows of 128 bytes meet in their first bank, neighbours do not", () => {
   expect(

@@ -5,13 +5,13 @@
 import { expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
 import { compile, type Variants } from "../../compiler/compile.ts";
+import { bytesEach } from "../../compiler/core/dtype.ts";
 import { tabulate } from "../../compiler/core/ndarray.ts";
 import { emitWgsl } from "../../compiler/emit/wgsl.ts";
 import { check } from "../../compiler/lane/check.ts";
 import type { LaneProgram } from "../../compiler/lane/ir.ts";
 import type { MappingChoice } from "../../compiler/lane/map.ts";
 import { lowerPlan } from "../../compiler/lane/team/lower.ts";
-import { bytesOf } from "../../compiler/lane/team/shared.ts";
 import { planFor, rankedWays, type SumPlan, sumPlans } from "../../compiler/lane/team/sums.ts";
 import { blockTarget, type TeamTarget, tensorTarget } from "../../compiler/lane/team/target.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
@@ -103,7 +103,7 @@ test.each(cases)("%s %o as GPUs behind WebGPU like it", (entry, dims, over, barr
   for (const [i, program] of lanes.entries()) {
     const { buffers } = tile.kernels[i]!;
     const contents = buffers.map((b) => tabulate(b.dtype, b.shape, () => Math.round(8 * next()) / 4));
-    needed += buffers.reduce((n, b) => n + b.shape.reduce((x, y) => x * y, bytesOf(b.dtype)), 0);
+    needed += buffers.reduce((n, b) => n + b.shape.reduce((x, y) => x * y, bytesEach(b.dtype)), 0);
     interpret(program, contents, [], undefined, undefined, (_, traffic) => {
       moved += bytesMoved(traffic);
     });

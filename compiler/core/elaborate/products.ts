@@ -2,6 +2,7 @@
 import { printDim } from "../../base/dim.ts";
 import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
+import { isHalf } from "../half.ts";
 import type { Atom } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
 import { asValue, type Context, emit, fail, poison } from "./context.ts";
@@ -122,7 +123,7 @@ export function einsum(c: Context, args: readonly Argument[], span: Span): Value
 /** A partial product of f16 or bf16 is f32: the next operand joins it there. */
 const castLike = (c: Context, acc: Atom, next: Atom, span: Span): Atom =>
   acc.type.dtype === "f32" &&
-  (next.type.dtype === "f16" || next.type.dtype === "bf16") &&
+  isHalf(next.type.dtype) &&
   acc.kind === "var" &&
   c.eqns.at(-1)?.kind === "op" &&
   isProduct(c, acc)

@@ -8,6 +8,7 @@
 import { type Dim, dimEqual, dimNumber } from "../../base/dim.ts";
 import { invariant } from "../../base/invariant.ts";
 import { type Builder, emit, lit } from "../build.ts";
+import { isFloat } from "../dtype.ts";
 import type { Atom, DType, Op, Ops, Type, Var } from "../ir.ts";
 import { unionAxes } from "../typing.ts";
 
@@ -36,7 +37,7 @@ export function origin(aliases: Aliases, a: Atom): Atom {
   return of ? origin(aliases, of) : a;
 }
 
-export const isFloatType = (t: Type): boolean => t.dtype === "f32" || t.dtype === "f16" || t.dtype === "bf16";
+export const isFloatType = (t: Type): boolean => isFloat(t.dtype);
 
 /** A dim as a literal. Where sizes are not known yet only types matter, and any number will do. */
 export const dimLit = (d: Dim, dtype: DType): Atom => lit(dimNumber(d) ?? 1, dtype);

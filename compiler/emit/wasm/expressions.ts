@@ -1,19 +1,10 @@
 /** Expressions of Lane: the code of one value, and of four. */
 import { InvariantError, unreachable } from "../../base/invariant.ts";
+import { isHalf } from "../../core/half.ts";
 import type { Expr, LaneType } from "../../lane/ir.ts";
 import { type Code, f32, floats, i32, ints, op } from "./code.ts";
 import { builder, type Emit, get, laneOf, memory, splatOf } from "./context.ts";
-import {
-  type Access,
-  bufferPlace,
-  dtypeOf,
-  nameOf,
-  scalarAccess,
-  sixteen,
-  splatAccess,
-  split,
-  wideAccess,
-} from "./memory.ts";
+import { type Access, bufferPlace, dtypeOf, nameOf, scalarAccess, splatAccess, split, wideAccess } from "./memory.ts";
 import { onlyWide, scalarOp, wideOp } from "./ops.ts";
 
 /** The value of a scalar expression: an f32, or an i32, which is 0 or 1 for a bool. */
@@ -133,7 +124,7 @@ function four(e: Emit, parts: readonly Expr[], type: LaneType): Code {
     if (together && parts.every((_, k) => step(k) === 0)) return splatAccess(e, first);
     if (together && parts.every((_, k) => step(k) === k)) return wideAccess(e, { ...first, width: 4 });
     const dtype = dtypeOf(e, first);
-    if (!sixteen(dtype) && dtype !== "bool")
+    if (!isHalf(dtype) && dtype !== "bool")
       return (parts as readonly Access[]).reduce<Code>((vector, p, k) => {
         const at = bufferPlace(e, first.buffer, p.index);
         if (k === 0) return memory("v128.load32_zero", [at.base], at.offset, nameOf(e, p));

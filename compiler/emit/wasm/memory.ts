@@ -1,4 +1,5 @@
 /** Elements of buffers and of a thread's arrays: where they are, reading one, one four times over, or four, and storing. */
+import { isHalf } from "../../core/half.ts";
 import type { DType } from "../../core/ir.ts";
 import type { Expr } from "../../lane/ir.ts";
 import { type Code, i32, ints, op } from "./code.ts";
@@ -27,9 +28,8 @@ function place(e: Emit, base: Code, index: Expr, shift: number, before = 0): Pla
   if (!rest) return { base: moved, offset };
   return { base: op("i32.add", [moved, op("i32.shl", [e.scalar(rest), i32(shift)])]), offset };
 }
-export const sixteen = (d: DType): boolean => d === "f16" || d === "bf16";
 export const bufferPlace = (e: Emit, buffer: number, index: Expr): Place =>
-  place(e, get(e.buffers[buffer]!), index, sixteen(e.program.buffers[buffer]!.dtype) ? 1 : 2);
+  place(e, get(e.buffers[buffer]!), index, isHalf(e.program.buffers[buffer]!.dtype) ? 1 : 2);
 export const elementPlace = (e: Emit, array: string, index: Expr): Place =>
   place(e, get({ index: 2, name: "scratch" }), index, 2, e.arrays.get(array)!.offset);
 
@@ -48,7 +48,7 @@ const widen = (e: Emit, dtype: DType, bits: Code): Code =>
 export function scalarAccess(e: Emit, a: Access): Code {
   const { base, offset } = placeOf(e, a);
   const [dtype, name] = [dtypeOf(e, a), nameOf(e, a)];
-  if (sixteen(dtype)) {
+  if (isHalf(dtype)) {
     const bits = memory("i32.load16_u", [base], offset, name);
     if (dtype === "bf16") return op("f32.reinterpret_i32", [op("i32.shl", [bits, i32(16)])]);
     return op("f32x4.extract_lane", [widen(e, dtype, op("i32x4.splat", [bits]))], 0);
@@ -61,7 +61,7 @@ export function scalarAccess(e: Emit, a: Access): Code {
 export function splatAccess(e: Emit, a: Access): Code {
   const { base, offset } = placeOf(e, a);
   const [dtype, name] = [dtypeOf(e, a), nameOf(e, a)];
-  if (sixteen(dtype)) return widen(e, dtype, op("i32x4.splat", [memory("i32.load16_u", [base], offset, name)]));
+  if (isHalf(dtype)) return widen(e, dtype, op("i32x4.splat", [memory("i32.load16_u", [base], offset, name)]));
   const word = memory("v128.load32_splat", [base], offset, name);
   return dtype === "bool" ? op("i32x4.ne", [word, ints(0)]) : word;
 }
@@ -69,7 +69,7 @@ export function splatAccess(e: Emit, a: Access): Code {
 export function wideAccess(e: Emit, a: Access): Code {
   const { base, offset } = placeOf(e, a);
   const [dtype, name] = [dtypeOf(e, a), nameOf(e, a)];
-  if (sixteen(dtype)) return widen(e, dtype, memory("v128.load16x4_u", [base], offset, name));
+  if (isHalf(dtype)) return widen(e, dtype, memory("v128.load16x4_u", [base], offset, name));
   const words = memory("v128.load", [base], offset, name);
   return dtype === "bool" && a.kind === "load" ? op("i32x4.ne", [words, ints(0)]) : words;
 }
@@ -79,7 +79,7 @@ export function store(e: Emit, buffer: number, index: Expr, value: Expr): void {
   const { base, offset } = bufferPlace(e, buffer, index);
   const narrow = (x: Code): Code =>
     dtype === "bf16" ? fn.toBf16(builder(e), builder(e).keep(x)) : call(e, "to_f16", x);
-  if (sixteen(dtype)) {
+  if (isHalf(dtype)) {
     const bits = narrow(e.wide(value));
     if (value.width === 1) e.out.push(memory("i32.store16", [base, op("i32x4.extract_lane", [bits], 0)], offset, name));
     else {

@@ -3,11 +3,12 @@
  * it, in cycles of a processor that has 128 multiply-adds and 128 bytes of workgroup memory in each. Meant to rank the
  * plans of one kernel; the numbers beside it are for people and for tests.
  */
+import { bytesEach } from "../../core/dtype.ts";
 import type { Axis, Stmt } from "../../tile/ir.ts";
 import { layoutOf } from "./dealt.ts";
 import { project, sizeOf } from "./layout.ts";
 import { dealtOf, type Plan } from "./plan.ts";
-import { bytesOf, elementsOf } from "./shared.ts";
+import { elementsOf } from "./shared.ts";
 
 export type Estimate = {
   /** All workgroups, in cycles of one processor of those there are. */
@@ -45,7 +46,7 @@ export function estimate(plan: Plan): Estimate {
   }
   let bytes = 0;
   for (const [id, { tile, how }] of plan.staged)
-    if (how !== "spill") bytes += (times.get(id) ?? 1) * elementsOf(tile) * bytesOf(tile.dtype);
+    if (how !== "spill") bytes += (times.get(id) ?? 1) * elementsOf(tile) * bytesEach(tile.dtype);
   const registers = plan.accumulators + fragments + 24;
   // What one workgroup keeps busy, and how well others hide what it waits for.
   const warps = plan.warps;

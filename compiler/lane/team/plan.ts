@@ -10,6 +10,7 @@
  *
  * A value's layout is a function of its axes (layoutOf), so what has the same rows lies in the same threads.
  */
+import { bytesEach } from "../../core/dtype.ts";
 import type { Axis, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import type { TileChoice } from "../map.ts";
 import { type Dealt, has, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
@@ -20,7 +21,7 @@ import { allFactors, type Factors } from "./products.ts";
 import { addedTo, goesOnFrom, inLoop, rolesOf, usesOf } from "./roles.ts";
 import { NoRule } from "./rule.ts";
 import { type Axes, axesFor, partsOf, shapesFor } from "./shapes.ts";
-import { bytesOf, elementsOf } from "./shared.ts";
+import { elementsOf } from "./shared.ts";
 import type { Slots } from "./slots.ts";
 import { type Staged, stagedOf } from "./staged.ts";
 import type { TeamTarget } from "./target.ts";
@@ -123,7 +124,7 @@ function attempt(
         ]),
       );
       const sharedBytes = [...tiles.values()].reduce(
-        (n, { tile }) => n + roundUp(elementsOf(tile) * tile.stages * bytesOf(tile.dtype), 128),
+        (n, { tile }) => n + roundUp(elementsOf(tile) * tile.stages * bytesEach(tile.dtype), 128),
         0,
       );
       if (sharedBytes > aim || (pattern === "matrices" && stages === 1 && aim < target.sharedBytes)) continue;

@@ -7,6 +7,7 @@
  *   p(m, n) = sum k (cast f32 a)(m, k) · (cast f32 b)(k, n)        a, b: both f16, or both bf16
  */
 import type { Half } from "../../core/half.ts";
+import { isHalf } from "../../core/half.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
 import { valuesOf } from "../../tile/values.ts";
 
@@ -35,7 +36,7 @@ export function factorsOf(v: Value): Factors | undefined {
 function halfOf(v: Value): Value | undefined {
   if (v.def.kind !== "cast" || v.dtype !== "f32") return undefined;
   const { arg } = v.def;
-  return arg.dtype === "bf16" || arg.dtype === "f16" ? arg : undefined;
+  return isHalf(arg.dtype) ? arg : undefined;
 }
 
 export const allFactors = (kernel: Kernel): readonly Factors[] =>

@@ -5,6 +5,7 @@
  *
  *   piece c of row r lies at   r · pieces + (c xor ((r / every) mod of))
  */
+import { bytesEach } from "../../core/dtype.ts";
 import type { DType } from "../../core/ir.ts";
 import { add, lit, mul, op } from "../expr.ts";
 import type { Expr, LaneProgram } from "../ir.ts";
@@ -25,14 +26,13 @@ export type SharedTile = {
   readonly stages: number;
 };
 
-export const bytesOf = (d: DType): number => (d === "f16" || d === "bf16" ? 2 : 4);
 /** Elements in a piece of 16 bytes. */
-export const pieceOf = (d: DType): number => 16 / bytesOf(d);
+export const pieceOf = (d: DType): number => 16 / bytesEach(d);
 export const elementsOf = (t: SharedTile): number => t.rows.count * t.columns.count;
 
 /** Bytes of shared memory that a program takes. */
 export const sharedBytesOf = ({ body, seated }: Pick<LaneProgram, "body" | "seated">): number =>
-  body.reduce((n, s) => (s.kind === "shared" ? n + s.size * bytesOf(s.dtype) : n), seated ? 4 : 0);
+  body.reduce((n, s) => (s.kind === "shared" ? n + s.size * bytesEach(s.dtype) : n), seated ? 4 : 0);
 
 /**
  * How often a bank is asked again: the threads of a warp access `bytes` each at byte addresses `at`, in turns of as many

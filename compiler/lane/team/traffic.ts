@@ -3,6 +3,7 @@
  * how long a thread waits for memory, and how often threads join what they have. Seconds on the target's GPU; meant to rank
  * ways to run one kernel, one thread for each result among them.
  */
+import { bytesEach } from "../../core/dtype.ts";
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import { valuesOf } from "../../tile/values.ts";
@@ -14,7 +15,6 @@ import type { Part } from "./dealt.ts";
 import { joinsOf, readsIn } from "./join.ts";
 import { everywhere } from "./layout.ts";
 import { blockOf } from "./shapes.ts";
-import { bytesOf } from "./shared.ts";
 import { type Slots, slotLayout, threadsAlong } from "./slots.ts";
 import type { TeamTarget } from "./target.ts";
 
@@ -47,7 +47,7 @@ export function accessesOf(kernel: Kernel): readonly Access[] {
     clamp: boolean,
   ): Access => {
     const { shape, dtype } = kernel.buffers[buffer]!;
-    const bytes = bytesOf(dtype);
+    const bytes = bytesEach(dtype);
     const place = (at: ReadonlyMap<number, number>): number =>
       index.reduce((n, i, k) => n * shape[k]! + numberOf(i, at), 0);
     const origin = place(new Map());

@@ -1,4 +1,5 @@
 /** What the thread that fetches does: the same loops as those that compute, and in them copies of boxes into free stages. */
+import { bytesEach } from "../../../core/dtype.ts";
 import type { Axis, Fold, Stmt, Value } from "../../../tile/ir.ts";
 import { add, less, lit, min, mul, op, ref } from "../../expr.ts";
 import type { Expr, LaneStmt } from "../../ir.ts";
@@ -6,7 +7,7 @@ import { blocksOf, searchBlock } from "../blocks.ts";
 import { type Context, nowhere, partOf, push, startOf, within } from "../context.ts";
 import { wide } from "../dealt.ts";
 import { fetchedAhead } from "../fold.ts";
-import { bytesOf, elementsOf, type SharedTile } from "../shared.ts";
+import { elementsOf, type SharedTile } from "../shared.ts";
 import { tileOf } from "../stage.ts";
 import type { Staged } from "../staged.ts";
 import { evaluate } from "../value.ts";
@@ -19,7 +20,7 @@ export function fetching(ctx: Context, barriers: Barriers, tensors: ReadonlyMap<
   const fetch = (s: Staged, stage: Expr): void => {
     const { tile } = tileOf(ctx, s.value);
     const barrier = { name: barriers.get(s.value.id)!.full, at: stage };
-    push(ctx, { kind: "expect", barrier, bytes: elementsOf(tile) * bytesOf(tile.dtype) });
+    push(ctx, { kind: "expect", barrier, bytes: elementsOf(tile) * bytesEach(tile.dtype) });
     const place = placeOf(ctx, s.value, tile);
     for (let part = 0; part < boxesOf(tile).count; part++)
       push(ctx, {

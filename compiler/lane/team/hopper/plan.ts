@@ -1,11 +1,12 @@
 /** What warpgroups can compute: asked of each part of a plan, which otherwise is one for mma.sync. */
+import { bytesEach } from "../../../core/dtype.ts";
 import type { Kernel } from "../../../tile/ir.ts";
 import { foldsOf } from "../../map.ts";
 import { type Dealt, layoutOf } from "../dealt.ts";
 import { isLoaded, type Product } from "../operands.ts";
 import { depths } from "../roles.ts";
 import { give } from "../rule.ts";
-import { bytesOf, elementsOf } from "../shared.ts";
+import { elementsOf } from "../shared.ts";
 import type { Staged } from "../staged.ts";
 import { mapOf } from "./tensors.ts";
 
@@ -25,7 +26,7 @@ export const shares: Readonly<
 };
 
 /** Whether a strip's elements lie side by side, and each of its stages begins where a box may. */
-const isBox = (s: Staged): boolean => s.piece > 1 && (elementsOf(s.tile) * bytesOf(s.tile.dtype)) % BOX_ALIGNED === 0;
+const isBox = (s: Staged): boolean => s.piece > 1 && (elementsOf(s.tile) * bytesEach(s.tile.dtype)) % BOX_ALIGNED === 0;
 
 /**
  * The tiles that the copy engine fetches. Strips that are no boxes are left to the threads that need

@@ -1,12 +1,11 @@
 /** Products of warpgroups: 64 rows of the left factor for each, all columns, k in steps of 16. */
-
+import { bytesEach } from "../../../core/dtype.ts";
 import type { Value } from "../../../tile/ir.ts";
 import { add, lit, mul, op, ref } from "../../expr.ts";
 import type { Expr, SharedMatrix } from "../../ir.ts";
 import { type Context, type Held, partOf, push, within } from "../context.ts";
 import type { Product } from "../operands.ts";
 import { unrolled } from "../product.ts";
-import { bytesOf } from "../shared.ts";
 import { tileOf } from "../stage.ts";
 import { WARPGROUP } from "./plan.ts";
 import { boxElements, boxesOf } from "./tensors.ts";
@@ -48,13 +47,13 @@ function matrixOf(ctx: Context, v: Value, side: number, first: Expr, step: strin
   const { tile, base } = tileOf(ctx, v);
   const { columns, span } = boxesOf(tile);
   const box = boxElements(tile);
-  const piece = 16 / bytesOf(tile.dtype);
+  const piece = 16 / bytesEach(tile.dtype);
   const turned = tile.columns.axis === side;
   const common = { shared: tile.name, span, stride: 8 * span, turned };
   if (turned) {
     // k down the rows; the side in boxes.
     const at = first.kind === "lit" && first.value === 0 ? base : add(base, sideInBoxes(first, columns, box));
-    return { ...common, at, step: mul(ref(step), lit((16 * columns) / piece)), leading: box * bytesOf(tile.dtype) };
+    return { ...common, at, step: mul(ref(step), lit((16 * columns) / piece)), leading: box * bytesEach(tile.dtype) };
   }
   // k along the rows: 16 of them, and where a box ends, in the next.
   const perBox = columns / 16;

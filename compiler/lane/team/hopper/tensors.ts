@@ -4,11 +4,12 @@
  *
  *   element (r, c)  =  (c / 64) · 32 · 64  +  r · 64  +  (c mod 64), its piece exchanged
  */
+import { bytesEach } from "../../../core/dtype.ts";
 import type { Kernel } from "../../../tile/ir.ts";
 import type { TensorMap } from "../../ir.ts";
 import { type Dealt, wide } from "../dealt.ts";
 import { give } from "../rule.ts";
-import { bytesOf, elementsOf, type SharedTile } from "../shared.ts";
+import { elementsOf, type SharedTile } from "../shared.ts";
 import type { Staged } from "../staged.ts";
 
 /** The most dimensions of an array, and elements of a box along one, that a tensor map has. */
@@ -21,7 +22,7 @@ export type Boxes = { readonly columns: number; readonly count: number; readonly
 export function boxesOf(tile: SharedTile): Boxes {
   const { count } = tile.columns;
   // A strip of f32 is read element by element: as it is in memory.
-  if (bytesOf(tile.dtype) === 4) return { columns: count, count: 1, span: 0 };
+  if (bytesEach(tile.dtype) === 4) return { columns: count, count: 1, span: 0 };
   const columns = [64, 32, 16].find((n) => count % n === 0)!;
   return { columns, count: count / columns, span: (2 * columns) as TensorMap["span"] };
 }
@@ -53,7 +54,7 @@ export function mapOf(kernel: Kernel, d: Dealt, s: Staged): Omit<TensorMap, "nam
     if (count > MOST_ELEMENTS) give(`${count} elements of ${axis.name} are too many for a box`);
     return count;
   });
-  if ((shape.at(-1)! * bytesOf(tile.dtype)) % 16 !== 0) give(`rows of ${name} are no multiple of 16 bytes`);
+  if ((shape.at(-1)! * bytesEach(tile.dtype)) % 16 !== 0) give(`rows of ${name} are no multiple of 16 bytes`);
   if (box.reduce((n, c) => n * c, 1) !== boxElements(tile)) give(`${what} is read at one place of its axes only`);
   return { buffer: def.buffer, box, span: boxes.span };
 }
