@@ -10,36 +10,37 @@
  *   the same, and the body updates  one of its own, a copy of init         nothing: next is in the same buffer
  *     it in place
  */
-import { invariant } from "../base/invariant.ts";
-import { bytesEach } from "../core/dtype.ts";
 import type { DeviceProgram } from "../tile/ir.ts";
-import { type CarryFlow, type Flow, type LaunchFlow, type LoopFlow, makes, outerUses, uses } from "./flow.ts";
-import type {
-  Arg,
-  Buffer,
-  Carry,
-  Copy,
-  DType,
-  Kernel,
-  Loop,
-  Memory,
-  Route,
-  Schedule,
-  Step,
-  Value,
-  When,
-} from "./schedule.ts";
-import { renameBuffers, shared, type Wanted } from "./share.ts";
+import {
+  type CarryFlow,
+  type Flow,
+  type LaunchFlow,
+  type LoopFlow,
+  makes,
+  outerUses,
+  type StartFlow,
+  uses,
+} from "./flow.ts";
+import { streamName, uniqueNames } from "./names.ts";
+import type { Arg, Carry, Copy, Kernel, Loop, Memory, Schedule, Step, When } from "./schedule.ts";
+import { renameBuffers, type SharedBuffer, share } from "./share.ts";
+import { emptyShelf, keepExact, newBuffer, place, placeOf, put, release, type Shelf, take } from "./shelf.ts";
 import type { Simple } from "./simplify.ts";
+import { type Values, valuesOf } from "./values.ts";
 
-/** Bytes of a local array: bool as u32; f16 and bf16 two to a word; at least one word. */
-export function bytesOf(dtype: DType, shape: readonly number[]): number {
-  const elements = shape.reduce((n, d) => n * d, 1);
-  return Math.max(4, Math.ceil((elements * bytesEach(dtype)) / 4) * 4);
-}
+type Context = {
+  readonly program: DeviceProgram;
+  readonly values: Values;
+  readonly shelf: Shelf;
+  readonly standIn: boolean;
+  readonly streams: string[];
+  /** Gives each label once. */
+  readonly label: (wanted: string) => string;
+};
 
 type Block = {
-  readonly lastUse: ReadonlyMap<number, number>;
+  /** Where each array is made or read for the last time. */
+  readonly lastUse: ReadonlyMap<number, Flow>;
   /** Arrays that this block made, or was given to dispose of. */
   readonly own: Set<number>;
   /** Arrays that are read after the block. */
@@ -61,299 +62,249 @@ export function assignMemory(
   donated: ReadonlySet<string>,
   standIn = true,
 ): Schedule {
-  // ---- values: an array and its copies are one value -----------------------------------------------------------------
-  const info = new Map(program.arrays.map((a) => [a.id, a]));
-  const original = (array: number) => simple.copies.get(array) ?? array;
-  const values: Value[] = [];
-  const valueIds = new Map<number, number>();
-  const valueNames = uniqueNames();
-  const valueId = (array: number): number => {
-    const from = original(array);
-    const known = valueIds.get(from);
-    if (known !== undefined) return known;
-    const a = info.get(from);
-    invariant(a, `array ${from} is used and not declared`);
-    const id = values.length;
-    const name = valueNames(a.name || `a${from}`);
-    values.push({ id, name, dtype: a.dtype, shape: a.shape, bytes: bytesOf(a.dtype, a.shape) });
-    valueIds.set(from, id);
-    return id;
-  };
-  const value = (array: number): Value => values[valueId(array)]!;
-
-  // ---- buffers -------------------------------------------------------------------------------------------------------
-  const buffers: { bytes: number; role: Buffer["role"]; exact: boolean; inUse: { from: number; to: number }[] }[] = [];
-  const holds: number[][] = [];
-  const bufferOf = new Map<number, number>();
-  /** Counts the steps as they are written. */
-  let clock = 0;
-  const isFree = (buffer: number): boolean => buffers[buffer]!.inUse.at(-1)!.to < Number.POSITIVE_INFINITY;
-  const take = (buffer: number) => {
-    if (isFree(buffer)) buffers[buffer]!.inUse.push({ from: clock, to: Number.POSITIVE_INFINITY });
-  };
-  const release = (buffer: number) => {
-    if (!isFree(buffer)) buffers[buffer]!.inUse.at(-1)!.to = clock;
-  };
-  /** Buffers whose contents must stay: inputs, and carries that stand for another buffer in the first step. */
-  const fixed = new Set<number>();
-  const newBuffer = (bytes: number, role: Buffer["role"]): number => {
-    holds.push([]);
-    return buffers.push({ bytes, role, exact: false, inUse: [{ from: clock, to: Number.POSITIVE_INFINITY }] }) - 1;
-  };
-  const put = (array: number, buffer: number) => {
-    bufferOf.set(array, buffer);
-    holds[buffer]!.push(valueId(array));
-  };
-  const at = (array: number): number => {
-    const buffer = bufferOf.get(array);
-    invariant(buffer !== undefined, `array ${array} is read and has no buffer`);
-    return buffer;
-  };
-  /** Gives an array the first of some buffers that is free, or a new one. */
-  const place = (array: number, among: readonly number[] = []) => {
-    const { bytes } = value(array);
-    const found = among.find((b) => isFree(b) && buffers[b]!.bytes === bytes);
-    if (found !== undefined) take(found);
-    put(array, found ?? newBuffer(bytes, "temp"));
-  };
-
-  // ---- steps ---------------------------------------------------------------------------------------------------------
-  const labels = uniqueNames(" ");
-  const streams = ["compute"];
-  const emit = (step: Flow, block: Block, into: Step[]) => {
-    const when = step.when ? { when: step.when } : {};
-    switch (step.kind) {
-      case "launch": {
-        const from = new Map(step.updates.map((u) => [u.array, u.from]));
-        for (const array of step.writes) {
-          const old = from.get(array);
-          if (old !== undefined && mayTakeOver(old, step, block)) {
-            block.own.delete(old);
-            put(array, at(old));
-          } else {
-            place(array, block.next.get(array));
-            if (old !== undefined) into.push(copy(old, at(old), at(array), step.when));
-          }
-          block.own.add(array);
-        }
-        const args = step.arrays.map((a): Arg => {
-          const old = from.get(a);
-          return { buffer: at(a), value: valueId(a), ...(old === undefined ? {} : { from: valueId(old) }) };
-        });
-        const label = labels(program.kernels[step.kernel]!.name);
-        into.push({ kind: "launch", label, ...when, stream: "compute", kernel: step.kernel, args });
-        return;
-      }
-      case "copy":
-        place(step.output, block.next.get(step.output));
-        block.own.add(step.output);
-        into.push(copy(step.input, at(step.input), at(step.output), step.when));
-        return;
-      case "start": {
-        place(step.output, block.next.get(step.output));
-        block.own.add(step.output);
-        const stream = streamName(step.axes, step.route);
-        if (!streams.includes(stream)) streams.push(stream);
-        const end = (kind: "send" | "receive", array: number, label: string): Step => ({
-          kind,
-          label: labels(label),
-          ...(step.still === undefined ? when : { when: "not-first" }),
-          stream,
-          token: step.token,
-          buffer: at(array),
-          value: valueId(array),
-          bytes: value(array).bytes,
-          axes: step.axes,
-          route: step.route,
-        });
-        if (step.still !== undefined) {
-          const label = labels(program.kernels[step.still]!.name);
-          const args = [{ buffer: at(step.output), value: valueId(step.output) }];
-          into.push({ kind: "launch", label, when: "first", stream: "compute", kernel: step.still, args });
-        }
-        into.push(end("receive", step.output, `receive ${value(step.output).name} on ${stream}`));
-        into.push(end("send", step.input, `send ${value(step.input).name} on ${stream}`));
-        return;
-      }
-      case "wait":
-        into.push({ kind: "wait", label: labels(`wait for ${value(step.output).name}`), ...when, token: step.token });
-        return;
-      case "loop":
-        into.push(emitLoop(step, block, into));
-    }
-  };
-
-  const copy = (array: number, from: number, to: number, when: When | undefined): Copy => ({
-    kind: "copy",
-    label: labels(`copy ${value(array).name}`),
-    ...(when ? { when } : {}),
-    stream: "compute",
-    value: valueId(array),
-    from,
-    to,
-    bytes: value(array).bytes,
-  });
-
-  /** Whether nobody needs `array` after `step` except `step` itself, and its buffer is ours to write. */
-  const isSpent = (array: number, step: Flow, block: Block): boolean =>
-    block.own.has(array) &&
-    !block.liveOut.has(array) &&
-    block.lastUse.get(array) === positions.get(step) &&
-    !fixed.has(at(array));
-  const mayTakeOver = (old: number, step: LaunchFlow, block: Block): boolean =>
-    isSpent(old, step, block) && !step.arrays.includes(old) && step.updates.filter((u) => u.from === old).length === 1;
-
-  /** Where each step of a block stands in it. */
-  const positions = new Map<Flow, number>();
-  const emitBlock = (
-    body: readonly Flow[],
-    own: readonly number[],
-    liveOut: ReadonlySet<number>,
-    next: Block["next"],
-  ): Step[] => {
-    const lastUse = new Map<number, number>();
-    body.forEach((step, i) => {
-      positions.set(step, i);
-      for (const a of [...makes(step), ...uses(step)]) lastUse.set(a, i);
-    });
-    const block: Block = { lastUse, own: new Set(own), liveOut, next };
-    const out: Step[] = [];
-    body.forEach((step, i) => {
-      clock++;
-      emit(step, block, out);
-      for (const a of [...new Set([...makes(step), ...uses(step)])]) {
-        if (lastUse.get(a) !== i || !block.own.has(a) || liveOut.has(a)) continue;
-        block.own.delete(a);
-        if (!fixed.has(at(a))) release(at(a));
-      }
-    });
-    return out;
-  };
-
-  const emitLoop = (loop: LoopFlow, block: Block, into: Step[]): Loop => {
-    const outside = new Set(outerUses(loop));
-    const nexts = new Set(loop.carry.map((c) => c.next));
-    const inits = loop.carry.map((c) => c.init);
-    const nowFixed: number[] = [];
-    const carries = loop.carry.map((c, k): Carry => {
-      const { bytes } = value(c.inside);
-      const spent =
-        isSpent(c.init, loop, block) &&
-        !outside.has(c.init) &&
-        inits.indexOf(c.init) === k &&
-        buffers[at(c.init)]!.bytes === bytes;
-      let first: number | undefined;
-      if (spent) {
-        block.own.delete(c.init);
-        put(c.inside, at(c.init));
-      } else {
-        const alias = standIn && !nexts.has(c.inside) && !takesInPlace(loop, c) && !inits.slice(0, k).includes(c.init);
-        place(c.inside);
-        if (alias) {
-          first = at(c.init);
-          fixed.add(at(c.inside));
-          nowFixed.push(at(c.inside));
-        } else into.push(copy(c.init, at(c.init), at(c.inside), loop.when));
-      }
-      return {
-        buffer: at(c.inside),
-        ...(first === undefined ? {} : { first }),
-        init: valueId(c.init),
-        inside: valueId(c.inside),
-        next: valueId(c.next),
-        out: c.out === null ? null : valueId(c.out),
-      };
-    });
-
-    const began = clock;
-    const own = loop.carry.map((c) => at(c.inside));
-    const next = new Map(loop.carry.map((c) => [c.next, [at(c.inside), ...own]]));
-    const label = labels(`loop ${loop.id}`);
-    const body = emitBlock(
-      loop.body,
-      loop.carry.map((c) => c.inside),
-      nexts,
-      next,
-    );
-    clock++;
-    const rotate = cycles(loop.carry.map((c, k) => [carries[k]!.buffer, at(c.next)]));
-    for (const b of rotate.flat()) {
-      buffers[b]!.exact = true;
-      buffers[b]!.inUse.unshift({ from: began, to: clock });
-    }
-
-    for (const b of nowFixed) fixed.delete(b);
-    const held = new Set<number>();
-    loop.carry.forEach((c, k) => {
-      if (c.out === null) return;
-      put(c.out, carries[k]!.buffer);
-      held.add(carries[k]!.buffer);
-      block.own.add(c.out);
-    });
-    const done = [...carries.map((c) => c.buffer), ...loop.carry.map((c) => at(c.next))];
-    for (const b of done) held.has(b) ? take(b) : release(b);
-    return {
-      kind: "loop",
-      label,
-      ...(loop.when ? { when: loop.when } : {}),
-      id: loop.id,
-      count: loop.count,
-      carry: carries,
-      body,
-      rotate,
-    };
-  };
-
-  // ---- the whole -----------------------------------------------------------------------------------------------------
+  const values = valuesOf(program, simple.copies);
+  const shelf = emptyShelf();
+  const ctx: Context = { program, values, shelf, standIn, streams: ["compute"], label: uniqueNames(" ") };
   const given: number[] = [];
   const inputs = program.inputs.map(({ port, array }) => {
-    const buffer = newBuffer(value(array).bytes, "input");
-    put(array, buffer);
+    const value = values.of(array);
+    const buffer = newBuffer(shelf, value.bytes, "input");
+    put(shelf, array, value, buffer);
     const isDonated = donated.has(port.path);
     if (isDonated) given.push(array);
-    else fixed.add(buffer);
-    return { ...port, value: valueId(array), buffer, donated: isDonated };
+    else shelf.fixed.add(buffer);
+    return { ...port, value: value.id, buffer, donated: isDonated };
   });
-  const body = emitBlock(steps, given, new Set(simple.outputs), new Map());
-  const { all, of } = merged(buffers, holds, values);
+  const body = emitBlock(ctx, steps, given, new Set(simple.outputs), new Map());
+
+  const { buffers, of } = share(shelf.buffers, values.all);
   const outputs = program.outputs.map(({ port }, k) => {
     const array = simple.outputs[k]!;
-    const buffer = all[of(at(array))]!;
-    if (buffer.role === "temp") buffer.role = "output";
-    return { ...port, value: valueId(array), buffer: buffer.id };
+    return { ...port, value: values.of(array).id, buffer: of(placeOf(shelf, array)) };
   });
+  const leave = new Set(outputs.map((o) => o.buffer));
   return {
     version: 1,
     name: program.name,
     mesh: program.mesh,
-    values,
-    buffers: all.map(({ id, name, bytes, role }) => ({ id, name, bytes, role })),
+    values: values.all,
+    buffers: buffers.map(({ id, name, bytes, role }) => ({
+      id,
+      name,
+      bytes,
+      role: role === "temp" && leave.has(id) ? "output" : role,
+    })),
     kernels,
-    streams,
+    streams: ctx.streams,
     inputs: inputs.map((i) => ({ ...i, buffer: of(i.buffer) })),
     outputs,
     steps: body.map((s) => renameBuffers(s, of)),
-    memory: memoryOf(all),
+    memory: memoryOf(buffers),
   };
 }
 
-/** Buffers that are never in use at the same time become one, named after the first value in it. `of`: which one. */
-function merged(
-  wanted: readonly (Omit<Wanted, "given"> & { readonly role: Buffer["role"] })[],
-  holds: readonly (readonly number[])[],
-  values: readonly Value[],
-) {
-  const first = shared(wanted.map((b) => ({ ...b, given: b.role === "input" })));
-  const numbers = new Map([...new Set(first)].sort((a, b) => a - b).map((b, id) => [b, id]));
-  const names = uniqueNames();
-  const all = [...numbers].map(([b, id]): { -readonly [K in keyof Buffer]: Buffer[K] } & { holds: number[] } => {
-    const members = [...wanted.keys()].filter((m) => first[m] === b);
-    const bytes = Math.max(...members.map((m) => wanted[m]!.bytes));
-    const held = [...new Set(members.flatMap((m) => holds[m]!))];
-    const role = members.some((m) => wanted[m]!.role === "input") ? "input" : "temp";
-    return { id, name: names(values[held[0]!]!.name), bytes, role, holds: held };
+/** Whether nobody needs `array` after `step` except `step` itself, and its buffer is ours to write. */
+const isSpent = ({ shelf }: Context, array: number, step: Flow, block: Block): boolean =>
+  block.own.has(array) &&
+  !block.liveOut.has(array) &&
+  block.lastUse.get(array) === step &&
+  !shelf.fixed.has(placeOf(shelf, array));
+
+// ---- blocks ------------------------------------------------------------------------------------------------------------
+
+function emitBlock(
+  ctx: Context,
+  body: readonly Flow[],
+  own: readonly number[],
+  liveOut: ReadonlySet<number>,
+  next: Block["next"],
+): Step[] {
+  const touched = (step: Flow): ReadonlySet<number> => new Set([...makes(step), ...uses(step)]);
+  const lastUse = new Map(body.flatMap((step) => [...touched(step)].map((a) => [a, step] as const)));
+  const block: Block = { lastUse, own: new Set(own), liveOut, next };
+  const { shelf } = ctx;
+  return body.flatMap((step) => {
+    shelf.clock++;
+    const emitted = emit(ctx, step, block);
+    for (const a of touched(step)) {
+      if (lastUse.get(a) !== step || !block.own.has(a) || liveOut.has(a)) continue;
+      block.own.delete(a);
+      if (!shelf.fixed.has(placeOf(shelf, a))) release(shelf, placeOf(shelf, a));
+    }
+    return emitted;
   });
-  return { all, of: (buffer: number): number => numbers.get(first[buffer]!)! };
+}
+
+function emit(ctx: Context, step: Flow, block: Block): readonly Step[] {
+  switch (step.kind) {
+    case "launch":
+      return emitLaunch(ctx, step, block);
+    case "start":
+      return emitStart(ctx, step, block);
+    case "loop":
+      return emitLoop(ctx, step, block);
+    case "copy":
+      placeNew(ctx, step.output, block);
+      return [copy(ctx, step.input, step.output, step.when)];
+    case "wait": {
+      const label = ctx.label(`wait for ${ctx.values.of(step.output).name}`);
+      return [{ kind: "wait", label, ...during(step.when), token: step.token }];
+    }
+  }
+}
+
+const during = (when: When | undefined) => (when ? { when } : {});
+
+/** A place for an array that the block makes. */
+function placeNew({ shelf, values }: Context, array: number, block: Block): void {
+  place(shelf, array, values.of(array), block.next.get(array));
+  block.own.add(array);
+}
+
+function copy({ shelf, values, label }: Context, from: number, to: number, when: When | undefined): Copy {
+  const value = values.of(from);
+  return {
+    kind: "copy",
+    label: label(`copy ${value.name}`),
+    ...during(when),
+    stream: "compute",
+    value: value.id,
+    from: placeOf(shelf, from),
+    to: placeOf(shelf, to),
+    bytes: value.bytes,
+  };
+}
+
+/** What goes on from an array takes over its buffer where that is spent; else it begins with a copy. */
+function emitLaunch(ctx: Context, step: LaunchFlow, block: Block): readonly Step[] {
+  const { shelf, values } = ctx;
+  const from = new Map(step.updates.map((u) => [u.array, u.from]));
+  const mayTakeOver = (old: number): boolean =>
+    isSpent(ctx, old, step, block) &&
+    !step.arrays.includes(old) &&
+    step.updates.filter((u) => u.from === old).length === 1;
+  const copies: Step[] = [];
+  for (const array of step.writes) {
+    const old = from.get(array);
+    if (old !== undefined && mayTakeOver(old)) {
+      block.own.delete(old);
+      put(shelf, array, values.of(array), placeOf(shelf, old));
+      block.own.add(array);
+    } else {
+      placeNew(ctx, array, block);
+      if (old !== undefined) copies.push(copy(ctx, old, array, step.when));
+    }
+  }
+  const args = step.arrays.map((a): Arg => {
+    const old = from.get(a);
+    return { ...argOf(ctx, a), ...(old === undefined ? {} : { from: values.of(old).id }) };
+  });
+  return [...copies, launch(ctx, step.kernel, args, step.when)];
+}
+const argOf = ({ shelf, values }: Context, array: number): Arg => ({
+  buffer: placeOf(shelf, array),
+  value: values.of(array).id,
+});
+function launch({ program, label }: Context, kernel: number, args: readonly Arg[], when: When | undefined): Step {
+  const called = label(program.kernels[kernel]!.name);
+  return { kind: "launch", label: called, ...during(when), stream: "compute", kernel, args };
+}
+
+function emitStart(ctx: Context, step: StartFlow, block: Block): readonly Step[] {
+  const { streams, values } = ctx;
+  placeNew(ctx, step.output, block);
+  const stream = streamName(step.axes, step.route);
+  if (!streams.includes(stream)) streams.push(stream);
+  const end = (kind: "send" | "receive", array: number): Step => {
+    const { name, bytes } = values.of(array);
+    return {
+      kind,
+      label: ctx.label(`${kind} ${name} on ${stream}`),
+      ...during(step.still === undefined ? step.when : "not-first"),
+      stream,
+      token: step.token,
+      ...argOf(ctx, array),
+      bytes,
+      axes: step.axes,
+      route: step.route,
+    };
+  };
+  const still = step.still === undefined ? [] : [launch(ctx, step.still, [argOf(ctx, step.output)], "first")];
+  return [...still, end("receive", step.output), end("send", step.input)];
+}
+
+// ---- loops -------------------------------------------------------------------------------------------------------------
+
+function emitLoop(ctx: Context, loop: LoopFlow, block: Block): readonly Step[] {
+  const { shelf, values } = ctx;
+  const nexts = new Set(loop.carry.map((c) => c.next));
+  const began = loop.carry.map((c) => beginCarry(ctx, loop, c, block));
+  const carries = began.map((b) => b.carry);
+  const from = shelf.clock;
+  const own = carries.map((c) => c.buffer);
+  const label = ctx.label(`loop ${loop.id}`);
+  const body = emitBlock(
+    ctx,
+    loop.body,
+    loop.carry.map((c) => c.inside),
+    nexts,
+    new Map(loop.carry.map((c, k) => [c.next, [own[k]!, ...own]])),
+  );
+  shelf.clock++;
+  const last = loop.carry.map((c) => placeOf(shelf, c.next));
+  const rotate = cycles(own.map((buffer, k) => [buffer, last[k]!]));
+  for (const b of rotate.flat()) keepExact(shelf, b, { from, to: shelf.clock });
+
+  for (const { carry } of began) if (carry.first !== undefined) shelf.fixed.delete(carry.buffer);
+  const held = new Set<number>();
+  loop.carry.forEach((c, k) => {
+    if (c.out === null) return;
+    put(shelf, c.out, values.of(c.out), own[k]!);
+    held.add(own[k]!);
+    block.own.add(c.out);
+  });
+  for (const b of [...own, ...last]) held.has(b) ? take(shelf, b) : release(shelf, b);
+  const { id, count, when } = loop;
+  const made: Loop = { kind: "loop", label, ...during(when), id, count, carry: carries, body, rotate };
+  return [...began.flatMap((b) => b.copies), made];
+}
+
+/** Where a carry is as the loop begins, and the copy that brings it there. */
+function beginCarry(
+  ctx: Context,
+  loop: LoopFlow,
+  c: CarryFlow,
+  block: Block,
+): { readonly carry: Carry; readonly copies: readonly Step[] } {
+  const { shelf, values } = ctx;
+  const before = loop.carry.slice(0, loop.carry.indexOf(c)).map((other) => other.init);
+  const inside = values.of(c.inside);
+  const isOurs =
+    isSpent(ctx, c.init, loop, block) &&
+    !outerUses(loop).includes(c.init) &&
+    !before.includes(c.init) &&
+    shelf.buffers[placeOf(shelf, c.init)]!.bytes === inside.bytes;
+  const standsIn =
+    !isOurs &&
+    ctx.standIn &&
+    !loop.carry.some((other) => other.next === c.inside) &&
+    !takesInPlace(loop, c) &&
+    !before.includes(c.init);
+  if (isOurs) {
+    block.own.delete(c.init);
+    put(shelf, c.inside, inside, placeOf(shelf, c.init));
+  } else place(shelf, c.inside, inside);
+  const buffer = placeOf(shelf, c.inside);
+  if (standsIn) shelf.fixed.add(buffer);
+  const carry = {
+    buffer,
+    ...(standsIn ? { first: placeOf(shelf, c.init) } : {}),
+    init: values.of(c.init).id,
+    inside: inside.id,
+    next: values.of(c.next).id,
+    out: c.out === null ? null : values.of(c.out).id,
+  };
+  return { carry, copies: isOurs || standsIn ? [] : [copy(ctx, c.init, c.inside, loop.when)] };
 }
 
 /** Whether the body turns a carry into its next value in place, in a kernel of its own or of a loop inside. */
@@ -387,31 +338,7 @@ function cycles(moves: readonly (readonly [to: number, from: number])[]): number
   return found;
 }
 
-function memoryOf(buffers: readonly (Buffer & { readonly holds: readonly number[] })[]): Memory {
+function memoryOf(buffers: readonly SharedBuffer[]): Memory {
   const parts = buffers.map((b) => ({ buffer: b.id, bytes: b.bytes, holds: b.holds }));
   return { bytes: buffers.reduce((sum, b) => sum + b.bytes, 0), parts: parts.sort((a, b) => b.bytes - a.bytes) };
-}
-
-/** `sp+1`, `dp,sp-1`, `sp+1+step`, `sp/8+1`, `sp pairs`: a ring, or the parts of it, and the way round. */
-function streamName(axes: readonly string[], route: Route): string {
-  if (route.kind === "pairs") return `${axes.join(",")} pairs`;
-  const ring = axes.join(",") + (route.within === undefined ? "" : `/${route.within}`);
-  const signed = (n: number) => (n < 0 ? `${n}` : `+${n}`);
-  if (route.loop === undefined) return ring + signed(route.offset);
-  const step = route.perStep === 1 ? "+step" : route.perStep === -1 ? "-step" : `${signed(route.perStep ?? 1)}step`;
-  return ring + (route.offset === 0 ? "" : signed(route.offset)) + step;
-}
-
-/** Gives each name once: the second `k` is `k 2` (with `between` " "). */
-function uniqueNames(between = "."): (wanted: string) => string {
-  const taken = new Set<string>();
-  const last = new Map<string, number>();
-  return (wanted) => {
-    let n = last.get(wanted) ?? 1;
-    let name = n === 1 ? wanted : `${wanted}${between}${n}`;
-    while (taken.has(name)) name = `${wanted}${between}${++n}`;
-    last.set(wanted, n);
-    taken.add(name);
-    return name;
-  };
 }

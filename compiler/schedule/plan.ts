@@ -6,12 +6,13 @@ import { kernelSeconds, linkSeconds } from "./cost.ts";
 import { explain } from "./explain.ts";
 import type { Flow } from "./flow.ts";
 import { byBytes, fewest, late } from "./late.ts";
-import { assignMemory, bytesOf } from "./memory.ts";
+import { assignMemory } from "./memory.ts";
 import { joinMessages } from "./messages.ts";
 import { type FlowCosts, type Moves, overlap } from "./overlap.ts";
 import type { Decision, Kernel, Schedule, SplitLoop } from "./schedule.ts";
 import { sequential } from "./sequential.ts";
 import { type Simple, simplify } from "./simplify.ts";
+import { bytesOf } from "./values.ts";
 
 export type PlanOptions = {
   /** Paths of inputs whose memory may be overwritten; an output may then take their place. */

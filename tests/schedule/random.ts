@@ -1,5 +1,5 @@
 /** Random device programs, and what they mean: every array on every device, each written once. */
-import { bytesOf } from "../../compiler/schedule/memory.ts";
+import { bytesOf } from "../../compiler/schedule/values.ts";
 import type { DeviceProgram, HostRoute, HostStep, Kernel, Scalar } from "../../compiler/tile/ir.ts";
 import { deviceCount, peers, ringPlace } from "../../runtime/route.ts";
 import { fakeKernel } from "../runtime/fake.ts";
