@@ -1,5 +1,5 @@
 /** From the name of a backend to devices, or to a sentence that says why there are none. */
-import { webgpu } from "./adapters.ts";
+
 import {
   allOrNone,
   type Backend,
@@ -12,6 +12,7 @@ import { cpu } from "./cpu/node.ts";
 import { cuda } from "./cuda/backend.ts";
 import type { Device } from "./device.ts";
 import { fail, GyreRuntimeError } from "./errors.ts";
+import { webgpu } from "./webgpu/adapters.ts";
 
 /** In the order in which `auto` would have them. */
 const backends: readonly Backend[] = [cuda, webgpu, cpu];

@@ -1,6 +1,6 @@
 /** The adapter that Gyre takes, as a browser would offer it: `navigator.gpu`, for peers that expect one. */
-import { webgpu } from "../../runtime/adapters.ts";
-import { expectSoon } from "../../runtime/poll.ts";
+import { webgpu } from "../../runtime/webgpu/adapters.ts";
+import { expectSoon } from "../../runtime/webgpu/poll.ts";
 
 type WebGpuPackage = { readonly create: (options: string[]) => GPU; readonly globals: object };
 

@@ -11,15 +11,14 @@ import type {
 } from "../device.ts";
 import { fail, formatBytes, GyreRuntimeError, withLimit } from "../errors.ts";
 import { once } from "../once.ts";
-import { bug, limit, OUT_OF_MEMORY_HELP } from "../refusals.ts";
+import { bound, type Owned, owned, ownedRange, wholeWords } from "../owned.ts";
+import { bug, OUT_OF_MEMORY_HELP } from "../refusals.ts";
 import { control } from "./control.ts";
 import { createPool, type PoolOptions, type Spawn } from "./pool.ts";
 
-type CpuBuffer = DeviceBuffer & {
-  readonly owner: object;
+type CpuBuffer = Owned & {
   readonly arena: number;
   readonly at: number;
-  freed: boolean;
   /** How many commands there were with the last that writes it, and with the last that reads or writes it. */
   written: number;
   used: number;
@@ -157,18 +156,9 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
       doomed.push({ after: queue.issued(), at, bytes });
     };
 
-    const own = (buffer: DeviceBuffer): CpuBuffer => {
-      const b = buffer as CpuBuffer;
-      if (b.owner !== owner) bug(`'${buffer.label}' is of another device than ${name}`);
-      if (b.freed) bug(`'${buffer.label}' was freed`);
-      return b;
-    };
-    const span = (buffer: DeviceBuffer, offset: number, bytes: number, what: string): CpuBuffer => {
-      const b = own(buffer);
-      if (offset < 0 || bytes < 0 || offset % 4 !== 0 || bytes % 4 !== 0 || offset + bytes > b.bytes)
-        bug(`${what} of bytes ${offset} to ${offset + bytes} of '${b.label}', which has ${b.bytes}`);
-      return b;
-    };
+    const by = { name, owner };
+    const span = (buffer: DeviceBuffer, offset: number, bytes: number, use: string): CpuBuffer =>
+      ownedRange(by, buffer, offset, bytes, use);
     /** The command that was just put in reads or writes it. */
     const touched = (b: CpuBuffer, to: Access): void => {
       b.used = queue.issued();
@@ -179,7 +169,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
 
     const read = async (buffer: DeviceBuffer, offset: number, bytes: number): Promise<ArrayBuffer> => {
       alive();
-      const b = span(buffer, offset, bytes, "a read");
+      const b = span(buffer, offset, bytes, "read");
       if (idle()) return copyOut(bytesOf(b, offset, bytes));
       // Later work may change it: the queue itself sets it aside.
       const at = take(arenaNumber, bytes, "a copy for reading");
@@ -198,9 +188,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
       memory: {},
       alloc(asked, label) {
         alive();
-        const bytes = Math.max(4, Math.ceil(asked / 4) * 4);
-        const most = Math.min(info.limits.maxBufferBytes, info.limits.maxBindingBytes);
-        if (bytes > most) limit(info, `'${label}' needs ${formatBytes(bytes)}`, most);
+        const bytes = wholeWords(info, asked, label);
         reclaim();
         const at = take(arenaNumber, bytes, label);
         const place = { owner, arena: arenaNumber, at, freed: false, written: 0, used: 0 };
@@ -217,7 +205,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
       write(buffer, offset, data) {
         alive();
         const given = hostBytes(data);
-        const b = span(buffer, offset, given.length, "a write");
+        const b = span(buffer, offset, given.length, "write");
         if (idle()) return bytesOf(b, offset, given.length).set(given);
         const at = take(arenaNumber, given.length, "a copy for writing");
         arena.bytes(at, given.length).set(given);
@@ -231,7 +219,7 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
       },
       copy(from, fromOffset, to, toOffset, bytes) {
         alive();
-        const [a, b] = [span(from, fromOffset, bytes, "a copy"), span(to, toOffset, bytes, "a copy")];
+        const [a, b] = [span(from, fromOffset, bytes, "copy"), span(to, toOffset, bytes, "copy")];
         queue.copy({ fromArena: a.arena, from: a.at + fromOffset, toArena: b.arena, to: b.at + toOffset, bytes });
         touched(a, "read");
         touched(b, "read_write");
@@ -240,18 +228,18 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
       direct: {
         among: owner,
         mark: (buffer, to) => {
-          const b = own(buffer);
+          const b = owned<CpuBuffer>(by, buffer, "transfer");
           const count = to === "read" ? b.written : b.used;
           return { event: (what: string) => settled(what, count) };
         },
         come: ({ event }) => (event as Reached)("a transfer"),
         view: (buffer, bytes) => {
           alive();
-          return bytesOf(span(buffer, 0, bytes, "a transfer"), 0, bytes);
+          return bytesOf(span(buffer, 0, bytes, "transfer"), 0, bytes);
         },
         async copy({ from, after, to, receiverAfter, bytes }) {
           alive();
-          const [a, b] = [span(from, 0, bytes, "a transfer"), span(to, 0, bytes, "a transfer")];
+          const [a, b] = [span(from, 0, bytes, "transfer"), span(to, 0, bytes, "transfer")];
           const what = `sending '${from.label}'`;
           await (after.event as Reached)(what);
           await (receiverAfter.event as Reached)(what);
@@ -266,17 +254,11 @@ export function cpuDevices(names: readonly string[], options: CpuOptions): reado
         alive();
         const k = kernel as CpuKernel;
         if (k.owner !== owner) bug(`kernel '${kernel.source.name}' is of another device than ${name}`);
-        const { access, uniformWords } = k.source;
-        if (bindings.length !== access.length || words.length !== uniformWords)
-          bug(`kernel '${k.source.name}' wants ${access.length} arrays and ${uniformWords} scalars`);
+        const { access } = k.source;
+        const places = bound<CpuBuffer>(by, kernel, bindings, words);
         const total = groups[0] * groups[1] * groups[2];
         if (total === 0) return;
-        const places = bindings.map((b) => own(b));
-        for (const [i, b] of places.entries()) {
-          if (b.arena !== arenaNumber) bug(`'${b.label}' lies in another memory than ${name}'s`);
-          if (places.some((c, j) => j < i && c === b && (access[i] === "read_write" || access[j] === "read_write")))
-            bug(`'${b.label}' is bound twice in kernel '${k.source.name}', and written`);
-        }
+        for (const b of places) if (b.arena !== arenaNumber) bug(`'${b.label}' lies in another memory than ${name}'s`);
         const values = [...places.map((b) => b.at), ...words];
         const chunk = Math.max(1, Math.ceil(total / (CHUNKS * pool.threads)));
         const { stride } = scratch;

@@ -11,9 +11,9 @@ import type {
 } from "../device.ts";
 import { fail, formatBytes, GyreRuntimeError } from "../errors.ts";
 import { once } from "../once.ts";
+import { bound, type Owned, ownedRange, wholeWords } from "../owned.ts";
 import { createPool, sizeClass } from "../pool.ts";
-import { bug, limit } from "../refusals.ts";
-import { checkAliases } from "../webgpu.ts";
+import { bug } from "../refusals.ts";
 import type { Handle } from "./driver.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Failed } from "./refusals.ts";
@@ -23,12 +23,10 @@ import { startTiming, type Timing } from "./timing.ts";
 
 /** Memory that the driver gave; a buffer lies at its begin. */
 type Block = { readonly address: Handle; readonly bytes: number };
-type CudaBuffer = DeviceBuffer & {
-  readonly owner: object;
+type CudaBuffer = Owned & {
   readonly gpu: Gpu;
   readonly block: Block;
   readonly address: Handle;
-  readonly freed: { yes: boolean };
 };
 type CudaKernel = Kernel & {
   readonly owner: Gpu;
@@ -52,6 +50,7 @@ const TOLD_LAUNCHES = 3;
 export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
   const { driver, limits, features } = gpu;
   const owner = {};
+  const by = { name, owner };
   const info: DeviceInfo = { backend: "cuda", name, adapter: gpu.name, software: false, limits, features };
   const about = (doing: string): Failed => ({ device: name, gpu: gpu.name, doing });
 
@@ -145,24 +144,13 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
       }
     }
   };
-  const own = (buffer: DeviceBuffer, use: string): CudaBuffer => {
-    const mine = buffer as CudaBuffer;
-    if (mine.owner !== owner) bug(`${use} on ${name}: '${buffer.label}' is a buffer of another device`);
-    if (mine.freed.yes) bug(`${use} on ${name}: '${buffer.label}' was freed`);
-    return mine;
-  };
-  const range = (buffer: DeviceBuffer, offset: number, bytes: number, use: string): CudaBuffer => {
-    const mine = own(buffer, use);
-    if (offset % 4 !== 0 || bytes % 4 !== 0 || offset < 0 || offset + bytes > buffer.bytes)
-      bug(`${use} on ${name}: bytes ${offset} + ${bytes} of '${buffer.label}', which has ${buffer.bytes}`);
-    return mine;
-  };
+  const range = (buffer: DeviceBuffer, offset: number, bytes: number, use: string): CudaBuffer =>
+    ownedRange(by, buffer, offset, bytes, use);
   const at = (buffer: CudaBuffer, offset: number): Handle => buffer.address + BigInt(offset);
 
   const alloc = (bytes: number, label: string): DeviceBuffer => {
     alive();
-    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
-    if (size > limits.maxBufferBytes) limit(info, `'${label}' needs ${formatBytes(size)}`, limits.maxBufferBytes);
+    const size = wholeWords(info, bytes, label);
     const block = noted(() => take(size, label));
     const { address } = block;
     noted(() => driver.call(about(`clearing '${label}'`), "cuMemsetD8", address, 0, size, compute));
@@ -174,7 +162,7 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
       gpu,
       block,
       address,
-      freed: { yes: false },
+      freed: false,
     };
     buffers.add(buffer);
     return buffer;
@@ -228,16 +216,11 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
   const launch: Device["launch"] = (kernel, bindings, words, groups) => {
     alive();
     const { source, entry, params, addresses, maps, ...mine } = kernel as CudaKernel;
-    const { name: title, access, uniformWords, threads, sharedBytes } = source;
+    const { name: title, access, threads, sharedBytes } = source;
     if (mine.owner !== gpu) bug(`kernel '${title}' was compiled for another GPU than that of ${name}`);
-    if (bindings.length !== access.length || words.length !== uniformWords)
-      bug(
-        `kernel '${title}' takes ${access.length} buffers and ${uniformWords} words, not ${bindings.length} and ${words.length}`,
-      );
-    const bound = bindings.map((buffer) => own(buffer, `kernel '${title}'`));
-    checkAliases(title, access, bound);
+    const arrays = bound<CudaBuffer>(by, kernel, bindings, words);
     if (Math.min(...groups) === 0) return;
-    bound.forEach((buffer, k) => {
+    arrays.forEach((buffer, k) => {
       addresses[k] = buffer.address;
     });
     mine.words.set(words);
@@ -327,8 +310,8 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
     alloc,
     free(buffer) {
       const mine = buffer as CudaBuffer;
-      if (mine.owner !== owner || mine.freed.yes || closed) return;
-      mine.freed.yes = true;
+      if (mine.owner !== owner || mine.freed || closed) return;
+      mine.freed = true;
       buffers.delete(mine);
       // Whoever gets it next works on the same stream, after all that was launched before.
       if (sizeClass(mine.block.bytes) === mine.block.bytes && !failure) blocks.give(mine.block);
@@ -385,7 +368,7 @@ export function cudaDevice(gpu: Gpu, name: string, timeoutMs: number): Device {
       closed = true;
       streams.close();
       for (const buffer of buffers) {
-        buffer.freed.yes = true;
+        buffer.freed = true;
         driver.status("cuMemFree", buffer.address);
       }
       buffers.clear();

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Device, DeviceBuffer, KernelSource } from "../../runtime/device.ts";
 import { GyreRuntimeError } from "../../runtime/errors.ts";
 import { listDevices, openDevices, parseSpec } from "../../runtime/open.ts";
-import { driverError } from "../../runtime/refusals.ts";
+import { driverError } from "../../runtime/webgpu/refusals.ts";
 
 /** `out[i] = in[i] * words.scale + words.shift`, on 64 elements for each workgroup. */
 const AXPB: KernelSource = {

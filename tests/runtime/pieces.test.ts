@@ -5,8 +5,8 @@ import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { formatBytes, withLimit } from "../../runtime/errors.ts";
 import { createPool, sizeClass } from "../../runtime/pool.ts";
-import { readTar } from "../../runtime/swiftshader.ts";
 import { chromeTrace } from "../../runtime/trace.ts";
+import { readTar } from "../../runtime/webgpu/swiftshader.ts";
 
 test("sizes are said in the unit that fits", () => {
   expect([0, 1023, 1536, 2 ** 30].map(formatBytes)).toEqual(["0 bytes", "1023 bytes", "1.5 KiB", "1 GiB"]);
@@ -71,7 +71,7 @@ test("the software driver is unpacked once, and whole", async () => {
   const cache = mkdtempSync(join(tmpdir(), "gyre-test-"));
   vi.stubEnv("GYRE_CACHE", cache);
   vi.resetModules();
-  const { loadSoftwareDriver } = await import("../../runtime/swiftshader.ts");
+  const { loadSoftwareDriver } = await import("../../runtime/webgpu/swiftshader.ts");
   const [one, two] = await Promise.all([loadSoftwareDriver(), loadSoftwareDriver()]);
   expect(one).toBe(two);
   expect(readdirSync(cache)).toHaveLength(1);

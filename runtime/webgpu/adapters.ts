@@ -8,12 +8,13 @@ import {
   type FoundDevice,
   type OpenOptions,
   TIMEOUT_MS,
-} from "./backend.ts";
-import type { Device, DeviceFeatures, DeviceInfo, DeviceLimits } from "./device.ts";
-import { fail, GyreRuntimeError } from "./errors.ts";
+} from "../backend.ts";
+import type { Device, DeviceFeatures, DeviceInfo, DeviceLimits } from "../device.ts";
+import { fail, GyreRuntimeError } from "../errors.ts";
+import { firstLine } from "../refusals.ts";
+import { webGpuDevices } from "./device.ts";
 import { backOff } from "./poll.ts";
 import { loadSoftwareDriver, softwareDriverLoaded } from "./swiftshader.ts";
-import { webGpuDevices } from "./webgpu.ts";
 
 /** WebGPU through Dawn: an adapter of the machine is a device, and several mesh positions may share it. */
 export const webgpu: Backend = {
@@ -218,8 +219,4 @@ function featuresOf(adapter: GPUAdapter): DeviceFeatures {
     f16: adapter.features.has("shader-f16"),
     timestamps: adapter.features.has("timestamp-query"),
   };
-}
-
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).trim().split("\n")[0] ?? "";
 }

@@ -1,6 +1,6 @@
 /** How long each launch took on a WebGPU device, from its timestamps. */
-import type { LaunchSink } from "./device.ts";
-import { createPool } from "./pool.ts";
+import type { LaunchSink } from "../device.ts";
+import { createPool } from "../pool.ts";
 
 /** The most launches in one batch. */
 export const TIMED_PASSES = 64;

@@ -14,9 +14,9 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
-import { cacheRoot } from "./cache.ts";
-import { fail, GyreRuntimeError } from "./errors.ts";
-import { makeFolder } from "./folder.ts";
+import { cacheRoot } from "../cache.ts";
+import { fail, GyreRuntimeError } from "../errors.ts";
+import { makeFolder } from "../folder.ts";
 
 const PACKAGE = "@sparticuz/chromium";
 const LOADER = "libvulkan.so.1";

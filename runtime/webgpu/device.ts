@@ -1,39 +1,36 @@
-/** A `Device` on WebGPU: one `GPUDevice`, its queue, and a batch of commands that is being gathered. */
+/** `Device`s on WebGPU, over one `GPUDevice`: its memory, its kernels, and what its driver refuses. */
 import type {
   Access,
   Device,
   DeviceBuffer,
   DeviceInfo,
+  Groups,
   HostBytes,
   Kernel,
   KernelSource,
   LaunchSink,
   UniformWords,
-} from "./device.ts";
-import { fail, formatBytes, GyreRuntimeError, withLimit } from "./errors.ts";
-import { once } from "./once.ts";
+} from "../device.ts";
+import { fail, formatBytes, GyreRuntimeError, withLimit } from "../errors.ts";
+import { once } from "../once.ts";
+import { bound, type Owned, ownedRange, wholeWords } from "../owned.ts";
+import { createPool } from "../pool.ts";
+import { bug, firstLine, limit, OUT_OF_MEMORY_HELP, REPORT } from "../refusals.ts";
+import { BATCH_UNIFORM_BYTES, batchesOf } from "./batch.ts";
 import { expectSoon } from "./poll.ts";
-import { createPool } from "./pool.ts";
-import { bug, driverError, firstLine, limit, OUT_OF_MEMORY_HELP, REPORT, shaderError } from "./refusals.ts";
-import { startTiming, TIMED_PASSES, type Timing } from "./timing.ts";
+import { driverError, shaderError } from "./refusals.ts";
 
 /** Fixed by the WebGPU standard; node-webgpu does not make them global. */
-const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128, queryResolve: 512 };
+const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, storage: 128 };
 const MAP_READ = 1;
 
-/** Launches in a batch: a submit costs little beside them, and the device should not wait long for its first work. */
-const BATCH_LAUNCHES = TIMED_PASSES;
-/** Bytes of uniform data in a batch; each launch takes a slot of a multiple of the device's alignment. */
-const BATCH_UNIFORM_BYTES = 32 * 1024;
 /** Staging memory kept for the next read. */
 const STAGING_BYTES = 256 * 1024 * 1024;
 
-type WebGpuBuffer = DeviceBuffer & {
-  readonly owner: object;
+type WebGpuBuffer = Owned & {
   readonly gpu: GPUBuffer;
   /** Forgets the bind groups that hold this buffer; empty the moment it is freed. */
   readonly forget: Set<() => void>;
-  readonly freed: { yes: boolean };
 };
 
 type WebGpuKernel = Kernel & {
@@ -60,8 +57,8 @@ export function webGpuDevices(
   timeoutMs: number,
 ): readonly Device[] {
   const owner = {};
+  const by = { name: info.name, owner };
   const { limits } = info;
-  const slotBytes = gpu.limits.minUniformBufferOffsetAlignment;
 
   // ---- failure: what the driver reports sticks, and every later call throws it -------------------------------------
   let failure: GyreRuntimeError | undefined;
@@ -88,79 +85,21 @@ export function webGpuDevices(
     reportLost(failure);
   });
 
-  // ---- the batch ---------------------------------------------------------------------------------------------------
-  let encoder: GPUCommandEncoder | undefined;
-  let pass: GPUComputePassEncoder | undefined;
-  let pipelineInPass: GPUComputePipeline | undefined;
-  /** A timed pass holds one launch only. */
-  let timedPass = false;
-  let batched = 0;
-  const uniformHost = new Uint32Array(BATCH_UNIFORM_BYTES / 4);
-  let uniformUsed = 0;
-  /** What the batch writes: only reads of those have to wait for it. */
-  const written = new Set<GPUBuffer>();
-  /** Freed while the batch that is being gathered may still name them. */
-  let doomed: GPUBuffer[] = [];
-  let timing: Timing | undefined;
-  let uniforms: GPUBuffer | undefined;
-  const uniformBuffer = () =>
-    (uniforms ??= gpu.createBuffer({
-      size: BATCH_UNIFORM_BYTES,
-      usage: USAGE.uniform | USAGE.copyTarget,
-      label: "uniforms",
-    }));
-  const commands = () => (encoder ??= gpu.createCommandEncoder());
-  const endPass = () => {
-    pass?.end();
-    pass = undefined;
-    pipelineInPass = undefined;
-  };
-
-  // ---- progress: one outstanding question to the queue, asked again while there is work ----------------------------
-  let lastProgress = 0;
-  let submitted = 0;
-  let watching = false;
-  const watch = () => {
-    if (watching) return;
-    watching = true;
-    const upTo = submitted;
-    const done = () => {
-      watching = false;
-      lastProgress = performance.now();
-      if (!closed && upTo < submitted) watch();
-    };
-    gpu.queue.onSubmittedWorkDone().then(done, done);
-  };
+  const batches = batchesOf(gpu);
   const waitFor = async <T>(promise: Promise<T>, what: string): Promise<T> => {
     expectSoon();
     try {
-      const value = await withLimit(promise, timeoutMs, `${what} on ${info.name}`, () => lastProgress);
-      lastProgress = performance.now();
-      return value;
+      return await withLimit(promise, timeoutMs, `${what} on ${info.name}`, batches.lastProgress);
     } catch (error) {
       if (error instanceof GyreRuntimeError) throw error;
       alive();
-      return fail("internal", `${what} on ${info.name} failed: ${firstLine(String(error))}`, REPORT, error);
+      return fail("internal", `${what} on ${info.name} failed: ${firstLine(error)}`, REPORT, error);
     }
   };
-
   const flush = () => {
     alive();
-    if (encoder === undefined) return;
-    endPass();
-    if (uniformUsed > 0) gpu.queue.writeBuffer(uniformBuffer(), 0, uniformHost, 0, uniformUsed / 4);
-    const clock = timing?.endBatch(encoder);
-    gpu.queue.submit([encoder.finish()]);
-    encoder = undefined;
-    batched = 0;
-    uniformUsed = 0;
-    written.clear();
-    submitted++;
-    for (const buffer of doomed) buffer.destroy();
-    doomed = [];
-    clock?.();
+    batches.flush();
     if (failure) throw failure;
-    watch();
   };
 
   // ---- memory ------------------------------------------------------------------------------------------------------
@@ -171,19 +110,8 @@ export function webGpuDevices(
     keepBytes: STAGING_BYTES,
   });
   const buffers = new Set<WebGpuBuffer>();
-  const own = (buffer: DeviceBuffer, use: string): WebGpuBuffer => {
-    const mine = buffer as WebGpuBuffer;
-    if (mine.owner !== owner) bug(`${use} on ${info.name}: '${buffer.label}' is a buffer of another device`);
-    if (mine.freed.yes) bug(`${use} on ${info.name}: '${buffer.label}' was freed`);
-    return mine;
-  };
-  const range = (buffer: DeviceBuffer, offset: number, bytes: number, use: string): WebGpuBuffer => {
-    const mine = own(buffer, use);
-    if (offset % 4 !== 0 || bytes % 4 !== 0 || offset < 0 || offset + bytes > buffer.bytes) {
-      bug(`${use} on ${info.name}: bytes ${offset} + ${bytes} of '${buffer.label}', which has ${buffer.bytes}`);
-    }
-    return mine;
-  };
+  const range = (buffer: DeviceBuffer, offset: number, bytes: number, use: string): WebGpuBuffer =>
+    ownedRange(by, buffer, offset, bytes, use);
 
   /** The driver reports that it has no memory while `createBuffer` runs; the device lives on without the buffer. */
   const createBuffer = (size: number, label: string): GPUBuffer => {
@@ -205,8 +133,7 @@ export function webGpuDevices(
 
   const alloc = (bytes: number, label: string): DeviceBuffer => {
     alive();
-    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
-    if (size > limits.maxBufferBytes) limit(info, `'${label}' needs ${formatBytes(size)}`, limits.maxBufferBytes);
+    const size = wholeWords(info, bytes, label);
     const buffer: WebGpuBuffer = {
       id: nextBufferId++,
       bytes: size,
@@ -214,7 +141,7 @@ export function webGpuDevices(
       owner,
       gpu: createBuffer(size, label),
       forget: new Set(),
-      freed: { yes: false },
+      freed: false,
     };
     buffers.add(buffer);
     return buffer;
@@ -222,13 +149,12 @@ export function webGpuDevices(
 
   const free = (buffer: DeviceBuffer) => {
     const mine = buffer as WebGpuBuffer;
-    if (mine.owner !== owner || mine.freed.yes || closed) return;
-    mine.freed.yes = true;
+    if (mine.owner !== owner || mine.freed || closed) return;
+    mine.freed = true;
     for (const forget of mine.forget) forget();
     mine.forget.clear();
     buffers.delete(mine);
-    if (encoder === undefined) mine.gpu.destroy();
-    else doomed.push(mine.gpu);
+    batches.drop(mine.gpu);
   };
 
   const write = (buffer: DeviceBuffer, offset: number, data: HostBytes) => {
@@ -249,9 +175,7 @@ export function webGpuDevices(
     const target = range(to, toOffset, bytes, "copy");
     if (source === target) bug(`copy on ${info.name}: '${from.label}' to itself`);
     if (bytes === 0) return;
-    endPass();
-    commands().copyBufferToBuffer(source.gpu, fromOffset, target.gpu, toOffset, bytes);
-    written.add(target.gpu);
+    batches.copy(source.gpu, fromOffset, target.gpu, toOffset, bytes);
   };
 
   const readInto = async (
@@ -264,17 +188,8 @@ export function webGpuDevices(
     const source = range(buffer, offset, bytes, "read");
     if (bytes === 0) return use(new ArrayBuffer(0));
     const stage = staging.take(bytes);
-    if (written.has(source.gpu)) {
-      endPass();
-      commands().copyBufferToBuffer(source.gpu, offset, stage, 0, bytes);
-    } else {
-      const first = gpu.createCommandEncoder();
-      first.copyBufferToBuffer(source.gpu, offset, stage, 0, bytes);
-      gpu.queue.submit([first.finish()]);
-      submitted++;
-      watch();
-    }
-    flush();
+    batches.copyOut(source.gpu, offset, stage, bytes);
+    if (failure) throw failure;
     await waitFor(stage.mapAsync(MAP_READ, 0, bytes), `reading '${buffer.label}'`);
     try {
       alive();
@@ -337,24 +252,24 @@ export function webGpuDevices(
     }
   };
 
-  const bindGroup = (kernel: WebGpuKernel, bound: readonly WebGpuBuffer[]): GPUBindGroup => {
-    const key = bound.map((buffer) => buffer.id).join(" ");
+  const bindGroup = (kernel: WebGpuKernel, buffers: readonly WebGpuBuffer[]): GPUBindGroup => {
+    const key = buffers.map((buffer) => buffer.id).join(" ");
     const known = kernel.groups.get(key);
     if (known) return known;
-    const entries: GPUBindGroupEntry[] = bound.map((buffer, i) => ({
+    const entries: GPUBindGroupEntry[] = buffers.map((buffer, i) => ({
       binding: i + 1,
       resource: { buffer: buffer.gpu },
     }));
     if (kernel.uniformBytes > 0) {
-      entries.push({ binding: 0, resource: { buffer: uniformBuffer(), size: kernel.uniformBytes } });
+      entries.push({ binding: 0, resource: { buffer: batches.uniforms(), size: kernel.uniformBytes } });
     }
     const group = gpu.createBindGroup({ layout: kernel.layout, entries });
     kernel.groups.set(key, group);
     const forget = () => {
       kernel.groups.delete(key);
-      for (const buffer of bound) buffer.forget.delete(forget);
+      for (const buffer of buffers) buffer.forget.delete(forget);
     };
-    for (const buffer of bound) buffer.forget.add(forget);
+    for (const buffer of buffers) buffer.forget.add(forget);
     return group;
   };
 
@@ -362,68 +277,49 @@ export function webGpuDevices(
     kernel: Kernel,
     bindings: readonly DeviceBuffer[],
     words: UniformWords,
-    groups: readonly [number, number, number],
+    groups: Groups,
     sink: LaunchSink | undefined,
   ) => {
     alive();
     const mine = kernel as WebGpuKernel;
-    const { name, access, uniformWords } = kernel.source;
+    const { name, access } = kernel.source;
     if (mine.owner !== owner) bug(`kernel '${name}' was compiled for another device than ${info.name}`);
-    if (bindings.length !== access.length || words.length !== uniformWords) {
-      bug(
-        `kernel '${name}' takes ${access.length} buffers and ${uniformWords} words, and got ${bindings.length} and ${words.length}`,
-      );
-    }
-    const bound = bindings.map((buffer) => own(buffer, `kernel '${name}'`));
-    checkAliases(name, access, bound);
-    for (const buffer of bound) {
-      if (buffer.bytes > limits.maxBindingBytes) {
-        limit(info, `'${buffer.label}' of kernel '${name}' has ${formatBytes(buffer.bytes)}`, limits.maxBindingBytes);
-      }
-    }
+    const arrays = bound<WebGpuBuffer>(by, kernel, bindings, words);
+    for (const { bytes, label } of arrays)
+      if (bytes > limits.maxBindingBytes)
+        limit(info, `'${label}' of kernel '${name}' has ${formatBytes(bytes)}`, limits.maxBindingBytes);
     const most = Math.max(...groups);
-    if (most > limits.maxWorkgroupsPerDimension) {
+    if (most > limits.maxWorkgroupsPerDimension)
       fail(
         "limit",
         `kernel '${name}' needs ${most} workgroups in one dimension; ${info.adapter} allows ${limits.maxWorkgroupsPerDimension}`,
         "use larger blocks, or split the arrays over more devices",
       );
-    }
     if (Math.min(...groups) === 0) return;
-
-    const slot = Math.ceil(mine.uniformBytes / slotBytes) * slotBytes;
-    if (batched >= BATCH_LAUNCHES || uniformUsed + slot > BATCH_UNIFORM_BYTES) flush();
-    uniformHost.set(words, uniformUsed / 4);
-    const timestampWrites = sink && timing?.nextPass(name, sink);
-    if (timestampWrites) {
-      endPass();
-      pass = commands().beginComputePass({ timestampWrites });
-    } else if (timedPass) endPass();
-    timedPass = timestampWrites !== undefined;
-    pass ??= commands().beginComputePass();
-    if (pipelineInPass !== mine.pipeline) pass.setPipeline(mine.pipeline);
-    pipelineInPass = mine.pipeline;
-    for (const [i, { gpu: buffer }] of bound.entries()) if (access[i] === "read_write") written.add(buffer);
-    pass.setBindGroup(0, bindGroup(mine, bound), mine.uniformBytes > 0 ? [uniformUsed] : []);
-    pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
-    uniformUsed += slot;
-    batched++;
+    const { pipeline, uniformBytes } = mine;
+    batches.launch({
+      pipeline,
+      group: bindGroup(mine, arrays),
+      words,
+      uniformBytes,
+      groups,
+      writes: arrays.filter((_, i) => access[i] === "read_write").map((b) => b.gpu),
+      timed: sink && { kernel: name, sink },
+    });
   };
 
   const idle = async () => {
     flush();
     await waitFor(gpu.queue.onSubmittedWorkDone(), "waiting for the kernels");
-    await timing?.settled();
+    await batches.timed();
     alive();
   };
 
   const destroy = () => {
     closed = true;
-    encoder = undefined;
-    pass = undefined;
-    timing?.stop();
+    batches.close();
     gpu.destroy();
-    for (const buffer of buffers) buffer.freed.yes = true;
+    for (const buffer of buffers) buffer.freed = true;
     buffers.clear();
     kernels.clear();
   };
@@ -449,7 +345,7 @@ export function webGpuDevices(
       trace(next) {
         flush();
         sink = info.features.timestamps ? next : undefined;
-        if (sink) timing ??= startTiming(gpu);
+        if (sink) batches.time();
       },
       lost,
       close() {
@@ -458,17 +354,6 @@ export function webGpuDevices(
       },
     };
   });
-}
-
-/** In one launch a buffer that is written must not be bound anywhere else. */
-export function checkAliases(kernel: string, access: readonly Access[], bound: readonly DeviceBuffer[]): void {
-  for (let i = 0; i < bound.length; i++) {
-    for (let j = 0; j < i; j++) {
-      if (bound[i] === bound[j] && (access[i] === "read_write" || access[j] === "read_write")) {
-        bug(`kernel '${kernel}': '${bound[i]!.label}' is bound at ${j + 1} and ${i + 1}, and written`);
-      }
-    }
-  }
 }
 
 function layoutEntries(access: readonly Access[], uniformBytes: number): GPUBindGroupLayoutEntry[] {
