@@ -136,6 +136,8 @@ function queued({ position, device, explained, stop }: Travelling, transfers: Qu
         device.copy(sent.buffer, 0, got.buffer, 0, bytes);
         sent.done();
         got.done();
+        // Between others it is a transfer.
+        batch.push({ token, label, axes, bytes, done: [] });
         return;
       }
       const present = [sent, got].filter((e) => e.peer !== undefined);

@@ -83,6 +83,8 @@ export type Settings = {
   readonly record?: string;
   /** NCCL's, as it gives it: 22105. */
   readonly ncclVersion?: number;
+  /** Whether several ranks are in one thread, whose groups NCCL would not keep apart. */
+  readonly ranksTogether?: boolean;
 };
 
 /** Makes the stand-in what the runtime finds in this process, as it is set. */
@@ -113,6 +115,7 @@ export function standInEnvironment(settings: Settings = {}): Readonly<Record<str
     GYRE_CUDA_FAULT: settings.fault,
     GYRE_CUDA_RECORD: settings.record,
     GYRE_NCCL_VERSION: settings.ncclVersion,
+    GYRE_NCCL_GROUPS: settings.ranksTogether ? "many" : undefined,
   };
   return Object.fromEntries(
     Object.entries(environment).map(([name, value]) => [name, value === undefined ? undefined : String(value)]),

@@ -71,6 +71,16 @@ const inOrder: Carrier = ({ deviceAt }) => {
   const sent = new Map<string, Side[]>();
   const taken = new Map<string, Side[]>();
   const flying = new Map<string, Promise<unknown>>();
+  const begun = new Map<number, number>();
+  const batches: string[] = [];
+  /** A device's n-th batch has the transfers of the others' n-th. */
+  const compare = (position: number, batch: readonly Exchange[]): void => {
+    const number = begun.get(position) ?? 0;
+    begun.set(position, number + 1);
+    const own = batch.map(({ token }) => token).join();
+    batches[number] ??= own;
+    if (batches[number] !== own) throw new Error(`${position} begins ${own}, others ${batches[number]}`);
+  };
   const listOf = (lists: Map<string, Side[]>, key: string): Side[] => {
     const list = lists.get(key) ?? [];
     lists.set(key, list);
@@ -87,8 +97,9 @@ const inOrder: Carrier = ({ deviceAt }) => {
   };
   return {
     ready: async () => {},
-    queue: (position, batch) =>
-      batch.map((exchange) => {
+    queue(position, batch) {
+      compare(position, batch);
+      return batch.map((exchange) => {
         const { token, bytes, to, from } = exchange;
         const device = deviceAt(position);
         const ends: Promise<unknown>[] = [];
@@ -116,7 +127,8 @@ const inOrder: Carrier = ({ deviceAt }) => {
         const all = Promise.all(ends).then(() => {});
         flying.set(`${position} ${token}`, all);
         return all;
-      }),
+      });
+    },
     join: async (position, token) => {
       await flying.get(`${position} ${token}`);
     },

@@ -49,7 +49,11 @@ export type Setting = {
   readonly limitMs: number;
 };
 
-const present = ({ handles }: Ring): readonly Communicator[] => handles.filter((h) => h !== undefined);
+/** The same while it is made. NCCL writes the handles, some long after the call: they lie outside of the heap, and do not move. */
+type Made = { readonly name: string; readonly into: readonly BigUint64Array[] };
+
+const handlesOf = ({ into }: Made): Ring["handles"] => into.map(([h]) => (h === 0n ? undefined : h));
+const present = (made: Made): readonly Communicator[] => handlesOf(made).filter((h) => h !== undefined);
 
 /** How long the last of all may keep the others at the end. */
 const CLOSE_MS = 2000;
@@ -59,14 +63,26 @@ export function communicatorsOf({ library, members, places, rank, exchange, limi
   const count = places.flat().length;
   /** By name, in the order in which they were made. */
   const rings = new Map<string, Promise<Ring>>();
-  const live: Ring[] = [];
+  const live: Made[] = [];
   let failed: { readonly reason: unknown } | undefined;
+  /** Resolves when what was aborted has ended. */
+  let ended: Promise<unknown> = Promise.resolve();
 
   const abort = (reason: unknown): void => {
     if (failed) return;
     failed = { reason };
     rings.clear();
-    for (const { handles } of live.splice(0)) for (const h of handles) if (h !== undefined) void library.abort(h);
+    ended = abortAll(live.splice(0));
+  };
+  /** Also those that a split gives when what it splits has ended. */
+  const abortAll = async (all: readonly Made[]): Promise<void> => {
+    const begun = new Set<Communicator>();
+    for (;;) {
+      const more = all.flatMap(present).filter((h) => !begun.has(h));
+      if (more.length === 0) return;
+      for (const h of more) begun.add(h);
+      await Promise.all(more.map(library.abort));
+    }
   };
   const ready = (handles: readonly Communicator[], doing: string): boolean =>
     handles.map((h) => library.ready(h, doing)).every((yes) => yes);
@@ -90,18 +106,18 @@ export function communicatorsOf({ library, members, places, rank, exchange, limi
     from: readonly Communicator[] = [],
   ): Promise<Ring> => {
     const doing = `making the communicator of ${name}`;
-    // NCCL writes into it, perhaps after the call: it lies outside of the heap, and does not move.
-    const into = members.map(() => new BigUint64Array(new ArrayBuffer(8)));
+    const made: Made = { name, into: members.map(() => new BigUint64Array(new ArrayBuffer(8))) };
+    live.push(made);
     library.group(doing, () => {
       for (const [i, member] of members.entries()) {
         member.streams.use();
-        begin(member, into[i]!);
+        begin(member, made.into[i]!);
       }
     });
-    const ring: Ring = { name, handles: into.map(([h]) => (h === 0n ? undefined : h)) };
-    live.push(ring);
-    await settled([...from, ...present(ring)], doing);
-    return ring;
+    // A split has no handle before it is done, which those that are split say.
+    await settled(from, doing);
+    await settled(present(made), doing);
+    return { name, handles: handlesOf(made) };
   };
   const once = (name: string, start: () => Promise<Ring>): Promise<Ring> => {
     const known = rings.get(name);
@@ -124,7 +140,8 @@ export function communicatorsOf({ library, members, places, rank, exchange, limi
     });
   };
   const world = () =>
-    once("all devices", () => {
+    once("all devices", async () => {
+      await withLimit(ended, limitMs, "ending the communicators of the run before");
       failed = undefined;
       return byIds(
         "all devices",
@@ -150,7 +167,11 @@ export function communicatorsOf({ library, members, places, rank, exchange, limi
         const color = first(position) ?? NO_COLOR;
         library.call(`for ${name}`, "ncclCommSplit", parent, color, place(position), into, null);
       };
-      return make(name, split, present(all));
+      return make(
+        name,
+        split,
+        all.handles.filter((h) => h !== undefined),
+      );
     });
   };
 
@@ -182,19 +203,20 @@ export function communicatorsOf({ library, members, places, rank, exchange, limi
       const all = live.splice(0).reverse();
       rings.clear();
       failed ??= { reason: new GyreRuntimeError("device-lost", "the session was closed", "open another one") };
-      for (const { name, handles } of all) {
-        const open = present({ name, handles });
-        const doing = `rank ${rank} ends the communicator of ${name}`;
+      const until = performance.now() + CLOSE_MS;
+      for (const made of all) {
+        const open = present(made);
+        const doing = `rank ${rank} ends the communicator of ${made.name}`;
         try {
           library.group(doing, () => {
             for (const h of open) library.call(doing, "ncclCommFinalize", h);
           });
-          const until = performance.now() + CLOSE_MS;
-          while (!ready(open, doing) && performance.now() < until) Atomics.wait(sleeper, 0, 0, 0.2);
-          if (performance.now() < until) for (const h of open) library.call(doing, "ncclCommDestroy", h);
-          else for (const h of open) void library.abort(h);
+          let done = false;
+          while (!(done = ready(open, doing)) && performance.now() < until) Atomics.wait(sleeper, 0, 0, 0.2);
+          if (done) for (const h of open) library.call(doing, "ncclCommDestroy", h);
+          else void abortAll([made]);
         } catch {
-          for (const h of open) void library.abort(h);
+          void abortAll([made]);
         }
       }
     },

@@ -202,9 +202,11 @@ function libraryOf(find: (name: Name) => (...args: unknown[]) => unknown, versio
       call(doing, "ncclGroupStart");
       try {
         action();
-      } finally {
-        call(doing, "ncclGroupEnd");
+      } catch (error) {
+        status("ncclGroupEnd"); // says the same again
+        throw error;
       }
+      call(doing, "ncclGroupEnd");
     },
     abort: (communicator) =>
       new Promise((resolve) => {
