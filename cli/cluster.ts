@@ -11,7 +11,7 @@ import { endsAll, type Launch } from "../runtime/transport/launcher.ts";
 import type { Roster } from "../runtime/transport/roster.ts";
 import { type ExitCode, Stop, told } from "./exit.ts";
 import { draftOf, writing } from "./files.ts";
-import { beatForParent, tellParent } from "./guard.ts";
+import { beatForParent, ENDING, tellParent } from "./guard.ts";
 import type { Io } from "./io.ts";
 import type { Progress } from "./progress.ts";
 import type { ProgramFlags } from "./shared.ts";
@@ -93,8 +93,11 @@ function interruption({ rank }: Launch) {
     };
   });
   happens.catch(() => {});
-  process.on("SIGINT", listener).on("SIGTERM", listener);
-  return { happens, by: () => by, forget: () => process.off("SIGINT", listener).off("SIGTERM", listener) };
+  for (const signal of ENDING) process.on(signal, listener);
+  const forget = (): void => {
+    for (const signal of ENDING) process.off(signal, listener);
+  };
+  return { happens, by: () => by, forget };
 }
 
 const silent = (error: unknown) => new GyreRuntimeError("told", told(error).message, "another process tells it");

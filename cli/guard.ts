@@ -4,6 +4,7 @@
  * see is a parent, and the command runs in its child:
  *
  *     the child ends in order   the parent ends at once with its code; threads inside of MPI may hold the child up
+ *     it is told to end         so is the child, which says it; where that had not begun, rank 0's parent does
  *     it dies                   the parent lives on until the others have said so, and dies too; before they know each other,
  *                               it says so itself where its launcher leaves nobody the time for it
  *     it stands still           the others give it up; the parent has it go on (SIGCONT), to find that, and end
@@ -21,7 +22,8 @@ const ENDING_MS = 300;
 const ORDERLY_MS = 5_000;
 const BEAT_MS = 500;
 const CHILD_OF = "GYRE_CHILD_OF";
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** By what a process is told to end: Ctrl-C, a launcher, a terminal that is closed. */
+export const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** From child to parent. `limitMs`: for how long the others bear silence. */
 type Message =
@@ -47,7 +49,7 @@ export async function runGuarded(env: NodeJS.ProcessEnv): Promise<number | undef
   let limitMs = 30_000;
   /** Beats of our own since the child's last one: when all stand still, nobody is late. */
   let silent = 0;
-  let ordered = false;
+  let ordered: NodeJS.Signals | undefined;
   let hurry = (): void => {};
   child.on("message", (message: Message) => {
     silent = 0;
@@ -58,9 +60,9 @@ export async function runGuarded(env: NodeJS.ProcessEnv): Promise<number | undef
       endIn(ENDING_MS);
     }
   });
-  for (const signal of FORWARDED)
+  for (const signal of ENDING)
     process.on(signal, () => {
-      ordered = true;
+      ordered = signal;
       child.kill(signal);
       child.kill("SIGCONT");
       endIn(ORDERLY_MS);
@@ -78,7 +80,12 @@ export async function runGuarded(env: NodeJS.ProcessEnv): Promise<number | undef
     child.on("exit", (code, signal) => resolve(toldCode ?? code ?? signal!));
   });
   if (typeof end === "number") return end;
-  if (ordered) return 3;
+  if (ordered !== undefined) {
+    // MPI's launchers say themselves why they end processes.
+    if (rank === 0 && (ordered === "SIGINT" || launch.mpi.length === 0))
+      say(`error: rank 0 was interrupted (${ordered})`);
+    return 3;
+  }
   if (joined)
     await new Promise<void>((resolve) => {
       hurry = resolve;

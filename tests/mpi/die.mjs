@@ -1,7 +1,8 @@
 /**
  * Preloaded into processes that tests end or stop: the one of rank DIE_RANK sends itself DIE_SIGNAL at DIE_AT: `start`, before
  * anything; `compiling`, when it compiles its first kernel; `output`, when its part of a result is written; else when it
- * tells the others that it does something that matches. At `full` there is no signal: before it writes, the system lets it write no more than 1 KiB into a file.
+ * tells the others that it does something that matches. Without a signal it says `there` on its standard output instead. At
+ * `full`, before it writes, the system lets it write no more than 1 KiB into a file.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -9,7 +10,7 @@ import { syncBuiltinESMExports } from "node:module";
 import { Socket } from "node:net";
 
 const { DIE_RANK, DIE_SIGNAL, DIE_AT = "", OMPI_COMM_WORLD_RANK, PMI_RANK, RANK, SLURM_PROCID } = process.env;
-const end = () => process.kill(process.pid, DIE_SIGNAL);
+const end = () => (DIE_SIGNAL ? process.kill(process.pid, DIE_SIGNAL) : fs.writeSync(1, "there\n"));
 /** What a launcher starts is only the parent (cli/guard.ts). */
 const isParent = !process.connected;
 

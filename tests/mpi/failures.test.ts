@@ -1,5 +1,6 @@
 /** When a process dies, stops, or does something else: all end soon, one says why, and no half of a file is left. */
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -178,14 +179,21 @@ test("more processes than devices", async () => {
   expect(err).toContain("3 processes were started for a mesh of 2 devices");
 });
 
-test("Ctrl-C ends all processes, and one says so", async () => {
-  const out = join(folder, "interrupted");
-  const children = byHand(3).map((env) => spawn("node", ring(out, long), { cwd: root, env }));
+test.each([
+  ["SIGINT", 0, "start", "( while it waited for the other processes)?"],
+  ["SIGINT", 2, "^wait for", ""],
+  ["SIGHUP", 2, "^wait for", ""],
+] as const)("a %s when rank %i is at %s ends all processes, and one says so", async (signal, rank, at, more) => {
+  const out = join(folder, `${runs++}`);
+  const children = byHand(3).map((env) =>
+    spawn("node", ring(out, long), { cwd: root, env: { ...env, ...fateful({ rank, at }) } }),
+  );
   const all = children.map((child) => ended(child));
-  await new Promise((resolve) => setTimeout(resolve, 4000));
-  for (const child of children) child.kill("SIGINT");
+  await once(children[rank]!.stdout, "data");
+  for (const child of children) child.kill(signal);
   const results = await Promise.all(all);
-  for (const { code } of results) expect(code).toBe(3);
-  expect(results.map(({ err }) => err).join("")).toMatch(/^error: rank \d was interrupted \(SIGINT\)\n$/);
+  const said = results.map(({ err }) => err).join("");
+  expect(results[rank]!.code, said).toBe(3);
+  expect(said).toMatch(new RegExp(`^error: rank \\d was interrupted \\(${signal}\\)${more}\\n$`));
   expect(leftIn(out)).toEqual([]);
 });

@@ -79,11 +79,11 @@ export function byHand(n: number): readonly NodeJS.ProcessEnv[] {
 }
 
 /** What a process does to itself, and when: see die.mjs. */
-export type Fate = { readonly rank: number; readonly signal: "SIGKILL" | "SIGSTOP"; readonly at: string };
+export type Fate = { readonly rank: number; readonly signal?: "SIGKILL" | "SIGSTOP"; readonly at: string };
 export const fateful = ({ rank, signal, at }: Fate): NodeJS.ProcessEnv => ({
   NODE_OPTIONS: `--import ${die}`,
   DIE_RANK: `${rank}`,
-  DIE_SIGNAL: signal,
+  ...(signal === undefined ? {} : { DIE_SIGNAL: signal }),
   DIE_AT: at,
 });
 
