@@ -2,10 +2,10 @@
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { alone, byHand, ended, gyre, type Launcher, launch, launchers } from "./launch.ts";
+import { alone, byHand, ended, gyre, type Launcher, launch, launchers, root } from "./launch.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "gyre-mpi-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -61,7 +61,7 @@ test("sockets, 3 processes that nobody launched: ring", async () => {
     ended(
       spawn("node", [gyre, ...commands.ring!.split(" "), "--out", out], {
         env,
-        cwd: new URL("../..", import.meta.url),
+        cwd: root,
       }),
     ),
   );
@@ -119,4 +119,19 @@ test.each(launchers)("%s: every operation of the transport", async (launcher) =>
   const { code, out, err } = await ended(launch(launcher, 4, ["--import", "tsx", "tests/mpi/rank.ts"]));
   expect(code, err).toBe(0);
   expect(out).toMatch(/rank 0, rank 1, rank 2, rank 3 agree on (Open MPI|MPICH)/);
+});
+
+test("the devices of all processes: once for those who find the same", async () => {
+  const { code, out, err } = await ended(launch("mpirun.openmpi", 3, [gyre, "devices", "--json"]));
+  expect(code, err).toBe(0);
+  const host = hostname();
+  expect(JSON.parse(out)).toMatchObject([{ ranks: [0, 1, 2], hosts: [host, host, host] }]);
+  const [first, second] = byHand(2);
+  const others = [first, { ...second, GYRE_NCCL: "/nowhere/libnccl.so.2" }].map((env) =>
+    ended(spawn("node", [gyre, "devices"], { env, cwd: root })),
+  );
+  const [zero, one] = await Promise.all(others);
+  expect(zero!.out.match(/^ranks? .*/gm)).toEqual([`rank 0 on ${host}`, `rank 1 on ${host}`]);
+  expect(zero!.out).toContain("/nowhere/libnccl.so.2");
+  expect(one!.out).toBe("");
 });

@@ -11,14 +11,16 @@ const folder = mkdtempSync(join(tmpdir(), "gyre-mpi-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 let runs = 0;
 
-const LIMIT = 4;
 const ring = (out: string, more: readonly string[] = []): readonly string[] => [
   gyre,
   ..."run examples/05-ring-attention.gyre --mesh sp=4 --dims B=1,S=256,H=2,D=32".split(" "),
-  ...["--backend", "cpu", "--peer-timeout", `${LIMIT}`, "--out", out, ...more],
+  ...["--backend", "cpu", "--out", out, ...more],
 ];
 /** Long enough that something happens in between. */
 const long = ["--repeat", "1000000"];
+/** Seconds of silence that are waited for, where it is what ends a run; on a slow machine some are spent on compiling. */
+const LIMIT = 6;
+const short = ["--peer-timeout", `${LIMIT}`];
 /** Of MPICH's launcher: of the processes, or of the signal with which it was quicker to end one than that was to end. */
 const mpichCodes = [3, 9];
 const leftIn = (out: string): readonly string[] => (existsSync(out) ? readdirSync(out) : []);
@@ -52,7 +54,7 @@ test.each(phases)("killed: %s", async (_, at, more) => {
 });
 
 test("killed at the start: rank 0 says who did not come", async () => {
-  const { others } = await without({ rank: 2, signal: "SIGKILL", at: "start" });
+  const { others } = await without({ rank: 2, signal: "SIGKILL", at: "start" }, short);
   for (const { code } of others) expect(code).toBe(3);
   expect(others[0]!.err).toContain(`rank 2 did not come within ${LIMIT} s: 3 processes were announced to rank 0`);
 });
@@ -71,14 +73,14 @@ test.each([
 });
 
 test.each([
-  ["mid-run", "^wait for", long],
-  ["output", "output", []],
+  ["mid-run", "^wait for", [...short, ...long]],
+  ["output", "output", short],
 ])("stopped: %s", async (_, at, more) => {
   const { others, out } = await without({ rank: 1, signal: "SIGSTOP", at }, more);
   const said = others.map(({ err }) => err).join("");
   for (const { code } of others) expect(code, said).toBe(3);
   expect(said).toMatch(
-    /^error: rank 1 has not answered for 4 s: it was last at '.+'; the others were at: rank 0: .+, rank 2: .+\n/,
+    /^error: rank 1 has not answered for 6 s: it was last at '.+'; the others were at: rank 0: .+, rank 2: .+\n/,
   );
   expect(leftIn(out)).toEqual([]);
 });
@@ -87,7 +89,7 @@ const said = "at '.+'; the others were at: rank 0: .+, rank 1: .+, rank 3: .+";
 const fates = [
   ["SIGKILL", "start", [], "rank 2 is gone: its process was ended by SIGKILL before all had come"],
   ["SIGKILL", "^wait for", long, `rank 2 is gone: its process ended ${said}`],
-  ["SIGSTOP", "^wait for", long, `rank 2 has not answered for 4 s: it was last ${said}`],
+  ["SIGSTOP", "^wait for", [...short, ...long], `rank 2 has not answered for ${LIMIT} s: it was last ${said}`],
 ] as const;
 test.each(launchers.flatMap((launcher) => fates.map((fate) => [launcher, ...fate] as const)))(
   "under %s: a process that gets a %s at %s ends all, and one says why",
@@ -133,7 +135,8 @@ test("another program on one rank", async () => {
 test("the library of another MPI than the launcher's", async () => {
   const { code, err } = await ended(launch("mpirun.mpich", 2, ring(folder, ["--mpi-library", "libmpi.so.40"])));
   expect(mpichCodes).toContain(code);
-  expect(err).toContain("says that this is rank 0 of 1, and MPICH's launcher says rank 0 of 2");
+  // On a slow machine rank 0 may not have begun when the other has given up its turn.
+  expect(err).toMatch(/says that this is rank 0 of 1, and MPICH's launcher says rank [01] of 2/);
 });
 
 test("one process that cannot write its part: it says why, with its rank, and nothing is left", async () => {

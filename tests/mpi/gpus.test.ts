@@ -16,7 +16,7 @@ const golden = (out: string): readonly string[] =>
   `run tests/golden/golden.gyre --backend cuda --entry plain --mesh sp=4 --in tests/golden/data/causal.npz --dims C=1,I=8,J=8 --out ${out}`.split(
     " ",
   );
-const LIMIT = 4;
+const LIMIT = 6;
 /** Long enough that something happens in between. */
 const ring =
   `run examples/05-ring-attention.gyre --backend cuda --mesh sp=4 --dims B=1,S=64,H=2,D=8 --repeat 1000000 --peer-timeout ${LIMIT} --transport nccl`.split(
@@ -84,7 +84,7 @@ describe.skipIf("why" in standIn)("NCCL between processes", () => {
     ["SIGKILL", /^error: rank 1 is gone: its process ended at '.+'; the others were at: rank 0: .+\nhelp: .+\n$/],
     [
       "SIGSTOP",
-      /^error: rank 1 has not answered for 4 s: it was last at '.+'; the others were at: rank 0: .+\nhelp: .+\n$/,
+      /^error: rank 1 has not answered for 6 s: it was last at '.+'; the others were at: rank 0: .+\nhelp: .+\n$/,
     ],
   ] as const)(
     "a process that gets a %s in the middle: the other ends, and says where both were",

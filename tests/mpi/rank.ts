@@ -5,7 +5,7 @@ import { checkOperations } from "../transport/operations.ts";
 
 const launch = launchOf(process.env);
 if (!launch) throw new Error("not started by a launcher");
-const cluster = await joinCluster(launch, { transport: "auto", limitMs: 10_000 });
+const cluster = await joinCluster(launch, { transport: "auto", limitMs: 60_000 });
 await checkOperations(cluster.transport);
 const everyone = await cluster.roster.exchange(`rank ${launch.rank}`);
 if (launch.rank === 0) process.stdout.write(`${everyone.join(", ")} agree on ${cluster.transport.name}\n`);

@@ -1,8 +1,9 @@
 /** Transports do what their interface says; schedules run across them as in one process. */
 import { expect, test } from "vitest";
 import { runSchedule } from "../../runtime/run.ts";
+import { joinCluster } from "../../runtime/transport/cluster.ts";
 import { memoryTransports } from "../../runtime/transport/memory.ts";
-import { acrossProcesses, dealt } from "../../runtime/transport/remote.ts";
+import { acrossProcesses, dealt, devicesBefore } from "../../runtime/transport/remote.ts";
 import { host, join, listen, type Roster } from "../../runtime/transport/roster.ts";
 import { tcpTransport } from "../../runtime/transport/tcp.ts";
 import type { Transport } from "../../runtime/transport/transport.ts";
@@ -57,6 +58,30 @@ test("positions are dealt in order, as evenly as can be", () => {
     [0, 1],
     [2, 3, 4],
   ]);
+});
+
+test("a process takes the devices after those of the processes before it on its host", () => {
+  const places = dealt(7, 4); // 1, 2, 2, 2
+  const before = (hosts: string, local: readonly (number | undefined)[] = []): readonly number[] =>
+    places.map((_, rank) => devicesBefore(places, rank, [...hosts], local[rank]));
+  expect(before("aaaa")).toEqual([0, 1, 3, 5]);
+  expect(before("aabb")).toEqual([0, 1, 0, 2]);
+  expect(before("abab")).toEqual([0, 0, 1, 2]);
+  // Launchers count as well; where they count otherwise (hosts of one name), they know better.
+  expect(before("aabb", [0, 1, 0, 1])).toEqual([0, 1, 0, 2]);
+  expect(before("aaaa", [0, 1, 0, 1])).toEqual([0, 1, 0, 2]);
+});
+
+test("processes that may run on the same processors know how many they are", async () => {
+  const { server, port } = await listen("127.0.0.1", 0);
+  server.close();
+  const master = { host: "127.0.0.1", port };
+  const joining = [0, 1, 2].map((rank) =>
+    joinCluster({ launcher: "a test", rank, size: 3, mpi: [], master }, { transport: "auto", limitMs: 20_000 }),
+  );
+  const all = await Promise.all(joining);
+  expect(all.map(({ sharing, transport }) => [sharing, transport.name])).toEqual(Array(3).fill([3, "TCP"]));
+  await Promise.all(all.map((cluster) => cluster.leave()));
 });
 
 /** The results of ringSum on each position, by processes that share the mesh through `transports`. */
