@@ -16,6 +16,7 @@ import { check as checkCore } from "./core/check.ts";
 import { combine } from "./core/combine.ts";
 import { decompose } from "./core/decompose.ts";
 import { type EntryOptions, elaborateEntry } from "./core/elaborate.ts";
+import { withoutEmpty } from "./core/empty.ts";
 import { grad } from "./core/grad.ts";
 import type { Program } from "./core/ir.ts";
 import { collectAhead } from "./core/overlap/ahead.ts";
@@ -311,7 +312,8 @@ function toKernels(
     } {
   const maxBuffers = options.maxBuffers ?? targets.gpu.maxBuffers;
   const program = runPass(times, "grad", () => grad(written), checkCore);
-  const simple = runPass(times, "simplify", () => simplify(program), checkCore);
+  const some = runPass(times, "empty", () => withoutEmpty(program), checkCore);
+  const simple = runPass(times, "simplify", () => simplify(some), checkCore);
   const few = runPass(times, "combine", () => combine(simple), checkCore);
   const machine = options.machine ?? usualMachine;
   const overlapped = (name: OverlapPass, pass: typeof ringProducts, p: Program) =>

@@ -439,6 +439,11 @@ export const checkMessages = {
       `${q(a.name)} goes over ${a.wants.length} mesh axes (${a.wants.join(", ")}), and here is ${a.axes.length === 1 ? `one, ${q(a.axes[0]!)}` : a.axes.length}`,
     (a) => `give the axis parts, as in \`--split ${a.axes[0] ?? "sp"}=2x4\``,
   ),
+  GY6014: say(
+    (a: { what: string; dim: string; sizes: readonly string[] }) =>
+      `${a.what} would have no elements: ${q(a.dim)} is 0${a.sizes.length > 0 ? ` where ${codeList(a.sizes)}` : ""}`,
+    "give larger sizes: what goes in and what comes out has elements",
+  ),
 
   // --- GY80xx: input files and values ------------------------------------------------------------------------------
   GY8001: say(

@@ -37,7 +37,7 @@ export const namesElsewhere = rows({
   "concatenate cat hstack vstack": "it is `concat((a, b), dim = d)`",
   chunk: "it is `split(x, n, dim = d)`",
   "permute swapaxes moveaxis": "it is `transpose(x, (0, 2, 1))`",
-  "unsqueeze expand_dims newaxis": "a dimension is added by `None` in an index: `x[:, None]`",
+  "unsqueeze expand_dims newaxis new": "a dimension is added by `None` in an index: `x[:, None]`",
   squeeze: "an integer index takes a dimension away: `x[:, 0]`",
   "flatten ravel view": "it is `reshape(x, (M, N))`",
   "expand repeat tile": "it is `broadcast_to(x, (M, N))`",

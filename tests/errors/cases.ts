@@ -217,6 +217,7 @@ export const cases: readonly Case[] = [
   compile("GY6008", { dims: { N: 8, M: 1, K: 2 } }, entry("x")),
   compile("GY6009", { dims: { N: 8, M: 1 }, meshSizes: { tp: 2 } }, entry("x")),
   compile("GY6010", { dims: { N: 0, M: 1 } }, entry("x")),
+  compile("GY6014", { dims: { N: 8, M: 1 } }, entry("w[1..]", "f32[M - 1] @ P(_)")),
   exchanged("GY6012", ["a"], "x: f32[N], a: axis"),
   exchanged("GY6013", ["a", "b"], "x: f32[N], a: axis, b: axis, scale: f32"),
   check("GY6011", "fn f(x: f32[4]) = zeros(f32[2 - 3])"),

@@ -143,3 +143,30 @@ for (const rows of [3, 8, 13])
       2: scalar(sum(rows * 4, (i) => x(Math.floor(i / 4), i % 4))),
     }),
   });
+
+for (const [W, L] of [
+  [1, 1],
+  [3, 4],
+] as const)
+  trial(`arrays of ${W - 1} elements, and a loop of ${L - 1} steps`, {
+    program: "programs/empty",
+    dims: { N: 8, W, L },
+    inputs: { x: undefined, taps: undefined, m: undefined },
+    expect: ({ x, taps, m }) => {
+      const before = (n: number, t: number) => (n + t - (W - 1) + 8) % 8;
+      const rest = (i: number) => range(W - 1).map((k) => m(i, k + 1));
+      const steps = [sum(W, taps)];
+      for (const t of range(L - 1)) steps.push(steps.at(-1)! * taps(t % W));
+      const collected = sum(L - 1, (t) => steps[t]! + 1);
+      return {
+        filtered: array([8], (n) => sum(W, (t) => taps(t) * x(before(n!, t)))),
+        gradient: array([W], (t) => sum(8, (n) => x(before(n, t!)))),
+        sums: array([4], (i) => rest(i!).reduce((a, b) => a + 4 * b, 0) + collected),
+        largest: scalar(Math.max(...range(W - 1).map((k) => taps(k + 1)))),
+        none: scalar(W > 1 ? 1 : 0),
+        product: array([4, 4], (i, j) => rest(i!).reduce((a, b, k) => a + b * rest(j!)[k]!, 0)),
+        last: scalar(steps.at(-1)!),
+        rest: array([W], (k) => taps((k! + 1) % W)),
+      };
+    },
+  });

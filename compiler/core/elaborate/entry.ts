@@ -1,6 +1,6 @@
 /** Entry points: a `shard_map` on its mesh, its ports, and the check that its results are where its specs say. */
 import type { Diagnostic, Note } from "../../base/diagnostic.ts";
-import { type Dim, dimVar, evalDim, printDim, splitOf } from "../../base/dim.ts";
+import { type Dim, dimAtoms, dimVar, evalDim, printDim, splitOf } from "../../base/dim.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import type { Atom, Block, Var } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
@@ -205,7 +205,7 @@ function whereFrom(c: Context, a: Atom, axis: string): readonly Note[] {
   }
 }
 
-/** With sizes given: every split dim must divide by its axes (twice over for zigzag). */
+/** With sizes given: every port has elements, and every split dim divides by its axes (twice over for zigzag). */
 export function checkSizes(h: Head): boolean {
   const { c } = h;
   const before = c.diagnostics.length;
@@ -218,14 +218,21 @@ export function checkSizes(h: Head): boolean {
     for (const [i, e] of (p.type.spec?.entries ?? []).entries()) {
       const n = e.axes.reduce((product, a) => product * (c.sizes.get(axisKey(a)) ?? 1), 1);
       const unit = e.layout === "zigzag" && e.axes.length > 0 ? 2 * n : n;
-      const total = size(p.type.shape[i]!);
+      const dim = p.type.shape[i]!;
+      const total = size(dim);
+      if (total === 0)
+        fail(c, "GY6014", e.span, {
+          what: p.path === "" ? "the result" : `\`${p.path}\``,
+          dim: printDim(dim),
+          sizes: dimAtoms(dim).map((a) => `${a.name} = ${c.sizes.get(a.key)}`),
+        });
       if (total === undefined || unit <= 1 || total % unit === 0) continue;
-      const key = `${printDim(p.type.shape[i]!)} ${unit}`;
+      const key = `${printDim(dim)} ${unit}`;
       if (told.has(key)) continue;
       told.add(key);
       const lower = Math.floor(total / unit) * unit;
       fail(c, "GY6003", e.span, {
-        dim: printDim(p.type.shape[i]!),
+        dim: printDim(dim),
         size: total,
         axes: e.axes,
         unit,
