@@ -45,7 +45,7 @@ export function emitWgsl(written: LaneProgram, { f16 = false }: WgslFeatures = {
   const rows = Math.ceil(program.groups / groupsPerDimension);
   const columns = Math.ceil(program.groups / rows);
   const sized = rows > 1;
-  const quads = body.includes("quadBroadcast(");
+  const quads = !written.seated && /\bquad(Broadcast\(|\b)/.test(body);
   const { seated } = program;
   const native = f16 && program.buffers.some((b) => b.dtype === "f16");
   const needsInfinity = body.includes("infinity");

@@ -6,7 +6,8 @@ import { inGroup } from "../tile/groups.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
 import { blocksAreFree } from "../tile/reblock.ts";
 import { valuesOf } from "../tile/values.ts";
-import { axesOf, foldsOf, type Mapping, type MappingChoice } from "./map.ts";
+import { type Crossable, crossableOf, crosswiseAxes } from "./crosswise.ts";
+import { type AxisMap, axesOf, foldsOf, type Mapping, type MappingChoice } from "./map.ts";
 
 export type Allowed = {
   readonly axes: readonly Axis[];
@@ -16,6 +17,7 @@ export type Allowed = {
   /** Axes of a multiple of four elements along which some array lies side by side in memory. */
   readonly vector: ReadonlySet<number>;
   readonly products: readonly Product[];
+  readonly crossable: Crossable;
   /** Free axes whose elements meet in aligned groups of so many: a thread has whole groups, side by side. */
   readonly groups: ReadonlyMap<number, number>;
 };
@@ -44,6 +46,7 @@ export function allowedOf(kernel: Kernel): Allowed {
     ]),
     vector,
     products: productsOf(values),
+    crossable: crossableOf(values),
     groups: new Map([...grouped].filter(([id]) => !meeting.has(id))),
   };
 }
@@ -54,7 +57,7 @@ export const blockAsked = (a: Axis): number =>
 
 /** The mapping that a choice makes. The choice is taken as it is: checkMapping says whether it may be. */
 export function mappingOf(allowed: Allowed, choice: MappingChoice): Mapping {
-  const axes = new Map(
+  const dealt: ReadonlyMap<number, AxisMap> = new Map(
     allowed.axes.map((axis, k) => {
       const { block, lanes, unroll } = choice.axes[k]!;
       const vector = choice.simd === undefined ? allowed.vector.has(axis.id) && unroll % 4 === 0 : choice.simd === k;
@@ -62,6 +65,8 @@ export function mappingOf(allowed: Allowed, choice: MappingChoice): Mapping {
       return [axis.id, { axis, block, lanes, unroll, vector, loop, ragged: axis.extent % block !== 0 }] as const;
     }),
   );
+  const crosswise = choice.spread ? crosswiseAxes(allowed.crossable, dealt) : new Set();
+  const axes = new Map([...dealt].map(([id, m]) => [id, crosswise.has(id) ? { ...m, crosswise: true as const } : m]));
   let groups = 1;
   let threads = 1;
   for (const m of axes.values()) {
@@ -74,16 +79,18 @@ export function mappingOf(allowed: Allowed, choice: MappingChoice): Mapping {
     threads,
     groups,
     spread: choice.spread,
+    ...(choice.written && { written: true }),
     ...(choice.simd !== undefined && { simd: { axis: simd } }),
     ...(choice.team !== undefined && { team: choice.team }),
   };
 }
 /** The choice that a mapping was made by. */
-export function choiceOf({ axes, spread, simd, team }: Mapping): MappingChoice {
+export function choiceOf({ axes, spread, written, simd, team }: Mapping): MappingChoice {
   const number = [...axes.keys()].indexOf(simd?.axis ?? -1);
   return {
     axes: [...axes.values()].map(({ axis, block, lanes, unroll }) => ({ axis: axis.name, block, lanes, unroll })),
     spread,
+    ...(written && { written }),
     ...(simd && { simd: number < 0 ? null : number }),
     ...(team !== undefined && { team }),
   };

@@ -1,10 +1,11 @@
 /** What is at hand while a kernel is written: the facts, the current scope, and where things are kept. */
 import { invariant } from "../base/invariant.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
-import { add, component, lit, ref, vec } from "./expr.ts";
+import { crossedBy } from "./crosswise.ts";
+import { add, component, lit, mul, op, ref, vec } from "./expr.ts";
 import type { Facts } from "./facts.ts";
 import type { Expr, LaneStmt, LaneType } from "./ir.ts";
-import type { AxisMap, Mapping } from "./map.ts";
+import { type AxisMap, isWritten, type Mapping } from "./map.ts";
 import { childScope, homeOf, openLoop, type Scope } from "./scope.ts";
 
 /** The register of each axis that is meant: its number along the axis, below `unroll`. */
@@ -121,7 +122,15 @@ export function nest(ctx: Context, axes: readonly Axis[], write: () => void): vo
   ctx.open.add(scope);
   within(ctx, scope, () => nest(ctx, rest, write));
   ctx.open.delete(scope);
-  push(ctx, { kind: "for", name, from: lit(0), below: roundsEnd(ctx, m), step: m.unroll, body: scope.stmts });
+  push(ctx, {
+    kind: "for",
+    name,
+    from: lit(0),
+    below: roundsEnd(ctx, m),
+    step: m.unroll,
+    ...(isWritten(ctx.mapping, m, ctx.scope.region) && { unroll: true as const }),
+    body: scope.stmts,
+  });
 }
 /**
  * Writes a loop over all elements of `axis` one by one. With SIMD, compilers put a body's loads before all that is computed
@@ -217,12 +226,28 @@ export function recast(
   return component(get(groupOf(c, has!), has), (c.get(has!.id) ?? 0) % 4);
 }
 
-/** The element number along an axis, before partial blocks are thought of: names and a constant. */
-export function rawPosition(
-  ctx: Context,
-  a: Axis,
-  u: number,
-): { readonly refs: readonly Expr[]; readonly constant: number } {
+/** A number along an axis: names and a constant. */
+type Place = { readonly refs: readonly Expr[]; readonly constant: number };
+
+/** The element number along an axis, before partial blocks are thought of. */
+export function rawPosition(ctx: Context, a: Axis, u: number): Place {
+  const own = rawPlace(ctx, a, u);
+  const m = mapOf(ctx, a);
+  if (!m.crosswise) return own;
+  const by = crossedBy(m);
+  const s = Math.floor(u / by) % 4;
+  return { refs: [...own.refs, crossed(ctx, s, by)], constant: own.constant - s * by };
+}
+/** How far from the first of four (or of four fours) the element lies that a thread holds in register `s` of them. */
+function crossed(ctx: Context, s: number, by: number): Expr {
+  const top = ctx.regions[0]!;
+  const key = `crosswise ${s} ${by}`;
+  const place = s === 0 ? ref("quad") : op("xor", [ref("quad"), lit(s)], "i32");
+  return top.bound.get(key) ?? bindIn(ctx, top, key, () => ctx.fresh(`quad_${s}`), mul(place, lit(by)), by);
+}
+
+/** The number of a register along an axis, as if a thread held its elements in their order. */
+export function rawPlace(ctx: Context, a: Axis, u: number): Place {
   const m = mapOf(ctx, a);
   const base = ctx.bases.get(a.id);
   if (base) {

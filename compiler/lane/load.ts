@@ -17,6 +17,7 @@ import {
   splits,
   within,
 } from "./context.ts";
+import { crossedBy } from "./crosswise.ts";
 import { add, component, laneType, lit, min, mul, op, ref, vec } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import { stepsAlong } from "./map.ts";
@@ -31,6 +32,7 @@ export function load(ctx: Context, v: Value, d: Load, c: Coords, along: Axis | n
   if (side) {
     const first = groupOf(c, side);
     const whole =
+      exchanged(ctx, v, d, first, side) ??
       spread(ctx, v, d, first, side) ??
       bind(ctx, v, first, side, () => ({
         kind: "load",
@@ -43,7 +45,7 @@ export function load(ctx: Context, v: Value, d: Load, c: Coords, along: Axis | n
       ? whole
       : component(whole.kind === "load" ? keep(ctx, v, first, side, whole) : whole, (c.get(side.id) ?? 0) % 4);
   }
-  const shared = d.clamp ? undefined : spread(ctx, v, d, c, null);
+  const shared = d.clamp ? undefined : (exchanged(ctx, v, d, c, null) ?? spread(ctx, v, d, c, null));
   if (shared) return shared;
   return bind(ctx, v, c, null, () => {
     // Of four neighbours of which some exist, the others may have been computed too.
@@ -54,6 +56,31 @@ export function load(ctx: Context, v: Value, d: Load, c: Coords, along: Axis | n
         : writeAffine(ctx, offsetOf(ctx, d.index, buffer.shape, c));
     return { kind: "load", buffer: d.buffer, index, type, width: 1 };
   });
+}
+/**
+ * What four threads hold crosswise along an axis, and all need: each loads its own, and has the others' by an exchange. Undefined
+ * where some thread needs what the others do not.
+ */
+function exchanged(ctx: Context, v: Value, d: Load, c: Coords, side: Axis | null): Expr | undefined {
+  const axis = v.axes.find((a) => mapOf(ctx, a).crosswise);
+  if (!axis || v.axes.some((a) => mapOf(ctx, a).lanes > 1)) return undefined;
+  const u = c.get(axis.id) ?? 0;
+  const by = crossedBy(mapOf(ctx, axis));
+  const s = Math.floor(u / by) % 4;
+  const home = homeFor(ctx, v);
+  const type = laneType(ctx.kernel.buffers[d.buffer]!.dtype);
+  const width = side ? 4 : 1;
+  const mine = new Map(c).set(axis.id, u - s * by);
+  const own = keyOf(ctx, v, mine, side);
+  const load = (): Expr =>
+    within(ctx, home, () => {
+      const index = writeAffine(ctx, offsetOf(ctx, d.index, ctx.kernel.buffers[d.buffer]!.shape, mine));
+      return { kind: "load", buffer: d.buffer, index, type, width };
+    });
+  const held = find(home, own) ?? bindIn(ctx, home, own, () => registerName(ctx, nameOf(v), v, mine), load());
+  if (s === 0) return held;
+  const given = op("shuffle_xor", [held, lit(s)], type, width);
+  return bindIn(ctx, home, keyOf(ctx, v, c, side), () => registerName(ctx, nameOf(v), v, c), given);
 }
 /**
  * Four threads that need the same four rows load one each and hand them round: a load costs far more than a broadcast

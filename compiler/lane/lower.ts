@@ -26,11 +26,13 @@ import { runLoop, storeValue } from "./fill.ts";
 import { lowerBody } from "./folds.ts";
 import { buffersInFours } from "./fours.ts";
 import type { Expr, LaneBuffer, LaneProgram, LaneStmt } from "./ir.ts";
+import { variablesAsLets } from "./lets.ts";
 import { nextTo } from "./load.ts";
-import type { AxisMap, Mapping } from "./map.ts";
+import { type AxisMap, isWritten, type Mapping } from "./map.ts";
 import { unevenAxes } from "./order.ts";
 import { inRange } from "./position.ts";
 import { childScope, find, namer } from "./scope.ts";
+import { unrollLoops } from "./unroll.ts";
 
 export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
   const fresh = namer();
@@ -76,7 +78,7 @@ export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
       vector: fours.has(k),
     }),
   );
-  return {
+  const program: LaneProgram = {
     name: kernel.name,
     buffers,
     scalars,
@@ -86,6 +88,7 @@ export function lowerKernel(kernel: Kernel, mapping: Mapping): LaneProgram {
     body,
     notes: notesOf(kernel, mapping),
   };
+  return mapping.written ? variablesAsLets(unrollLoops(program)) : program;
 }
 
 /** Names the workgroup's block along each grid axis, and the thread's own first element in it. */
@@ -229,8 +232,8 @@ function notesOf(kernel: Kernel, mapping: Mapping): readonly string[] {
     [
       m.block === m.axis.extent ? "whole" : `by ${m.block}`,
       ...(m.lanes > 1 ? [`${m.lanes} lanes`] : []),
-      `${m.unroll} register${m.unroll === 1 ? "" : "s"}${m.vector ? " (by fours)" : ""}`,
-      ...(m.loop > 1 ? [`${m.loop} rounds`] : []),
+      `${m.unroll} register${m.unroll === 1 ? "" : "s"}${m.vector ? " (by fours)" : ""}${m.crosswise ? " crosswise" : ""}`,
+      ...(m.loop > 1 ? [`${m.loop} rounds${isWritten(mapping, m, 1) ? " (written out)" : ""}`] : []),
       ...(m.ragged ? ["last block partial"] : []),
     ].join(", ");
   const bounds = kernel.body.flatMap(function notes(s): readonly string[] {

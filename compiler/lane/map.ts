@@ -13,6 +13,8 @@ export type AxisMap = {
   readonly loop: number;
   /** The last block is partial. */
   readonly ragged: boolean;
+  /** Four threads hold its elements crosswise (crosswise.ts). */
+  readonly crosswise?: true;
 };
 export type Mapping = {
   readonly axes: ReadonlyMap<number, AxisMap>;
@@ -20,6 +22,8 @@ export type Mapping = {
   readonly groups: number;
   /** Threads in fours load rows that all need, one each. */
   readonly spread: boolean;
+  /** Rounds of inner axes in loops are written out: what they index is then constant, and arrays are registers. */
+  readonly written?: true;
   /**
    * For a thread on a processor with SIMD: the axis along which all that depends on it is held by fours, side by side in
    * memory or not, and whatever it is aligned to. Sums go on from what there is, a multiply-add each.
@@ -64,6 +68,7 @@ export type SlotChoice = {
 export type MappingChoice = {
   readonly axes: readonly AxisChoice[];
   readonly spread: boolean;
+  readonly written?: true;
   readonly simd?: number | null;
   readonly team?: TeamChoice | null;
 };
@@ -164,6 +169,10 @@ export const gpuTarget: MapTarget = {
     launches: 1,
   },
 };
+
+/** Whether rounds are written out, in the body of so many folds. */
+export const isWritten = (mapping: Mapping, m: AxisMap, depth: number): boolean =>
+  mapping.written === true && depth > 0 && m.axis.role === "inner";
 
 /** Whether what an index picks is in the registers of the thread that asks: in a group of neighbours that it has whole. */
 export function isHeld(mapping: Mapping, bind: { readonly axis: Axis; readonly index: Value }): boolean {

@@ -82,7 +82,7 @@ const reserved = new Set(
     "impl implements import in inline inout instanceof int interface layout long lowp match meta mod module move mut namespace " +
     "new nil noexcept null of operator out package packed params private protected public pub ref register self set shared short " +
     "signed sizeof static super target template this throw trait try type typedef typename typeof union unless unsigned use " +
-    "using varying vec virtual void volatile where with yield lane group main global handle image pass patch precise premerge " +
+    "using varying vec virtual void volatile where with yield lane group quad main global handle image pass patch precise premerge " +
     "regardless resource restrict signal snorm unorm workgroup storage uniform function read write read_write bitcast inverse " +
     "NULL Self abstract alignas alignof asm_fragment become binding_array cast catch co_await co_return co_yield coherent column_major " +
     "compile_fragment concept const_cast consteval constexpr constinit crate debugger decltype delete demote demote_to_helper " +

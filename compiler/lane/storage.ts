@@ -1,6 +1,6 @@
 /** Arrays of a thread: their layout, and reading and writing one element (or four neighbours). */
 import type { Axis, Value } from "../tile/ir.ts";
-import { type Context, type Coords, rawPosition, type Stored, sum, vectorAxis } from "./context.ts";
+import { type Context, type Coords, rawPlace, type Stored, sum, vectorAxis } from "./context.ts";
 import { add, laneType, lit, mul } from "./expr.ts";
 import { registers } from "./facts.ts";
 import type { Expr, LaneStmt } from "./ir.ts";
@@ -36,7 +36,7 @@ export function allocate(ctx: Context, v: Value, hint: string): Stored {
 export function rawLocal(ctx: Context, a: Axis, u: number): Expr {
   if (ctx.bases.has(a.id)) return lit(u);
   const start = ctx.starts.get(a.id);
-  const raw = rawPosition(ctx, a, u);
+  const raw = rawPlace(ctx, a, u);
   return sum(
     raw.refs.filter((r) => !(start?.kind === "ref" && r.kind === "ref" && r.name === start.name)),
     raw.constant,

@@ -6,7 +6,7 @@ import { add, lit, mul } from "./expr.ts";
 import type { Expr, LaneProgram, LaneStmt } from "./ir.ts";
 
 /** What stands for a name: the number of a round, or the name that a binding has in this round. */
-type Names = ReadonlyMap<string, Expr | string>;
+export type Names = ReadonlyMap<string, Expr | string>;
 
 export function unrollLoops(p: LaneProgram): LaneProgram {
   const taken = new Set<string>([...p.buffers, ...p.scalars].map((b) => b.name));
@@ -89,7 +89,8 @@ export function unrollLoops(p: LaneProgram): LaneProgram {
   return { ...p, body: block(p.body, new Map(), false) };
 }
 
-function replaced(e: Expr, names: Names): Expr {
+/** An expression with what stands for its names. */
+export function replaced(e: Expr, names: Names): Expr {
   switch (e.kind) {
     case "ref": {
       const now = names.get(e.name);

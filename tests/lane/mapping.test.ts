@@ -8,7 +8,13 @@ import { checkMapping } from "../../compiler/lane/checkMapping.ts";
 import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { chooseSimd, cpuTarget } from "../../compiler/lane/chooseSimd.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
-import { type AxisChoice, type Mapping, softwareTarget } from "../../compiler/lane/map.ts";
+import {
+  type AxisChoice,
+  isWritten,
+  type Mapping,
+  type MappingChoice,
+  softwareTarget,
+} from "../../compiler/lane/map.ts";
 import { unevenAxes } from "../../compiler/lane/order.ts";
 import { deriveBounds } from "../../compiler/tile/bounds.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
@@ -28,28 +34,40 @@ test("every candidate of random kernels on random machines is legal", () => {
 
 test("whatever is legal gives the same results", () => {
   let tried = 0;
-  for (let seed = 0; seed < 120; seed++) {
+  let crossed = 0;
+  let written = 0;
+  for (let seed = 0; seed < 100; seed++) {
     const { kernel, buffers, scalars } = randomKernel(seed, 9);
     const bounded = deriveBounds(kernel);
     const allowed = allowedOf(bounded);
     const d = dice(seed);
     const expected = evalKernel(kernel, buffers, scalars).map((x) => [...x.data].map((n) => n + 0));
-    for (let n = 0; n < 4; n++) {
+    for (let n = 0; n < 5; n++) {
+      // Every other time four threads along one axis, who can hold all other axes crosswise.
+      const shared = n % 2 === 1 ? allowed.axes.find((a) => a.role === "grid" && a.extent >= 4) : undefined;
       const choice = {
         axes: allowed.axes.map((a): AxisChoice => {
           const asked = a.role === "inner" || a.block === "auto" ? a.extent : Math.min(a.extent, a.block);
-          const unroll = d.pick(
-            [1, 2, 3, 4, 8].filter((u) => u === 1 || (u <= a.extent && (a.role === "grid" || asked % u === 0))),
-          );
-          const lanes = a.role === "grid" ? d.pick([1, 2, 4].filter((l) => l <= Math.ceil(a.extent / unroll))) : 1;
+          const whole = [4, 8, 16].filter((u) => a.extent % u === 0 && asked % u === 0);
+          const some = [1, 2, 3, 4, 8].filter((u) => u <= a.extent && (a.role === "grid" || asked % u === 0));
+          const unroll = d.pick(shared && a !== shared && whole.length > 0 ? whole : some);
+          const lanes =
+            a === shared
+              ? 4
+              : a.role === "grid" && !shared
+                ? d.pick([1, 2, 4].filter((l) => l <= Math.ceil(a.extent / unroll)))
+                : 1;
           const dealt = a.role === "grid" && allowed.free.has(a.id);
           return { axis: a.name, block: dealt ? unroll * lanes : d.chance(0.3) ? unroll : asked, lanes, unroll };
         }),
-        spread: d.chance(0.5),
+        spread: shared !== undefined || d.chance(0.5),
+        ...(d.chance(0.5) && { written: true as const }),
       };
       const mapping = mappingOf(allowed, choice);
       if (checkMapping(allowed, mapping).length > 0) continue;
       tried++;
+      if ([...mapping.axes.values()].some((m) => m.crosswise)) crossed++;
+      if ([...mapping.axes.values()].some((m) => m.loop > 1 && isWritten(mapping, m, 1))) written++;
       const after = interpret(lowerKernel(bounded, mapping), buffers, scalars);
       const got = after.flatMap((x, i) =>
         kernel.buffers[i]!.access === "read" ? [] : [[...x.data].map((v) => v + 0)],
@@ -58,6 +76,55 @@ test("whatever is legal gives the same results", () => {
     }
   }
   expect(tried).toBeGreaterThan(40);
+  expect(crossed).toBeGreaterThan(2);
+  expect(written).toBeGreaterThan(10);
+});
+
+test("elements held crosswise, and rounds written out, mean the same", () => {
+  const text = `import { attention, causal, bias_of } from "gyre/attention"
+    mesh one(x: 1)
+    export shard_map product<M, K, N>(a: f32[M, K] @ P(_, _), b: f32[K, N] @ P(_, _), c: f32[N] @ P(_)) -> f32[M, N] @ P(_, _) on one {
+      a @ b + c
+    }
+    export shard_map across<M, K, N>(a: f32[K, M] @ P(_, _), b: f32[N, K] @ P(_, _)) -> f32[M, N] @ P(_, _) on one {
+      transpose(a, (1, 0)) @ transpose(b, (1, 0))
+    }
+    export shard_map attend<S, D>(
+      q: f32[1, S, 1, D] @ P(_, _, _, _), k: f32[1, S, 1, D] @ P(_, _, _, _), v: f32[1, S, 1, D] @ P(_, _, _, _),
+      bias: f32[1, 1, S, S] @ P(_, _, _, _),
+    ) -> f32[1, S, 1, D] @ P(_, _, _, _) on one {
+      attention(q, k, v, mask = causal(), bias = bias_of(bias))
+    }`;
+  const read = (p: string) => (p === "x.gyre" ? text : readSource(p));
+  const found = new Set<string>();
+  for (const [entry, dims] of Object.entries({
+    product: { M: 16, K: 32, N: 32 },
+    across: { M: 16, K: 16, N: 16 },
+    attend: { S: 32, D: 16 },
+  })) {
+    const { compiled, diagnostics } = compile("x.gyre", read, { entry, dims, target: "software" });
+    expect(diagnostics).toEqual([]);
+    const kernel = compiled!.tile.kernels.at(-1)!;
+    const d = dice(7);
+    const buffers = kernel.buffers.map(({ shape, dtype }) => {
+      const size = shape.reduce((n, s) => n * s, 1);
+      return { shape, dtype, data: Float64Array.from({ length: size }, () => d.below(9) - 4) };
+    });
+    const wanted = evalKernel(kernel, buffers, []).map((x) => [...x.data]);
+    const allowed = allowedOf(kernel);
+    const ways = candidatesOf(allowed, { ...softwareTarget, rows: 8, columns: 16 });
+    const crosses = (c: MappingChoice): boolean => [...mappingOf(allowed, c).axes.values()].some((m) => m.crosswise);
+    const some = ways.filter(crosses).filter((_, n) => n % 3 === 0);
+    for (const choice of some.flatMap((c) => [c, { ...c, written: true as const }])) {
+      const mapping = mappingOf(allowed, choice);
+      found.add(entry);
+      const after = interpret(lowerKernel(kernel, mapping), buffers, []);
+      const got = after.filter((_, i) => kernel.buffers[i]!.access !== "read").map((x) => [...x.data]);
+      const off = got.flatMap((data, i) => data.map((x, n) => Math.abs(x - wanted[i]![n]!)));
+      expect(Math.max(...off), JSON.stringify(choice)).toBeLessThan(1e-4);
+    }
+  }
+  expect([...found]).toEqual(["product", "across", "attend"]);
 });
 
 test("what is wrong with a mapping is said", () => {
