@@ -217,20 +217,16 @@ function special(p: Printer, call: Call, o: Operands): string | undefined {
   const { e, wide, type, arg, all } = o;
   const integer = type === "i32" || type === "u32";
   switch (e.op) {
-    case "quad_broadcast": {
-      const [x, from] = e.args;
-      const quad = (text: string): string =>
-        `quadBroadcast(${text}, ${literal(from?.kind === "lit" ? from.value : 0, "u32")})`;
-      if (type !== "bool") return quad(p.expr(x!));
-      // Of numbers only.
-      const words = x!.width === 4 ? "vec4<u32>" : "u32";
-      return `(${quad(`${words}(${p.expr(x!)})`)} != ${words}(0u))`;
-    }
+    case "quad_broadcast":
     case "shuffle_xor": {
-      const by = e.args[1]!.kind === "lit" ? e.args[1]!.value : 0;
-      const value = p.expr(e.args[0]!);
+      const [x, other] = e.args;
+      const by = other?.kind === "lit" ? other.value : 0;
+      const given = (text: string): string =>
+        e.op === "shuffle_xor" ? exchanged(text, by) : `quadBroadcast(${text}, ${literal(by, "u32")})`;
+      if (type !== "bool") return given(p.expr(x!));
       // Of numbers only.
-      return type === "bool" ? `(${exchanged(`u32(${value})`, by)} != 0u)` : exchanged(value, by);
+      const words = wide ? "vec4<u32>" : "u32";
+      return `(${given(`${words}(${p.expr(x!)})`)} != ${words}(0u))`;
     }
     case "xor":
       return `(${arg(0, 9)} ^ ${arg(1, 9)})`;

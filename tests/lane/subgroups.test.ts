@@ -18,11 +18,11 @@ const texts = (options: CompileOptions): string => {
 };
 
 test("on a software adapter with subgroups, rows are loaded once for four threads", () => {
-  expect(texts({})).toContain("quadBroadcast(");
+  expect(texts({})).toContain("quadSwapX(");
 });
 test("without subgroups, and on a GPU, no kernel asks for them", () => {
   for (const options of [{ subgroups: false }, { target: "gpu" } as const]) {
-    expect(texts(options)).not.toContain("quadBroadcast(");
+    expect(texts(options)).not.toContain("quadSwapX(");
     expect(texts(options)).not.toContain("enable subgroups");
   }
 });
@@ -57,7 +57,7 @@ const values = (seed: number, shape: readonly number[]): Float64Array => {
 
 test.each([4, 8, 16, 32, 64, 128])("subgroups of %i, however threads are seated in them, change nothing", (size) => {
   for (const { k, lane } of kernelsFor(size, true)) {
-    expect(emitWgsl(lane).text).toContain("quadBroadcast(");
+    expect(emitWgsl(lane).text).toMatch(/quad(Broadcast|SwapX)\(/);
     const arrays = k.buffers.map((b, i) => ndarray(b.dtype, b.shape, values(i, b.shape)));
     const expected = [...evalKernel(k, arrays, []).at(-1)!.data];
     for (const order of seatings(lane.threads, size))
@@ -78,5 +78,5 @@ export shard_map f<S, D>(w: f32[D, S] @ P(_, _), keep: bool[S, D] @ P(_, _)) -> 
   const text = kernelsFor(16, true, masked)
     .map(({ lane }) => emitWgsl(lane).text)
     .join("\n");
-  expect(text).toMatch(/= \(quadBroadcast\((u32|vec4<u32>)\(keep\w*\), 0u\) != /);
+  expect(text).toMatch(/= \(quad(Broadcast|SwapX)\((u32|vec4<u32>)\(keep\w*\)(, 0u)?\) != /);
 });
