@@ -214,7 +214,16 @@ function counts(e: Expr, indices: ReadonlySet<string>): boolean {
   if (e.kind !== "op") return false;
   const all = e.args.every((a) => counts(a, indices));
   if (e.op === "mul") return all && e.args.some((a) => a.kind === "lit");
+  if (e.op === "select") return counts(e.args[1]!, indices) && counts(e.args[2]!, indices);
+  if (isClamped(e)) return true;
   return all && ["add", "sub", "div", "mod", "min", "max", "neg", "xor"].includes(e.op);
+}
+
+/** Whether a number is between two that are known: an index from data. */
+function isClamped(e: Extract<Expr, { kind: "op" }>): boolean {
+  const [inner, low] = e.args;
+  if (e.op !== "max" || inner?.kind !== "op" || inner.op !== "min") return false;
+  return [low!, inner.args[1]!].every((a) => counts(a, new Set()));
 }
 
 function load({ expr: i, program }: Printer, call: Call, e: Extract<Expr, { kind: "load" }>): string {

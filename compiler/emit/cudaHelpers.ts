@@ -38,13 +38,14 @@ struct ${name} {
   __device__ ${name}(float x) : bits(f32_to_${name}(x)) {}
   __device__ operator float() const { return ${name}_to_f32(bits); }
 };
+struct alignas(8) ${name}x4 { unsigned xy, zw; };
 ${device} vec4<float> load4(const ${name}* p) {
-  const ${name}x4 four = *reinterpret_cast<const ${name}x4*>(p);
-  return vec4<float>(float(four.x), float(four.y), float(four.z), float(four.w));
+  const ${name}x4 v = *reinterpret_cast<const ${name}x4*>(p);
+  return vec4<float>(low_${name}(v.xy), high_${name}(v.xy), low_${name}(v.zw), high_${name}(v.zw));
 }
 ${device} void store4(${name}* p, vec4<float> v) {
-  *reinterpret_cast<${name}x4*>(p) = ${name}x4{${name}(v.x), ${name}(v.y), ${name}(v.z), ${name}(v.w)};
-}`.replace(`${device} vec4`, `struct alignas(8) ${name}x4 { ${name} x, y, z, w; };\n${device} vec4`);
+  *reinterpret_cast<${name}x4*>(p) = ${name}x4{pack_${name}(v.x, v.y), pack_${name}(v.z, v.w)};
+}`;
 
 const extreme = (name: string, instruction: "max" | "min"): string => `${device} float ${name}(float a, float b) {
   float y;
@@ -143,6 +144,17 @@ ${device} unsigned short f32_to_bf16(float x) {
   shared_memory: { ptx: true, text: "extern __shared__ __align__(1024) unsigned char shared_memory[];" },
   pack_bf16: { ptx: true, text: pack("bf16") },
   pack_f16: { ptx: true, text: pack("f16") },
+  unpack_bf16: {
+    text: `/** Its halves as floats: a bf16 is the upper half of an f32. */
+${device} float low_bf16(unsigned pair) { return __uint_as_float(pair << 16); }
+${device} float high_bf16(unsigned pair) { return __uint_as_float(pair & 0xffff0000u); }`,
+  },
+  unpack_f16: {
+    text: `/** Its halves as floats. */
+${device} float low_f16(unsigned pair) { return f16_to_f32((unsigned short)(pair & 0xffffu)); }
+${device} float high_f16(unsigned pair) { return f16_to_f32((unsigned short)(pair >> 16)); }`,
+    needs: ["f16_bits"],
+  },
   copy_async: {
     ptx: true,
     text: `/** Starts a copy of N bytes from memory to shared memory; zeros where not valid. */
@@ -168,8 +180,8 @@ ${fourMatrices("matrices_transposed", ".trans")}`,
   ...hopperTable,
   // ---- types ----
   vec4: { text: vec4 },
-  f16: { text: sixteen("f16", "IEEE half precision"), needs: ["vec4", "f16_bits"] },
-  bf16: { text: sixteen("bf16", "The upper half of an f32"), needs: ["vec4", "bf16_bits"] },
+  f16: { text: sixteen("f16", "IEEE half precision"), needs: ["vec4", "f16_bits", "pack_f16", "unpack_f16"] },
+  bf16: { text: sixteen("bf16", "The upper half of an f32"), needs: ["vec4", "bf16_bits", "pack_bf16", "unpack_bf16"] },
   load4: {
     text: `template <class T> ${device} vec4<T> load4(const T* p) { return *reinterpret_cast<const vec4<T>*>(p); }`,
     needs: ["vec4"],

@@ -1,7 +1,7 @@
 /**
  * What kernels for Hopper (sm_90a) bring along besides cudaHelpers.ts: products of warpgroups (wgmma), copies of boxes by
  * the copy engine (TMA), the barriers in shared memory that count their bytes (mbarrier), and registers handed over
- * (setmaxnreg). All are instructions; what runs kernels elsewhere has its own under the same names.
+ * (setmaxnreg). Nearly all are instructions; what runs kernels elsewhere has its own under the same names.
  */
 import type { Half } from "../core/half.ts";
 
@@ -39,6 +39,14 @@ ${device} void mbarrier_wait(mbarrier* b, int parity) {
   while (done == 0)
     asm volatile("{\\n.reg .pred p;\\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\\nselp.u32 %0, 1, 0, p;\\n}"
                  : "=r"(done) : "r"(shared_address(b)), "r"(parity) : "memory");
+}`,
+  },
+  mbarriers: {
+    needs: ["mbarrier"],
+    text: `/** Opens N barriers, each for so many that arrive. */
+template <int N> ${device} void mbarriers_open(mbarrier* first, int arrivals) {
+  if (threadIdx.x == 0)
+    for (int k = 0; k < N; k++) mbarrier_open(first + k, arrivals);
 }`,
   },
   fetch: {

@@ -11,7 +11,8 @@ export function together(
   shared: ReadonlyMap<string, number>,
   s: TeamStmt,
 ): string {
-  const place = (name: string, at: Expr): string => `${name} + ${i(at, 5)}`;
+  const place = (name: string, at: Expr): string =>
+    at.kind === "lit" && at.value === 0 ? name : `${name} + ${i(at, 5)}`;
   const barrier = (b: Barrier): string => place(b.name, b.at);
   const matrix = (m: SharedMatrix): string => {
     const begin = call.generic("warpgroups", `matrix<${m.span}, ${m.stride}, ${m.leading}>`, [place(m.shared, m.at)]);
@@ -43,14 +44,11 @@ export function together(
     case "mma":
       return `${call.generic(`mma_${s.dtype}`, `mma_${s.dtype}`, [place(s.to, s.at), place(s.a, s.aAt), place(s.b, s.bAt)])};`;
     case "mbarriers": {
-      const [at, open] = [
-        shared.get(s.name),
-        call.generic("mbarrier", "mbarrier_open", [`${s.name} + i`, `${s.arrivals}`]),
-      ];
       call.generic("shared_memory", "", []);
+      const open = call.generic("mbarriers", `mbarriers_open<${s.count}>`, [s.name, `${s.arrivals}`]);
       return [
-        `mbarrier* const ${s.name} = reinterpret_cast<mbarrier*>(shared_memory + ${at}); // ${s.count}`,
-        `  if (threadIdx.x == 0) for (int i = 0; i < ${s.count}; i++) ${open};`,
+        `mbarrier* const ${s.name} = reinterpret_cast<mbarrier*>(shared_memory + ${shared.get(s.name)}); // ${s.count}`,
+        `  ${open};`,
       ].join("\n");
     }
     case "fetch": {

@@ -6,10 +6,12 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { compile } from "../../compiler/compile.ts";
 import { elements, tabulate } from "../../compiler/core/ndarray.ts";
+import { emitCuda } from "../../compiler/emit/cuda.ts";
 import { check } from "../../compiler/lane/check.ts";
 import { chooseMapping } from "../../compiler/lane/choose.ts";
 import type { LaneProgram, LaneStmt } from "../../compiler/lane/ir.ts";
 import { gpuTarget } from "../../compiler/lane/map.ts";
+import { multiplyLate } from "../../compiler/lane/team/late.ts";
 import { blockTarget, type TeamTarget, tensorTarget } from "../../compiler/lane/team/target.ts";
 import { lowerTeam as lowerFor } from "../../compiler/lane/team.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
@@ -109,6 +111,18 @@ test("several warps along rows and columns, and tiles of all sizes", () => {
   expect([large.threads, large.groups]).toEqual([128, 1]);
   asTeam(k!, { ...tensorTarget, groups: 1 });
 }, 30_000);
+
+test("scores are scaled after their maximum, and sums rescaled where it changed", () => {
+  const kernels = kernelsOf("causal_attention", { B: 1, S: 24, H: 2, G: 1, D: 16 });
+  const forward = kernels.find((k) => k.name === "lse")!;
+  const { text } = emitCuda(lowerTeam(forward, inSixteens) as LaneProgram);
+  expect(text.match(/.*0\.25f.*/g)).toEqual([expect.stringMatching(/maximum\(\w+\[i8\], \w+\[i8\] \* 0\.25f\)/)]);
+  expect(text).toMatch(/exp2_approx\(s\[.*\] \* 0\.360673755f - /);
+  expect(text).toMatch(/if \(changed\) \{\n( *(#pragma|for).*\n)+ *carry\w* ?\[.*\] = keep\[i8\] \* /);
+  // What nobody takes the exponential of stays as it is.
+  const [product] = kernelsOf("product", { M: 32, N: 32, K: 16 });
+  expect(multiplyLate(product!)).toBe(product);
+});
 
 // ---- what the interpreter would tell ---------------------------------------------------------------------------------
 

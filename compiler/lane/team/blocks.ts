@@ -7,7 +7,7 @@
  */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Fold, Value } from "../../tile/ir.ts";
-import { add, and, less, lit, min, mul, op, ref } from "../expr.ts";
+import { add, and, less, lit, min, mul, op, ref, subtract } from "../expr.ts";
 import type { Expr } from "../ir.ts";
 import { bind, type Context, nowhere, partOf, push } from "./context.ts";
 import { evaluate } from "./value.ts";
@@ -34,13 +34,13 @@ export function blocksOf(ctx: Context, f: Fold, axis: Axis): Blocks {
     // high - low = slope · j + rest, for the block that begins at j.
     const before = ctx.starts.get(axis.id);
     ctx.starts.set(axis.id, lit(0));
-    const rest = op("sub", [evaluate(ctx, high, nowhere()), evaluate(ctx, low, nowhere())], "i32");
+    const rest = subtract(evaluate(ctx, high, nowhere()), evaluate(ctx, low, nowhere()));
     if (before) ctx.starts.set(axis.id, before);
     const need = strict ? 1 : 0;
     const over = (e: Expr): Expr => (Math.abs(slope) === 1 ? e : op("div", [e, lit(Math.abs(slope))], "i32"));
     if (slope < 0) below = min(below, add(over(add(rest, lit(-need))), lit(1)));
     else {
-      const first = over(add(op("sub", [lit(need), rest], "i32"), lit(slope - 1)));
+      const first = over(add(subtract(lit(need), rest), lit(slope - 1)));
       const rounded = mul(op("div", [add(first, lit(block - 1)), lit(block)], "i32"), lit(block));
       from = op("max", [from, rounded], "i32");
     }

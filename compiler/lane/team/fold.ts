@@ -15,12 +15,15 @@ import type { Expr } from "../ir.ts";
 import { blocksOf, searchBlock } from "./blocks.ts";
 import {
   type At,
+  bind,
   type Context,
   declare,
   type Held,
+  heldFor,
   hintOf,
   hold,
   initial,
+  isArray,
   layoutFor,
   nest,
   nowhere,
@@ -95,11 +98,40 @@ export function begin(ctx: Context, v: Value, first: Value, into: Held | undefin
   prepare(ctx, first, layout);
   const held = into ?? declare(ctx, hintOf(v), "f32", layout);
   // What it begins as may be there already.
-  if (!(into && ctx.held.get(first.id)?.[0]?.name === into.name))
-    nest(ctx, layout, (at) => writeHeld(ctx, held, at, evaluate(ctx, first, at)));
+  if (!(into && ctx.held.get(first.id)?.[0]?.name === into.name)) {
+    const write = (): void => nest(ctx, layout, (at) => writeHeld(ctx, held, at, evaluate(ctx, first, at)));
+    const factor = into && rescaledBy(ctx, first, into);
+    const changed = factor && isChanged(ctx, factor);
+    if (changed) push(ctx, { kind: "if", cond: changed, then: within(ctx, write), else: [] });
+    else write();
+  }
   if (into) ctx.held.set(v.id, [held]);
   else hold(ctx, v, held);
   return held;
+}
+
+/** What registers are multiplied by in place: a factor of rows that is often 1, as where a running maximum stays what it was. */
+function rescaledBy(ctx: Context, v: Value, into: Held): Value | undefined {
+  if (v.def.kind !== "map" || v.def.op !== "mul") return undefined;
+  const [x, y] = v.def.args as [Value, Value];
+  const isIn = (a: Value): boolean => ctx.held.get(a.id)?.[0]?.name === into.name;
+  const factor = isIn(x) ? y : isIn(y) ? x : undefined;
+  const d = factor?.def;
+  if (!factor || d?.kind !== "map" || factor.axes.length >= v.axes.length || !ctx.held.has(factor.id)) return undefined;
+  const isOne = (a: Value): boolean => a.def.kind === "const" && a.def.value === 1;
+  return d.op === "exp" || (d.op === "select" && d.args.some(isOne)) ? factor : undefined;
+}
+/** Whether any of a thread's elements of a factor is not 1. */
+function isChanged(ctx: Context, factor: Value): Expr {
+  const layout = layoutFor(ctx, factor);
+  const held = heldFor(ctx, factor, layout)!;
+  const differs = (at: At): Expr => op("ne", [readHeld(held, at), lit(1, "f32")], "bool");
+  if (!isArray(held)) return differs(nowhere());
+  const name = ctx.fresh("changed");
+  push(ctx, { kind: "var", name, type: "bool", width: 1, value: lit(0, "bool") });
+  const changed = ref(name, "bool");
+  nest(ctx, layout, (at) => push(ctx, { kind: "set", name, value: op("or", [changed, differs(at)], "bool") }));
+  return changed;
 }
 
 /** The carry that a value takes the place of, by its number: nothing reads the carry after it. */
@@ -215,6 +247,12 @@ export function knowFull(ctx: Context, f: Fold): void {
   for (const { select, when } of f.bounds?.full ?? []) ctx.full.set(select.id, evaluate(ctx, when, nowhere()));
 }
 
+/** The stages next to one in a ring. */
+const stageAfter = (stage: Expr, stages: number): Expr =>
+  op("select", [op("eq", [stage, lit(stages - 1)], "bool"), lit(0), add(stage, lit(1))], "i32");
+const stageBefore = (stage: Expr, stages: number): Expr =>
+  op("select", [op("eq", [stage, lit(0)], "bool"), lit(stages - 1), add(stage, lit(-1))], "i32");
+
 export function overBlocks(ctx: Context, f: Fold, inside: (f: Fold) => void): void {
   if (f.over.kind !== "blocks") return;
   const { axis } = f.over;
@@ -263,8 +301,7 @@ export function overBlocks(ctx: Context, f: Fold, inside: (f: Fold) => void): vo
     if (ahead.length > 0 && distance > 0) {
       push(ctx, { kind: "wait", left: distance - 1 }, { kind: "barrier" });
       next = search(`${axis.name}_next`, add(ref(blocks.at(-1)!), lit(block)));
-      const free = op("mod", [add(ref(slot!), lit(distance)), lit(stages)], "i32");
-      fetch(next, free);
+      fetch(next, bind(ctx, "stage_free", stageBefore(ref(slot!), stages)));
     } else {
       if (ahead.length > 0) {
         push(ctx, { kind: "barrier" });
@@ -284,7 +321,7 @@ export function overBlocks(ctx: Context, f: Fold, inside: (f: Fold) => void): vo
     blocks.forEach((name, k) => {
       push(ctx, { kind: "set", name, value: ref(blocks[k + 1] ?? next) });
     });
-    if (slot) push(ctx, { kind: "set", name: slot, value: op("mod", [add(ref(slot), lit(1)), lit(stages)], "i32") });
+    if (slot) push(ctx, { kind: "set", name: slot, value: stageAfter(ref(slot), stages) });
   });
   push(ctx, { kind: "while", cond: less(ref(blocks[0]!), below), body });
   if (ahead.length > 0) push(ctx, { kind: "wait", left: 0 }, { kind: "barrier" });

@@ -11,6 +11,7 @@ import { allExist, type Context, partOf, push, type Ways, within } from "./conte
 import { layoutOf, wide } from "./dealt.ts";
 import { lowerBody, overBlocks } from "./fold.ts";
 import { nestByFours, seenInFours, widthOf } from "./fours.ts";
+import { withoutIdleBarriers } from "./idle.ts";
 import { dealtOf, type Plan } from "./plan.ts";
 import { multiply } from "./product.ts";
 import { onlyFirst, prepare } from "./registers.ts";
@@ -27,7 +28,7 @@ export function lowerPlan(plan: Plan): LaneProgram {
   placeTeam(ctx);
   lowerBody(ctx, kernel.body);
   lowerStores(ctx);
-  const body = [...ctx.top, ...ctx.out];
+  const body = withoutIdleBarriers([...ctx.top, ...ctx.out], kernel);
   const fours = plan.pattern === "blocks" ? buffersInFours(body) : new Set<number>();
   const { buffers, ...rest } = signature(plan, names, scalars);
   return {

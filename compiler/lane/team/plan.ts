@@ -15,6 +15,7 @@ import type { Axis, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
 import type { TileChoice } from "../map.ts";
 import { type Dealt, has, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
 import { fetchedTiles } from "./hopper/plan.ts";
+import { multiplyLate } from "./late.ts";
 import { type Pattern, sizeOf } from "./layout.ts";
 import { type Product, productOf } from "./operands.ts";
 import { allFactors, type Factors } from "./products.ts";
@@ -64,11 +65,13 @@ export type Plans = {
 };
 
 /** The plans of a kernel that has products, in the order of the shapes. Deterministic. */
-export function plansFor(kernel: Kernel, target: TeamTarget): Plans {
+export function plansFor(program: Kernel, target: TeamTarget): Plans {
+  // Which blocks may be of any size, loops show as they were written.
+  const axes = axesFor(program);
+  const kernel = multiplyLate(program);
   const factors = allFactors(kernel);
   if (factors.length === 0) return { all: [], reason: () => "no product of matrices", tooLarge: () => false };
   let reason = "";
-  const axes = axesFor(kernel);
   const blocks = axes.anySize.size > 0 ? target.blocks : target.blocks.slice(0, 1);
   function* all(): Generator<ProductPlan> {
     for (const shape of shapesFor(kernel, factors, target.sizes))

@@ -78,7 +78,7 @@ function mapped(
   const difference = name === "exp" ? differenceOf(ctx, x!) : undefined;
   if (difference) {
     // exp(x - y) with one y for many x: a multiply-add and exp2 for each x, for y log2(e) is computed once.
-    const [high, low] = difference.map((a) => op("mul", [evaluate(ctx, a, at), lit(Math.LOG2E, "f32")], "f32"));
+    const [high, low] = difference.map((a) => times(ctx, a, Math.LOG2E, at));
     return op("exp2", [op("sub", [high!, low!], "f32")], "f32");
   }
   if (name === "div" && type === "f32" && isShared(ctx, x!, y!)) {
@@ -91,6 +91,14 @@ function mapped(
     args.map((a) => evaluate(ctx, a, at)),
     type,
   );
+}
+/** A value times a number; what it is multiplied by itself, and nobody else asks for, is one factor with that. */
+function times(ctx: Context, v: Value, by: number, at: At): Expr {
+  const { plan } = ctx;
+  const [x, c] = v.def.kind === "map" && v.def.op === "mul" ? (v.def.args as [Value, Value]) : [];
+  if (x && c?.def.kind === "const" && !plan.kept.has(v.id) && (plan.uses.get(v.id) ?? 0) < 2)
+    return times(ctx, x, by * c.def.value, at);
+  return op("mul", [evaluate(ctx, v, at), lit(by, "f32")], "f32");
 }
 /** Whether y is the same along some axis of x. */
 function isShared(ctx: Context, x: Value, y: Value): boolean {
