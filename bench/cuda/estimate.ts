@@ -4,7 +4,8 @@
  * Counts the PTX of the loop that holds most products, and weighs it by what a quarter of a multiprocessor issues:
  *
  *     products     mma.m16n8k16 in so many cycles of the tensor core; wgmma.m64nNk16 in N / 2, in each of the four quarters
- *     others       one instruction in a cycle
+ *     others       one instruction in a cycle; a multiplication that only a sum needs is one with it
+ *     rescaling    what is done only where a running maximum changed; not among the others
  *     exponentials 32 lanes at four in a cycle
  *
  * Products of warpgroups read their factors from shared memory, 128 bytes in a cycle of the multiprocessor.
@@ -52,20 +53,20 @@ const range = (
   return `${Math.round((peak * tensor) / (tensor + others))} to ${Math.round(peak * most)}`;
 };
 
-table("kernel, mma.sync", ["products", "others", "of them exponentials", ...GPUS.map((g) => `${g.name}, TFLOP/s`)]);
+const counts = ["others", "of them exponentials", "rescaling"];
+table("kernel, mma.sync", ["products", ...counts, ...GPUS.map((g) => `${g.name}, TFLOP/s`)]);
 for (const { title, loops } of await attention("cuda", "sm_80"))
-  for (const { name, mma, others, exponentials } of loops) {
+  for (const { name, mma, others, exponentials, rescaling } of loops) {
     const cells = GPUS.map(({ peak, cycles }) => range(peak, mma * cycles, mma + others, others, exponentials));
-    console.log(`| ${title}: ${name} | ${mma} | ${others} | ${exponentials} | ${cells.join(" | ")} |`);
+    console.log(`| ${title}: ${name} | ${mma} | ${others} | ${exponentials} | ${rescaling} | ${cells.join(" | ")} |`);
   }
 console.log("");
-const facts = ["cycles of products", "of shared memory", "others", "of them exponentials"];
-table("kernel, wgmma", [...facts, `${HOPPER.name}, TFLOP/s`]);
+table("kernel, wgmma", ["cycles of products", "of shared memory", ...counts, `${HOPPER.name}, TFLOP/s`]);
 for (const { title, loops } of await attention("hopper", "sm_90a"))
-  for (const { name, columns, bytes, others, exponentials } of loops) {
+  for (const { name, columns, bytes, others, exponentials, rescaling } of loops) {
     const [tensor, shared] = [columns * HOPPER.cycles, bytes / 128];
     const reached = range(HOPPER.peak, tensor, others, others, exponentials, shared);
-    const cells = [tensor, shared, others, exponentials, reached];
+    const cells = [tensor, shared, others, exponentials, rescaling, reached];
     console.log(`| ${title}: ${name} | ${cells.join(" | ")} |`);
   }
 
@@ -93,6 +94,7 @@ type Loop = {
   readonly bytes: number;
   readonly others: number;
   readonly exponentials: number;
+  readonly rescaling: number;
 };
 
 /** The loop of each kernel that holds most products; kernels without products are left out. */
@@ -118,9 +120,35 @@ function kernelsOf(ptx: string): readonly Loop[] {
       const bytes = products.reduce((n, p) => n + p.bytes, 0);
       // What moves between virtual registers is nothing on the chip, nor is a predicate of constants.
       const all = count(loop, /^(@!?%p\d+\s+)?(?!mov\b|setp\.ne\.b32 p, \d+, 0)[a-z][\w.]*\s/);
-      return { name: name!, mma, columns, bytes, others: all - mma, exponentials: count(loop, /^ex2\./) };
+      const rescaling = rescalingIn(loop);
+      const others = all - mma - rescaling - fused(loop);
+      return { name: name!, mma, columns, bytes, others, exponentials: count(loop, /^ex2\./), rescaling };
     });
     const best = found.reduce<Loop | undefined>((a, b) => (a && a.mma >= b.mma ? a : b), undefined);
     return best && best.mma > 0 ? [best] : [];
   });
+}
+
+/** Multiplications that branches pass over, where they are all that stands there. */
+function rescalingIn(loop: readonly string[]): number {
+  return loop.reduce((n, line, at) => {
+    const label = /^@!?%p\d+\s+bra\s+(\$\w+)/.exec(line)?.[1];
+    const end = loop.indexOf(`${label}:`, at);
+    const passed = loop.slice(at + 1, Math.max(end, at + 1)).filter((l) => l !== "");
+    const multiplied = passed.filter((l) => /^mul\.f32\b/.test(l)).length;
+    return multiplied > 0 && passed.every((l) => /^(mul\.f32|mov\.f32|\$\w+:|bra\.uni)\b/.test(l)) ? n + multiplied : n;
+  }, 0);
+}
+
+/** Multiplications whose only use is a sum or a difference: ptxas makes one instruction of the two. */
+function fused(loop: readonly string[]): number {
+  const made = new Set(loop.flatMap((line) => /^mul\.f32\s+(%f\d+)/.exec(line)?.[1] ?? []));
+  const uses = new Map<string, number>();
+  for (const line of loop)
+    for (const [name] of line.slice(line.indexOf(",")).matchAll(/%f\d+/g)) uses.set(name, (uses.get(name) ?? 0) + 1);
+  const isOnly = (name: string | undefined): boolean => name !== undefined && made.has(name) && uses.get(name) === 1;
+  return loop.filter((line) => {
+    const [, a, b] = /^(?:add|sub)\.f32\s+%f\d+, (%f\d+), (%f\d+)/.exec(line) ?? [];
+    return isOnly(a) || isOnly(b);
+  }).length;
 }

@@ -81,6 +81,9 @@ function mapped(
     const [high, low] = difference.map((a) => times(ctx, a, Math.LOG2E, at));
     return op("exp2", [op("sub", [high!, low!], "f32")], "f32");
   }
+  if (name === "exp" && x!.def.kind === "map" && x!.def.op === "sub")
+    // Of a difference the exponential matters where that is small: exp2 is as good, and a third of the instructions.
+    return op("exp2", [op("mul", [evaluate(ctx, x!, at), lit(Math.LOG2E, "f32")], "f32")], "f32");
   if (name === "div" && type === "f32" && isShared(ctx, x!, y!)) {
     // x / y with one y for many x: its reciprocal is taken once.
     const reciprocal = op("div", [lit(1, "f32"), evaluate(ctx, y!, at)], "f32");
