@@ -5,8 +5,8 @@ export default defineConfig({
     include: ["tests/**/*.test.ts"],
     // Need a browser, and MPI: npm run test:browser, npm run test:mpi.
     exclude: ["tests/browser/**", "tests/mpi/**"],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     pool: "forks",
     maxWorkers: 2,
     reporters: ["default", "./tests/reporter.ts"],
