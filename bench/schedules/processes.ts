@@ -1,6 +1,7 @@
 /**
- * Overlap between processes, measured: `mpirun -np 2 node --import tsx bench/schedules/processes.ts` runs programs on devices
- * that are threads of the CPU, one in each process, and rank 0 writes PROCESSES.md. Everything compared runs in turn.
+ * Overlap between processes, measured: `mpirun -np 2 --bind-to none node --import tsx bench/schedules/processes.ts` runs programs
+ * on devices that are threads of the CPU, one device in each process, and rank 0 writes PROCESSES.md. Everything compared runs
+ * in turn. (Open MPI binds two processes to a core each by itself: there, what moves messages on takes turns with the device.)
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -65,7 +66,7 @@ function compiledFor({ entry, dims }: Row, info: DeviceInfo, sp: number, overlap
 
 type Kind = "compute" | "transfers" | "overlapped" | "sequential" | "free";
 
-async function measure(row: Row, cluster: Cluster): Promise<string> {
+async function measure(row: Row, cluster: Cluster): Promise<{ readonly line: string; readonly device: string }> {
   const { size } = cluster.launch;
   const { changed, go } = withWay(cluster.transport);
   const session = await open({ backend: "cpu", devices: size, cluster: { ...cluster, transport: changed } });
@@ -100,11 +101,12 @@ async function measure(row: Row, cluster: Cluster): Promise<string> {
     const free = await both.run("as it is");
     if (i >= 0) samples.push({ compute, transfers, overlapped, sequential, free });
   }
+  const device = session.devices[0]!.info.adapter;
   session.close();
   const middle = (of: (sample: Record<Kind, number>) => number): number => median(samples.map(of));
   const ms = (of: Kind) => `${middle((s) => s[of]).toFixed(0)} ms`;
   const dims = Object.entries(row.dims).map(([name, extent]) => `${name}=${extent}`);
-  return `| ${[
+  const cells = [
     `${row.what}, sp=${size}, ${dims.join(" ")}`,
     ms("compute"),
     ms("transfers"),
@@ -114,28 +116,34 @@ async function measure(row: Row, cluster: Cluster): Promise<string> {
     middle((s) => s.sequential / (s.compute + s.transfers)).toFixed(2),
     ms("free"),
     middle((s) => s.free / s.compute).toFixed(2),
-  ].join(" | ")} |`;
+  ];
+  return { line: `| ${cells.join(" | ")} |`, device };
 }
 
 const launch = launchOf(process.env);
-if (!launch) throw new Error("start it with mpirun -np 2");
+if (!launch) {
+  process.stderr.write(
+    "start it in several processes: mpirun -np 2 --bind-to none node --import tsx bench/schedules/processes.ts\n",
+  );
+  process.exit(2);
+}
 const cluster = await joinCluster(launch, { transport: "auto", limitMs: 60_000 });
-const lines = [
-  "# Overlap between processes, measured",
-  "",
-  `\`mpirun -np ${launch.size} node --import tsx bench/schedules/processes.ts\` (${cluster.transport.name}), medians of ${SAMPLES} runs in turn. ${machine()}.`,
-  "",
-  "Each process has one device, which is a thread of the CPU. *Transfers alone* is what they take on links on which a step's take",
-  "as long as its kernels: a message is held up in its sender until it would be there, and then goes by MPI. The overlapped schedule",
-  "should take as long as the longer of the two, the one in turn (`--no-overlap`) as both together. The last two columns are",
-  "MPI as it is, in shared memory: there a transfer is work of the same processors.",
-  "",
-  "| program | compute alone | transfers alone | overlapped | of the longer | in turn | of the sum | MPI as it is | of compute |",
-  "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-];
-for (const row of rows) lines.push(await measure(row, cluster));
+const measured: Awaited<ReturnType<typeof measure>>[] = [];
+for (const row of rows) measured.push(await measure(row, cluster));
 await cluster.leave();
-const page = `${lines.join("\n")}\n`;
+const page = `# Overlap between processes, measured
+
+\`mpirun -np ${launch.size} --bind-to none node --import tsx bench/schedules/processes.ts\` (${cluster.transport.name}), medians of ${SAMPLES} runs in turn. ${machine()}.
+
+Each process has one device: ${measured[0]!.device}. *Transfers alone* is what they take on links on which a step's take
+as long as its kernels: a message is held up in its sender until it would be there, and then goes by MPI. The overlapped schedule
+should take as long as the longer of the two, the one in turn (\`--no-overlap\`) as both together. The last two columns are
+MPI as it is, in shared memory: there a transfer is work of the same processors.
+
+| program | compute alone | transfers alone | overlapped | of the longer | in turn | of the sum | MPI as it is | of compute |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+${measured.map(({ line }) => line).join("\n")}
+`;
 if (launch.rank === 0) {
   writeFileSync(here("./PROCESSES.md"), page);
   process.stdout.write(page);
