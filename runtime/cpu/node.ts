@@ -13,7 +13,7 @@ export const cpu: Backend = {
   find: async ({ among }) => {
     prepareEngine();
     const threads = Math.max(1, Math.floor(availableParallelism() / (among?.processes ?? 1)));
-    const name = `${cpus()[0]?.model.trim() ?? process.arch}, ${threads} threads`;
+    const name = `${cpus()[0]?.model.trim() ?? process.arch}, ${threads} ${threads === 1 ? "thread" : "threads"}`;
     return cpuOf({ name, threads, spawn, arenas: 16, pages: 65536 });
   },
 };
