@@ -248,6 +248,8 @@ function loadLibrary(koffi: Koffi, launch: Launch, told: string | undefined): { 
   const reasons: string[] = [];
   // UCX, below MPICH, would write over the code of libc's memory calls, in which the threads of V8 may be at that moment.
   process.env.UCX_MEM_MMAP_HOOK_MODE ??= "none";
+  // And it aborts a process that reads from the memory of another that has died.
+  process.env.UCX_TLS ??= "^cma";
   for (const path of candidates) {
     try {
       // Its plug-ins look for its symbols among the global ones.
