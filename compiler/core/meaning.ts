@@ -188,6 +188,7 @@ function index(args: readonly NDArray[], selectors: readonly Selector[], c: Cont
   }
   const out = [...shape.slice(0, gatherAt), ...group, ...shape.slice(gatherAt)];
   const data = new Float64Array(elements(out));
+  if (x.data.length === 0) return { dtype: x.dtype, shape: out, data };
   const outStrides = stridesOf(out);
   const rest = [...outStrides.slice(0, gatherAt), ...outStrides.slice(gatherAt + group.length)];
   const each = elements(shape.slice(gatherAt)); // the gathered dims, flat, step by what stands after them

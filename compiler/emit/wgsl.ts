@@ -243,6 +243,9 @@ function special(p: Printer, call: Call, o: Operands): string | undefined {
       return type === "u32" ? `(0u - ${arg(0, 9)})` : `-${arg(0, 9)}`;
     case "not":
       return `!${arg(0, 9)}`;
+    case "ne":
+      // Drivers compare as if there were no NaN to be unequal to; of equality they find that it does not hold.
+      return type === "f32" ? `!(${arg(0, 4)} == ${arg(1, 4)})` : undefined;
     case "select":
       // With brackets about comparisons: `a < b, c > d` begins as a template does.
       return `select(${arg(2, 1)}, ${arg(1, 1)}, ${e.args[0]!.width === 1 ? p.expr(e.args[0]!) : arg(0)})`;
