@@ -29,10 +29,13 @@ export const cpuTarget: SimdTarget = { simd: 4, sums: 8, block: 32, chunk: 64, p
 /** Chooses a mapping for a kernel. Deterministic. */
 export function chooseSimd(kernel: Kernel, target: SimdTarget): Mapping {
   const allowed = allowedOf(kernel);
-  const vector = vectorAxis(kernel, allowed, target);
   const open = (a: Axis): boolean => a.block === "auto" || (a.role === "fold" && allowed.free.has(a.id));
-  const blockOf = (a: Axis): number =>
-    a.role === "inner" ? a.extent : Math.min(a.extent, open(a) ? target.block : (a.block as number));
+  const blockOf = (a: Axis): number => {
+    if (a.role === "inner") return a.extent;
+    const most = Math.min(a.extent, open(a) ? target.block : (a.block as number));
+    return a.role === "fold" && open(a) && most > 4 ? most - (most % 4) : most;
+  };
+  const vector = vectorAxis(kernel, allowed, blockOf);
   const unroll = registersOf(allowed, vector, target, blockOf);
   const chunks = chunksOf(kernel, allowed, unroll, target);
 
@@ -57,12 +60,10 @@ export function chooseSimd(kernel: Kernel, target: SimdTarget): Mapping {
 }
 
 /** The axis along which computing by fours saves most; undefined where none saves anything. */
-function vectorAxis(kernel: Kernel, allowed: Allowed, target: SimdTarget): Axis | undefined {
-  const able = allowed.axes.filter((a) => {
-    if (a.extent < 4) return false;
-    const block = Math.min(a.extent, a.block === "auto" ? target.block : a.block);
-    return a.role === "inner" || isFree(allowed, a) || (block % 4 === 0 && block >= 4);
-  });
+function vectorAxis(kernel: Kernel, allowed: Allowed, blockOf: (a: Axis) => number): Axis | undefined {
+  const able = allowed.axes.filter(
+    (a) => a.extent >= 4 && (a.role === "inner" || isFree(allowed, a) || blockOf(a) % 4 === 0),
+  );
   let best: Axis | undefined;
   let least = costAlong(kernel, allowed, undefined);
   // Later axes lie closer together in memory, mostly: they win a draw.

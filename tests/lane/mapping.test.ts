@@ -182,6 +182,25 @@ test("a processor's vectors use all of what is fetched from memory, and threads 
   expect(mappingFor("rows").groups).toBe(2048);
 });
 
+test("a fold whose blocks the mapping chooses has whole vectors in them, however few elements there are", () => {
+  const text = `mesh one(x: 1)
+    export shard_map f<N>(x: f32[2, 5] @ P(_, _), y: f32[N, 5] @ P(_, _), s: i32[N] @ P(_)) -> f32[2, 5] @ P(_, _) on one {
+      let (l, o) = tiles i in 2 by 4 into ([i], [i, :]) {
+        fold j in N by 4 with (l, o) = (zeros, zeros) {
+          let e = where(s[pos(i)][:, None] == s[j], exp(x[i] @ y[j].T), 0)
+          (l + sum(e, dim = 1), o + e @ y[j])
+        }
+      }
+      o / l[:, None]
+    }`;
+  for (const N of [3, 5, 7, 30, 33]) {
+    const { compiled } = compile("x.gyre", (p) => (p === "x.gyre" ? text : readSource(p)), { dims: { N } });
+    const kernel = compiled!.tile.kernels[0]!;
+    expect(checkMapping(allowedOf(kernel), chooseSimd(kernel, cpuTarget)), `${N} elements`).toEqual([]);
+    expect(compiled!.retarget({ target: "cpu" }).kernels).toHaveLength(compiled!.tile.kernels.length);
+  }
+});
+
 test("a mapping survives JSON", () => {
   const { kernel } = randomKernel(5, 8);
   const mapping = chooseMapping(kernel, softwareTarget);
