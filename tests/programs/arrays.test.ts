@@ -41,7 +41,11 @@ trial("casts to whole numbers and to 16 bits", {
   program: "programs/casts",
   dims: { N: 32 },
   // Sixteen powers of ten of either sign.
-  inputs: { x: (n) => (n! % 2 ? -1.75 : 1.75) * 10 ** (n! >> 1), n: (n) => n! - 9, holes: (n) => (n! % 3 ? n! : Number.NaN) },
+  inputs: {
+    x: (n) => (n! % 2 ? -1.75 : 1.75) * 10 ** (n! >> 1),
+    n: (n) => n! - 9,
+    holes: (n) => (n! % 3 ? n! : Number.NaN),
+  },
   expect: ({ x, n }) => ({
     filled: array([32], (i) => (i! % 3 ? i! : -1)),
     signed: array([32], (i) => Math.min(Math.max(Math.trunc(x(i!)), -(2 ** 31)), 2 ** 31 - 1)),
