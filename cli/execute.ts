@@ -3,7 +3,8 @@
 import type { Compiled } from "../compiler/compile.ts";
 import { evaluate } from "../compiler/core/eval.ts";
 import { grad } from "../compiler/core/grad.ts";
-import type { Port, Program } from "../compiler/core/ir.ts";
+import type { DType, Port, Program } from "../compiler/core/ir.ts";
+import { dtypesBehind } from "../compiler/core/precision.ts";
 import { printSpec } from "../compiler/core/print.ts";
 import type { DeviceArray } from "../runtime/array.ts";
 import { elementCount, roundTo, type Tensor } from "../runtime/dtype.ts";
@@ -43,13 +44,18 @@ export const partialInputs = (
     return one ? (one.parts ?? one.tensor()) : defaultTensor(seed, path, dtype, shape);
   });
 
-/** The meaning of the program, in float64; slow. */
-export function reference(program: Program, inputs: readonly Tensor[], line: Progress): Ran {
+/** The meaning of the program, in float64; slow. `dtypes`: of all that a result is computed from. */
+export function reference(
+  program: Program,
+  inputs: readonly Tensor[],
+  line: Progress,
+): Ran & { readonly dtypes: (result: number) => ReadonlySet<DType> } {
   line.at("reference interpreter");
   const began = performance.now();
   let told = began;
+  const plain = grad(program);
   const outputs = evaluate(
-    grad(program),
+    plain,
     inputs.map(({ dtype, shape, data }) => ({ dtype, shape, data: Float64Array.from(data) })),
     {
       // The interpreter does not yield, so the line is drawn from here.
@@ -65,6 +71,7 @@ export function reference(program: Program, inputs: readonly Tensor[], line: Pro
     outputs: program.outputs.map((port, i) => ({ path: port.path, spec: printSpec(port.spec), tensor: outputs[i]! })),
     times: [performance.now() - began],
     where: "on the reference interpreter",
+    dtypes: (result) => dtypesBehind(plain, result),
   };
 }
 

@@ -178,15 +178,10 @@ export type Verdict = { readonly path: string; readonly error: number; readonly 
 const BOUND = { f32: 1e-4, f16: 5e-3, bf16: 2e-2, i32: 0, u32: 0, bool: 0 } as const;
 
 /**
- * Holds a result against the reference. `dtypes` are those of the program's inputs: where they are coarser than the
- * result's own, their bound counts, since that is how exactly the program computes. Integers must be equal.
+ * Holds a result against the reference. `dtypes` are those of all that it is computed from: where one is coarser than the
+ * result's own, its bound counts, since that is how exactly the program computes. Integers must be equal.
  */
-export function verdict(
-  path: string,
-  out: Tensor,
-  ref: ArrayLike<number>,
-  dtypes: readonly Tensor["dtype"][],
-): Verdict {
+export function verdict(path: string, out: Tensor, ref: ArrayLike<number>, dtypes: Iterable<Tensor["dtype"]>): Verdict {
   let difference = 0,
     norm = 0;
   for (let i = 0; i < ref.length; i++) {
@@ -200,7 +195,7 @@ export function verdict(
   }
   const distance = Math.sqrt(difference);
   const error = distance === 0 ? 0 : norm === 0 ? distance : distance / Math.sqrt(norm);
-  const bound = BOUND[out.dtype] === 0 ? 0 : Math.max(BOUND[out.dtype], ...dtypes.map((d) => BOUND[d]));
+  const bound = BOUND[out.dtype] === 0 ? 0 : Math.max(BOUND[out.dtype], ...[...dtypes].map((d) => BOUND[d]));
   return { path, error, bound, ok: error <= bound }; // NaN is not
 }
 

@@ -144,14 +144,9 @@ async function runHere(file: string, options: Options, io: Io, cluster?: Cluster
     if (cluster && cluster.launch.rank > 0) return 0;
     const written = isOnDevices(ran) ? ran.written : undefined;
     const files = written ?? (out === undefined ? [] : results.writeResults(ran.outputs, out));
-    const expected = options.verify ? execute.reference(program, arrays(), line).outputs : [];
-    const verdicts = expected.map(({ path, tensor }, i) =>
-      results.verdict(
-        path,
-        ran.outputs[i]!.tensor,
-        tensor.data,
-        ports.map((p) => p.dtype),
-      ),
+    const expected = options.verify ? execute.reference(program, arrays(), line) : undefined;
+    const verdicts = (expected?.outputs ?? []).map(({ path, tensor }, i) =>
+      results.verdict(path, ran.outputs[i]!.tensor, tensor.data, expected!.dtypes(i)),
     );
     line.done();
 

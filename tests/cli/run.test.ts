@@ -130,6 +130,20 @@ test("--verify says how far results are from the reference", async () => {
   expect(code).toBe(0);
 });
 
+test("--verify allows what is coarsest on the way to a result", async () => {
+  const program = `mesh one(x: 1)
+export shard_map f<N>(x: f32[N] @ P(_)) -> { exact: f32[N] @ P(_), mixed: f32, half: f32[N] @ P(_) } on one {
+  { exact: 2 * x, mixed: sum(grad(|y| sum(exp(cast(y, bf16))))(x)), half: cast(cast(x, f16), f32) }
+}
+`;
+  const { out } = await gyre("run", file(program), "--dims", "N=8", "--verify", ...reference);
+  expect([...out.matchAll(/verified result\.(\w+): .*bound (\S+)/g)].map(([, name, bound]) => [name, bound])).toEqual([
+    ["exact", "1e-4"],
+    ["mixed", "2e-2"],
+    ["half", "5e-3"],
+  ]);
+});
+
 test("--json is all there is on standard output", async () => {
   const { out } = await gyre("run", file(scale), "--dims", "N=8", "--verify", "--json", "--repeat", "2", ...reference);
   const { entry, results, verify, times } = JSON.parse(out);
