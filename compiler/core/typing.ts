@@ -14,8 +14,10 @@ import { isUnary } from "./ops.ts";
 export type TypingContext = {
   /** The mesh's axes, major first; a size may be symbolic. */
   readonly axes: readonly { readonly name: string; readonly size: Dim }[];
-  /** Whether two dims count as equal; `dimEqual` where it is left out. */
+  /** Whether two dims may be equal, as far as sizes are known; `dimEqual` where it is left out. */
   readonly same?: (a: Dim, b: Dim) => boolean;
+  /** Whether they are, whatever the sizes that are open; `dimEqual` where it is left out. */
+  readonly surely?: (a: Dim, b: Dim) => boolean;
 };
 
 /** Why an op has no type. Operands are counted from 0. */
@@ -37,6 +39,7 @@ type Result = Type | Problem;
 type Rule<P extends Op> = (args: readonly Type[], params: Ops[P], c: TypingContext) => Result;
 
 const same = (c: TypingContext, a: Dim, b: Dim): boolean => (c.same ?? dimEqual)(a, b);
+const surely = (c: TypingContext, a: Dim, b: Dim): boolean => (c.surely ?? dimEqual)(a, b);
 /** Of two equal dims, the one that says where it came from; else the one that is a number. */
 const preferDim = (a: Dim, b: Dim): Dim => (splitOf(a) ? a : splitOf(b) ? b : typeof b === "number" ? b : a);
 
@@ -214,13 +217,28 @@ function joinDim(d: Dim, n: Dim, axes: readonly string[]): Dim {
   return kept.length > 0 ? withSplit(size, { ...old, axes: kept }) : size;
 }
 
-/** The shape after a reshape: leading and trailing dims that did not change are the ones they were. */
+/**
+ * The shape after a reshape: leading and trailing dims that did not change are the ones they were. A dim whose rows lie contiguous
+ * on the devices, and that is cut, or joined with dims after it, lies so still: `H/sp, W` are the devices' parts of `H*W`.
+ */
 function kept(c: TypingContext, from: readonly Dim[], to: readonly Dim[]): readonly Dim[] {
   const shape = [...to];
   const most = Math.min(from.length, to.length);
-  for (let i = 0; i < most && same(c, from[i]!, to[i]!); i++) shape[i] = preferDim(from[i]!, to[i]!);
-  for (let i = 1; i <= most && same(c, from.at(-i)!, to.at(-i)!); i++)
+  for (let i = 0; i < most && surely(c, from[i]!, to[i]!); i++) shape[i] = preferDim(from[i]!, to[i]!);
+  for (let i = 1; i <= most && surely(c, from.at(-i)!, to.at(-i)!); i++)
     shape[to.length - i] = preferDim(from.at(-i)!, shape.at(-i)!);
+  for (const [i, d] of from.entries()) {
+    const split = splitOf(d);
+    if (!split || split.layout !== "contiguous" || shape.some((x) => splitOf(x) === split)) continue;
+    const n = devices(c, split.axes);
+    const begins = (at: number, k: number): boolean =>
+      surely(c, dimProduct(from.slice(0, at)), dimProduct(to.slice(0, k)));
+    const k = to.findLastIndex((_, k) => begins(i, k));
+    if (k < 0 || splitOf(shape[k]!) || (typeof n === "object" && "problem" in n)) continue;
+    const end = from.findIndex((_, at) => at > i && to.some((_, next) => next > k && begins(at, next)));
+    if (from.slice(i + 1, end < 0 ? from.length : end).some(splitOf)) continue;
+    shape[k] = withSplit(shape[k]!, { axes: split.axes, layout: "contiguous", global: dimMul(shape[k]!, n) });
+  }
   return shape;
 }
 

@@ -41,3 +41,15 @@ test("a dimension that a reshape leaves as it is keeps its positions", () => {
   expect(diagnostics).toEqual([]);
   expect(evaluate(program!, [randomArray(3, 1, 8, 4)]).map(numbers)).toEqual([[0]]);
 });
+
+test("a contiguous dimension keeps its positions where a reshape cuts it, or joins it with those after it", () => {
+  const source = `mesh pod(sp: 2, tp: 2)
+    fn patches<B, H, W, C>(x: f32[B, H, W, C], n: int) -> f32[B, H/n*(W/n), n*n*C] =
+      reshape(transpose(reshape(x, (B, H / n, n, W / n, n, C)), (0, 1, 3, 2, 4, 5)), (B, H / n * (W / n), n * n * C))
+    export shard_map main<B, H, W>(x: f32[B, H, W, 1] @ P(_, (sp, tp), _, _)) -> i32[H*W/4] @ P((sp, tp)) on pod {
+      positions(patches(x, 2), 1)
+    }`;
+  const { program, diagnostics } = elaborateEntry("main.gyre", () => source, { dims: { B: 2, H: 16, W: 6 } });
+  expect(diagnostics).toEqual([]);
+  expect(evaluate(program!, [randomArray(3, 2, 16, 6, 1)]).map(numbers)).toEqual([[...Array(24).keys()]]);
+});

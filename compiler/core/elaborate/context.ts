@@ -103,16 +103,15 @@ export function makeContext(from: {
     from.axes.flatMap((a) => (a.size === undefined ? [] : [[axisKey(a.name), a.size] as const])),
   );
   const flexible = (d: Dim) => typeof d !== "number" && dimAtoms(d).some((a) => isIntParamKey(a.key));
-  const same = (a: Dim, b: Dim): boolean => {
-    if (dimEqual(a, b) || Number.isNaN(a) || Number.isNaN(b)) return true;
-    const known = (d: Dim) => substituteDim(d, (atom) => axisSizes.get(atom.key));
-    const difference = dimSub(known(a), known(b));
-    return difference === 0 || flexible(difference);
-  };
+  const known = (d: Dim) => substituteDim(d, (atom) => axisSizes.get(atom.key));
+  const difference = (a: Dim, b: Dim): Dim => (dimEqual(a, b) ? 0 : dimSub(known(a), known(b)));
+  const surely = (a: Dim, b: Dim): boolean => difference(a, b) === 0;
+  const same = (a: Dim, b: Dim): boolean =>
+    Number.isNaN(a) || Number.isNaN(b) || surely(a, b) || flexible(difference(a, b));
   return {
     compile: from.compile ?? false,
     alone: from.alone ?? false,
-    typing: { axes: from.axes.map((a) => ({ name: a.name, size: dimVar(a.name, axisKey(a.name)) })), same },
+    typing: { axes: from.axes.map((a) => ({ name: a.name, size: dimVar(a.name, axisKey(a.name)) })), same, surely },
     sizes: new Map([...axisSizes, ...(from.sizes ?? [])]),
     knot: from.knot,
     diagnostics: from.diagnostics,
