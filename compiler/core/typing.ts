@@ -229,7 +229,7 @@ function kept(c: TypingContext, from: readonly Dim[], to: readonly Dim[]): reado
     shape[to.length - i] = preferDim(from.at(-i)!, shape.at(-i)!);
   for (const [i, d] of from.entries()) {
     const split = splitOf(d);
-    if (!split || split.layout !== "contiguous" || shape.some((x) => splitOf(x) === split)) continue;
+    if (split?.layout !== "contiguous" || shape.some((x) => splitOf(x) === split)) continue;
     const n = devices(c, split.axes);
     const begins = (at: number, k: number): boolean =>
       surely(c, dimProduct(from.slice(0, at)), dimProduct(to.slice(0, k)));
