@@ -44,11 +44,12 @@ export type Measured = ReadonlyMap<number, { readonly seconds: number; readonly 
 /** Of every kernel of a schedule. `measured` stands in the place of the machine's rates. */
 export function launchCosts(s: Schedule, machine: Machine, measured: Measured = new Map()): readonly LaunchCost[] {
   const counts = loopCounts(s.steps);
+  const sharesOf = shareTables(s);
   return s.kernels.map((kernel, k) => {
     const known = measured.get(k);
     const work = kernel.work ?? { always: { products: {}, other: kernel.cost?.flops ?? 0 }, masked: [] };
     const coordinates = coordinatesOf(s, kernel, counts);
-    const shares = work.masked.map((m) => shareTable(s, m, kernel, coordinates));
+    const shares = work.masked.map((m) => sharesOf(m, kernel, coordinates));
     const cells = cellsOf(coordinates);
     const seconds = new Float64Array(cells);
     const flops = new Float64Array(cells);
@@ -78,11 +79,12 @@ export function launchCosts(s: Schedule, machine: Machine, measured: Measured = 
 /** Of every kernel, the mean share of its operations that masks leave, over all places and steps. */
 export function meanShares(s: Schedule): readonly number[] {
   const counts = loopCounts(s.steps);
+  const sharesOf = shareTables(s);
   return s.kernels.map((kernel) => {
     const { work } = kernel;
     if (!work || work.masked.length === 0) return 1;
     const coordinates = coordinatesOf(s, kernel, counts);
-    const shares = work.masked.map((m) => shareTable(s, m, kernel, coordinates));
+    const shares = work.masked.map((m) => sharesOf(m, kernel, coordinates));
     const cells = cellsOf(coordinates);
     return sum(Array.from({ length: cells }, (_, cell) => shareAt(work, (i) => shares[i]![cell]!))) / cells;
   });
@@ -157,6 +159,21 @@ function loopCounts(steps: readonly Step[], counts = new Map<number, number>()):
 const EXACT = 4096;
 /** With more of them, they are rounded to multiples of this, so that devices that do nearly alike are one class. */
 const CLOSE = 1 / 256;
+
+/** The tables of a schedule's masks. Kernels of one mask, as those of a function and its gradients are, have one table. */
+function shareTables(s: Schedule): (m: Masked, kernel: Kernel, coordinates: readonly Coordinate[]) => Float64Array {
+  const made = new Map<string, Float64Array>();
+  return (masked, kernel, coordinates) => {
+    // Loops go by their places: that of the gradients is another one, of as many steps.
+    const loops = coordinates.map((x) => (x.kind === "step" ? x.loop : undefined));
+    const scalars = kernel.scalars.map((x) => (x.kind === "step" ? loops.indexOf(x.loop) : x.axes));
+    const places = coordinates.map((x) => (x.kind === "step" ? x.size : x.axes));
+    const key = JSON.stringify([masked.axes, masked.nodes, scalars, places]);
+    const table = made.get(key) ?? shareTable(s, masked, kernel, coordinates);
+    made.set(key, table);
+    return table;
+  };
+}
 
 /**
  * `runningShare` at all `coordinates`. Where these are many, masks are taken to change along lines: what is the same at

@@ -4,47 +4,64 @@
  * A condition is evaluated on whole regions of blocks, with intervals: it holds on all of a region, on none, or the region
  * is halved and looked at again. Where that takes more than `budget` evaluations, what is left is estimated from samples.
  */
-import type { Masked, WorkNode, WorkOp } from "./schedule.ts";
+import type { Masked, WorkOp } from "./schedule.ts";
 
 /** A share of the blocks by elements, between 0 and 1. `scalars[i]` is the kernel's scalar i. Exact while `budget` lasts. */
 export type ShareOf = (scalars: readonly number[], budget?: number) => number;
 
-/** Of axis i, the blocks `[2i]` … `[2i + 1]` - 1. */
-type Region = readonly number[];
+/**
+ * Regions of blocks, one after another: of axis i, the blocks `[2i]` … `[2i + 1]` - 1. Millions of them are looked at, so they are
+ * numbers in arrays that are used again.
+ */
+type Regions = number[];
 
 /** The share of the blocks on which the condition of `masked` holds. */
 export function runningShare(masked: Masked): ShareOf {
   const { axes } = masked;
-  const elementsIn = (region: Region): number =>
-    axes.reduce(
-      (n, { extent, block }, i) =>
-        n * (Math.min(region[2 * i + 1]! * block, extent) - Math.min(region[2 * i]! * block, extent)),
-      1,
-    );
-  const whole: Region = axes.flatMap((a) => [0, Math.ceil(a.extent / a.block)]);
-  const all = elementsIn(whole);
-  const condition = conditionOf(masked);
+  const wide = 2 * axes.length;
+  const whole = axes.flatMap((a) => [0, Math.ceil(a.extent / a.block)]);
+  const elementsIn = (regions: Regions, at: number): number => {
+    let n = 1;
+    for (let i = 0; i < axes.length; i++) {
+      const { extent, block } = axes[i]!;
+      const [from, to] = [regions[at + 2 * i]!, regions[at + 2 * i + 1]!];
+      n *= Math.min(to * block, extent) - Math.min(from * block, extent);
+    }
+    return n;
+  };
+  const all = elementsIn(whole, 0);
+  const { given, truth } = conditionOf(masked);
+  let [queue, mixed]: [Regions, Regions] = [[], []];
+  const block: Regions = [];
 
   return (scalars, budget = 4096) => {
-    const truth = condition(scalars);
-    let queue: Region[] = [whole];
+    given(scalars);
+    whole.forEach((x, i) => {
+      queue[i] = x;
+    });
+    let count = 1;
     let running = 0;
     let left = budget;
-    while (queue.length > 0 && left > 0) {
-      const mixed: Region[] = [];
-      for (const region of queue) {
-        left--;
-        const known = truth(region);
+    while (count > 0 && left > 0) {
+      left -= count;
+      let halved = 0;
+      for (let r = 0; r < count; r++) {
+        const at = r * wide;
+        const known = truth(queue, at);
         if (known === NEVER) continue;
-        const axis = known === ALWAYS ? -1 : longest(region);
-        if (axis < 0) running += elementsIn(region);
-        else mixed.push(...halves(region, axis));
+        const axis = known === ALWAYS ? -1 : longest(queue, at, wide);
+        if (axis < 0) running += elementsIn(queue, at);
+        else {
+          halve(queue, at, wide, axis, mixed, halved * wide);
+          halved += 2;
+        }
       }
-      queue = mixed;
+      [queue, mixed] = [mixed, queue];
+      count = halved;
     }
-    const samples = Math.max(1, Math.ceil(SAMPLES / queue.length));
-    for (const [i, region] of queue.entries())
-      running += elementsIn(region) * sampled(region, i * samples, samples, truth);
+    const samples = Math.max(1, Math.ceil(SAMPLES / count));
+    for (let r = 0; r < count; r++)
+      running += elementsIn(queue, r * wide) * sampled(queue, r * wide, wide, r * samples, samples, truth, block);
     return running / all;
   };
 }
@@ -55,137 +72,216 @@ const ALWAYS = 2;
 type Truth = typeof NEVER | typeof MIXED | typeof ALWAYS;
 
 /** The axis with the most blocks; -1 where all have one. */
-function longest(region: Region): number {
+function longest(regions: Regions, at: number, wide: number): number {
   let best = -1;
   let most = 1;
-  for (let i = 0; i < region.length; i += 2) {
-    const length = region[i + 1]! - region[i]!;
+  for (let i = 0; i < wide; i += 2) {
+    const length = regions[at + i + 1]! - regions[at + i]!;
     if (length > most) {
       most = length;
-      best = i / 2;
+      best = i;
     }
   }
   return best;
 }
 
-function halves(region: Region, axis: number): readonly [Region, Region] {
-  const low = [...region];
-  const high = [...region];
-  const middle = Math.ceil((region[2 * axis]! + region[2 * axis + 1]!) / 2);
-  low[2 * axis + 1] = middle;
-  high[2 * axis] = middle;
-  return [low, high];
+/** Puts the two halves of a region along an axis at `low` of `into`. */
+function halve(regions: Regions, at: number, wide: number, axis: number, into: Regions, low: number): void {
+  const middle = Math.ceil((regions[at + axis]! + regions[at + axis + 1]!) / 2);
+  const high = low + wide;
+  for (let i = 0; i < wide; i++) into[low + i] = regions[at + i]!;
+  for (let i = 0; i < wide; i++) into[high + i] = regions[at + i]!;
+  into[low + axis + 1] = middle;
+  into[high + axis] = middle;
 }
 
 /** Of all regions together, at least. */
 const SAMPLES = 64;
 /** The share of single blocks on which the condition may hold, of a few that lie evenly (an additive recurrence). */
-function sampled(region: Region, first: number, samples: number, truth: (region: Region) => Truth): number {
+function sampled(
+  regions: Regions,
+  at: number,
+  wide: number,
+  first: number,
+  samples: number,
+  truth: (regions: Regions, at: number) => Truth,
+  block: Regions,
+): number {
   let held = 0;
   for (let k = first; k < first + samples; k++) {
-    const block: number[] = [];
-    for (let i = 0; i < region.length; i += 2) {
+    for (let i = 0; i < wide; i += 2) {
       const place = (0.5 + k * 0.7548776662466927 ** (i / 2 + 1)) % 1;
-      const from = region[i]! + Math.floor(place * (region[i + 1]! - region[i]!));
-      block.push(from, from + 1);
+      const from = regions[at + i]! + Math.floor(place * (regions[at + i + 1]! - regions[at + i]!));
+      block[i] = from;
+      block[i + 1] = from + 1;
     }
-    if (truth(block) !== NEVER) held++;
+    if (truth(block, 0) !== NEVER) held++;
   }
   return held / samples;
 }
 
 // --- The condition on a region ---------------------------------------------------------------------------------------
 
+type Condition = {
+  /** Computes what hangs on scalars alone. */
+  readonly given: (scalars: readonly number[]) => void;
+  /** Computes the rest on the region that begins at `at`. */
+  readonly truth: (regions: Regions, at: number) => Truth;
+};
+
 /** Nodes that look at no edge are computed once for given scalars, the others for each region. */
-function conditionOf({ axes, nodes }: Masked): (scalars: readonly number[]) => (region: Region) => Truth {
-  const low = new Float64Array(nodes.length);
-  const high = new Float64Array(nodes.length);
+function conditionOf({ axes, nodes }: Masked): Condition {
+  // Least and largest of each node; those that are numbers stay what they are.
+  const low = Float64Array.from(nodes, (n) => (n.kind === "number" ? n.value : Number.NEGATIVE_INFINITY));
+  const high = Float64Array.from(nodes, (n) => (n.kind === "number" ? n.value : Number.POSITIVE_INFINITY));
+  const edges = nodes.flatMap((n, k) => (n.kind === "edge" ? [{ ...n, ...axes[n.axis]!, k }] : []));
+  const known = nodes.flatMap((n, k) => (n.kind === "scalar" ? [{ k, index: n.index }] : []));
   const moving: boolean[] = [];
   for (const node of nodes)
     moving.push(node.kind === "edge" || (node.kind === "op" && node.args.some((a) => moving[a])));
-  const leaf = (node: WorkNode, k: number, scalars: readonly number[]): void => {
-    const value = node.kind === "number" ? node.value : node.kind === "scalar" ? scalars[node.index]! : 0;
-    low[k] = node.kind === "unknown" ? Number.NEGATIVE_INFINITY : value;
-    high[k] = node.kind === "unknown" ? Number.POSITIVE_INFINITY : value;
-  };
-  /** What computes node `k`, of given scalars or of a region. */
-  const stepOf = (node: WorkNode, k: number): ((scalars: readonly number[], region: Region) => void) => {
-    if (node.kind === "edge") {
-      const { extent, block } = axes[node.axis]!;
-      const [from, to] = [2 * node.axis, 2 * node.axis + 1];
-      const end = node.end === "first" ? (b: number) => b * block : (b: number) => min((b + 1) * block, extent) - 1;
-      return (_, region) => {
-        low[k] = end(region[from]!);
-        high[k] = end(region[to]! - 1);
-      };
-    }
-    if (node.kind !== "op") return (scalars) => leaf(node, k, scalars);
-    const [x = 0, y = 0, z = 0] = node.args;
-    const rule = RULES[node.op];
-    return () => {
-      rule(low[x]!, high[x]!, low[y]!, high[y]!, low[z]!, high[z]!);
-      low[k] = least;
-      high[k] = most;
-    };
-  };
-  const fixed = nodes.flatMap((node, k) => (moving[k] ? [] : [stepOf(node, k)]));
-  const rest = nodes.flatMap((node, k) => (moving[k] ? [stepOf(node, k)] : []));
-  const at = nodes.length - 1;
-  return (scalars) => {
-    for (const step of fixed) step(scalars, []);
-    return (region) => {
-      for (const step of rest) step(scalars, region);
-      return low[at]! > 0 ? ALWAYS : high[at]! <= 0 ? NEVER : MIXED;
-    };
+  const rowsOf = (those: boolean): readonly Row[] =>
+    nodes.flatMap((n, k) => {
+      if (n.kind !== "op" || moving[k] !== those) return [];
+      const [x = 0, y = 0, z = 0] = n.args;
+      return [{ op: n.op, k, x, y, z }];
+    });
+  const [fixed, rest] = [rowsOf(false), rowsOf(true)];
+  const last = nodes.length - 1;
+  return {
+    given(scalars) {
+      for (const { k, index } of known) low[k] = high[k] = scalars[index]!;
+      compute(fixed, low, high);
+    },
+    truth(regions, at) {
+      for (let i = 0; i < edges.length; i++) {
+        const { k, axis, end, block, extent } = edges[i]!;
+        const from = regions[at + 2 * axis]!;
+        const to = regions[at + 2 * axis + 1]!;
+        low[k] = end === "first" ? from * block : min((from + 1) * block, extent) - 1;
+        high[k] = end === "first" ? (to - 1) * block : min(to * block, extent) - 1;
+      }
+      compute(rest, low, high);
+      return low[last]! > 0 ? ALWAYS : high[last]! <= 0 ? NEVER : MIXED;
+    },
   };
 }
 
-/** What the last rule gave: millions of them are applied, and none of them makes an object. */
-let least = 0;
-let most = 0;
-type Rule = (a: number, b: number, c: number, d: number, e: number, f: number) => void;
-const is = (low: number, high: number): void => {
-  least = low;
-  most = high;
-};
-const bool = (must: boolean, may: boolean): void => is(must ? 1 : 0, may ? 1 : 0);
-const any = (): void => is(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
-/** Not 0 for sure; not 0 perhaps. */
-const must = (low: number, high: number): boolean => low > 0 || high < 0;
-const may = (low: number, high: number): boolean => low !== 0 || high !== 0;
+/** A node, and those that it is computed from. */
+type Row = { readonly op: WorkOp; readonly k: number; readonly x: number; readonly y: number; readonly z: number };
+
 const { min, max, floor } = Math;
-function spread(p: number, q: number, r: number, s: number): void {
-  if (Number.isNaN(p + q + r + s)) any();
-  else is(min(p, q, r, s), max(p, q, r, s));
-}
 
-/** Least and largest of a result, from those of its arguments: [a, b], [c, d], [e, f]. */
-const RULES: { readonly [K in WorkOp]: Rule } = {
-  add: (a, b, c, d) => is(a + c, b + d),
-  sub: (a, b, c, d) => is(a - d, b - c),
-  mul: (a, b, c, d) => spread(a * c, a * d, b * c, b * d),
-  div: (a, b, c, d) => (c > 0 ? spread(floor(a / c), floor(a / d), floor(b / c), floor(b / d)) : any()),
-  mod: (a, b, c, d) => {
-    if (c !== d || c <= 0) any();
-    else if (floor(a / c) === floor(b / c)) is(a - c * floor(a / c), b - c * floor(b / c));
-    else is(0, c - 1);
-  },
-  min: (a, b, c, d) => is(min(a, c), min(b, d)),
-  max: (a, b, c, d) => is(max(a, c), max(b, d)),
-  neg: (a, b) => is(-b, -a),
-  abs: (a, b) => is(max(0, a, -b), max(-a, b)),
-  lt: (a, b, c, d) => bool(b < c, a < d),
-  le: (a, b, c, d) => bool(b <= c, a <= d),
-  gt: (a, b, c, d) => bool(a > d, b > c),
-  ge: (a, b, c, d) => bool(a >= d, b >= c),
-  eq: (a, b, c, d) => bool(a === b && c === d && a === c, a <= d && c <= b),
-  ne: (a, b, c, d) => bool(a > d || c > b, !(a === b && c === d && a === c)),
-  and: (a, b, c, d) => bool(must(a, b) && must(c, d), may(a, b) && may(c, d)),
-  or: (a, b, c, d) => bool(must(a, b) || must(c, d), may(a, b) || may(c, d)),
-  not: (a, b) => bool(!may(a, b), !must(a, b)),
-  select: (a, b, c, d, e, f) => {
-    if (must(a, b)) is(c, d);
-    else if (!may(a, b)) is(e, f);
-    else is(min(c, e), max(d, f));
-  },
-};
+/** Computes nodes from others. */
+function compute(rows: readonly Row[], low: Float64Array, high: Float64Array): void {
+  for (let i = 0; i < rows.length; i++) {
+    const { op, k, x, y, z } = rows[i]!;
+    const a = low[x]!;
+    const b = high[x]!;
+    const c = low[y]!;
+    const d = high[y]!;
+    // What is not known below may be anything.
+    let least = Number.NEGATIVE_INFINITY;
+    let most = Number.POSITIVE_INFINITY;
+    switch (op) {
+      case "add":
+        least = a + c;
+        most = b + d;
+        break;
+      case "sub":
+        least = a - d;
+        most = b - c;
+        break;
+      case "mul": {
+        const p = a * c;
+        const q = a * d;
+        const r = b * c;
+        const s = b * d;
+        if (Number.isNaN(p + q + r + s)) break;
+        least = min(p, q, r, s);
+        most = max(p, q, r, s);
+        break;
+      }
+      case "div": {
+        const p = floor(a / c);
+        const q = floor(a / d);
+        const r = floor(b / c);
+        const s = floor(b / d);
+        if (!(c > 0) || Number.isNaN(p + q + r + s)) break;
+        least = min(p, q, r, s);
+        most = max(p, q, r, s);
+        break;
+      }
+      case "mod": {
+        if (c !== d || c <= 0) break;
+        const same = floor(a / c) === floor(b / c);
+        least = same ? a - c * floor(a / c) : 0;
+        most = same ? b - c * floor(b / c) : c - 1;
+        break;
+      }
+      case "min":
+        least = min(a, c);
+        most = min(b, d);
+        break;
+      case "max":
+        least = max(a, c);
+        most = max(b, d);
+        break;
+      case "neg":
+        least = -b;
+        most = -a;
+        break;
+      case "abs":
+        least = max(0, a, -b);
+        most = max(-a, b);
+        break;
+      case "lt":
+        least = +(b < c);
+        most = +(a < d);
+        break;
+      case "le":
+        least = +(b <= c);
+        most = +(a <= d);
+        break;
+      case "gt":
+        least = +(a > d);
+        most = +(b > c);
+        break;
+      case "ge":
+        least = +(a >= d);
+        most = +(b >= c);
+        break;
+      case "eq":
+        least = +(a === b && c === d && a === c);
+        most = +(a <= d && c <= b);
+        break;
+      case "ne":
+        least = +(a > d || c > b);
+        most = +!(a === b && c === d && a === c);
+        break;
+      case "and":
+        least = +(must(a, b) && must(c, d));
+        most = +(may(a, b) && may(c, d));
+        break;
+      case "or":
+        least = +(must(a, b) || must(c, d));
+        most = +(may(a, b) || may(c, d));
+        break;
+      case "not":
+        least = +!may(a, b);
+        most = +!must(a, b);
+        break;
+      case "select": {
+        const yes = may(a, b);
+        const no = !must(a, b);
+        least = yes ? (no ? min(c, low[z]!) : c) : low[z]!;
+        most = yes ? (no ? max(d, high[z]!) : d) : high[z]!;
+        break;
+      }
+    }
+    low[k] = least;
+    high[k] = most;
+  }
+}
+/** Not 0 for sure; not 0 perhaps. */
+const must = (least: number, most: number): boolean => least > 0 || most < 0;
+const may = (least: number, most: number): boolean => least !== 0 || most !== 0;
