@@ -14,7 +14,8 @@ import { type Session, sessionOn } from "./runtime/session.ts";
 import { inProcess } from "./runtime/transport/local.ts";
 
 export { type Diagnostic, renderDiagnostics } from "./compiler/base/diagnostic.ts";
-export { type Compiled, type CompileOptions, type CompileResult, compile } from "./compiler/compile.ts";
+export { type Compiled, type CompileResult, compile } from "./compiler/compile.ts";
+export type { CompileOptions } from "./compiler/options.ts";
 export type { DeviceArray } from "./runtime/array.ts";
 export { GyreRuntimeError, type RuntimeErrorKind } from "./runtime/errors.ts";
 export type { LoadedProgram, RunOptions, Session } from "./runtime/session.ts";

@@ -1,7 +1,8 @@
 /** The package's front door: what `import … from "gyre"` gives. */
 export { readSource } from "./cli/sources.ts";
 export { type Diagnostic, renderDiagnostics } from "./compiler/base/diagnostic.ts";
-export { type Compiled, type CompileOptions, type CompileResult, compile } from "./compiler/compile.ts";
+export { type Compiled, type CompileResult, compile } from "./compiler/compile.ts";
+export type { CompileOptions } from "./compiler/options.ts";
 export type { Schedule } from "./compiler/schedule/schedule.ts";
 export { type OpenSessionOptions, open } from "./runtime/api.ts";
 export type { DeviceArray } from "./runtime/array.ts";

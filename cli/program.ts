@@ -1,7 +1,7 @@
 /** From a file and flags to a compiled program. Diagnostics are told here; what comes back is right. */
 import { type Diagnostic, isError } from "../compiler/base/diagnostic.ts";
 import type { Source } from "../compiler/base/source.ts";
-import type { Compiled, CompileOptions } from "../compiler/compile.ts";
+import type { Compiled } from "../compiler/compile.ts";
 import {
   checkFiles,
   type EntryOptions,
@@ -10,6 +10,7 @@ import {
   inferDims,
 } from "../compiler/core/elaborate.ts";
 import type { Program } from "../compiler/core/ir.ts";
+import type { CompileOptions } from "../compiler/options.ts";
 import type { Dialect } from "../runtime/device.ts";
 import type { Target } from "../runtime/target.ts";
 import { tell } from "./diagnostics.ts";

@@ -1,5 +1,5 @@
 /** What the compiler is told of a device: how kernels are mapped and spelled for it, and how many buffers one may bind. */
-import type { CompileOptions } from "../compiler/compile.ts";
+import type { CompileOptions } from "../compiler/options.ts";
 import type { DeviceInfo, Dialect } from "./device.ts";
 
 export type Target = Pick<

@@ -4,7 +4,8 @@
  * answer, or at memory's speed; flops at the share of the tensor cores that have a block. Needs no GPU and no nvcc.
  */
 import { readSource } from "../../cli/sources.ts";
-import { type CompileOptions, compile } from "../../compiler/compile.ts";
+import { compile } from "../../compiler/compile.ts";
+import type { CompileOptions } from "../../compiler/options.ts";
 
 /** H100 SXM: two blocks on each of 132 processors at once; of a block, 32 KiB are under way, for 0.7 us. */
 const GPU = {

@@ -2,8 +2,9 @@
 import { fileURLToPath } from "node:url";
 import { machineOf } from "../../cli/machines.ts";
 import { readSource } from "../../cli/sources.ts";
-import { type CompileOptions, compile, scheduleProgram } from "../../compiler/compile.ts";
+import { compile, scheduleProgram } from "../../compiler/compile.ts";
 import { elaborateEntry } from "../../compiler/core/elaborate.ts";
+import type { CompileOptions } from "../../compiler/options.ts";
 import type { Machine } from "../../compiler/schedule/machine.ts";
 import type { Schedule } from "../../compiler/schedule/schedule.ts";
 import { simulate } from "../../compiler/schedule/simulate.ts";

@@ -1,12 +1,13 @@
 /** Kernels hand values round only where they may. */
 import { expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
-import { type CompileOptions, compile } from "../../compiler/compile.ts";
+import { compile } from "../../compiler/compile.ts";
 import { ndarray } from "../../compiler/core/ndarray.ts";
 import { emitWgsl } from "../../compiler/emit/wgsl.ts";
 import { chooseMapping } from "../../compiler/lane/choose.ts";
 import { lowerKernel } from "../../compiler/lane/lower.ts";
 import { softwareTarget } from "../../compiler/lane/map.ts";
+import type { CompileOptions } from "../../compiler/options.ts";
 import { evalKernel } from "../../compiler/tile/eval.ts";
 import { interpret } from "./interpret.ts";
 import { dice } from "./random.ts";

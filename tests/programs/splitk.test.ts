@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { readSource } from "../../cli/sources.ts";
-import { type CompileOptions, compile } from "../../compiler/compile.ts";
+import { compile } from "../../compiler/compile.ts";
+import type { CompileOptions } from "../../compiler/options.ts";
 import { type Choices, onCpu, onCuda, onWebGPU, open, reference } from "../support/backends.ts";
 import { relativeError } from "../support/compare.ts";
 

@@ -1,12 +1,13 @@
 /** Programs, opened from source, on each backend that tests run on. */
 import { createHash } from "node:crypto";
 import { readSource } from "../../cli/sources.ts";
-import { type CompileOptions, compileProgram } from "../../compiler/compile.ts";
+import { compileProgram } from "../../compiler/compile.ts";
 import { elaborateEntry } from "../../compiler/core/elaborate.ts";
 import { type EvalOptions, evaluate } from "../../compiler/core/eval.ts";
 import { grad } from "../../compiler/core/grad.ts";
 import type * as Core from "../../compiler/core/ir.ts";
 import { ndarray } from "../../compiler/core/ndarray.ts";
+import type { CompileOptions } from "../../compiler/options.ts";
 import { open as openSession } from "../../runtime/api.ts";
 import { elementCount, type HostArray, hostArray, type Tensor } from "../../runtime/dtype.ts";
 import { defaultInput } from "../../runtime/random.ts";
