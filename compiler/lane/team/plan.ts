@@ -74,14 +74,25 @@ export function plansFor(program: Kernel, target: TeamTarget): Plans {
   let reason = "";
   const blocks = axes.anySize.size > 0 ? target.blocks : target.blocks.slice(0, 1);
   function* all(): Generator<ProductPlan> {
-    for (const shape of shapesFor(kernel, factors, target.sizes))
-      for (const foldBlock of blocks)
+    for (const shape of shapesFor(kernel, factors, target.sizes)) {
+      const known = new Map<number, Dealing | undefined>();
+      const dealing = (foldBlock: number): Dealing | undefined => {
         try {
-          yield* attempt(kernel, axes, factors, { ...shape, foldBlock }, target);
+          if (!known.has(foldBlock))
+            known.set(foldBlock, dealingOf(kernel, axes, factors, { ...shape, foldBlock }, target));
         } catch (e) {
           if (!(e instanceof NoRule)) throw e;
           reason ||= e.message;
+          known.set(foldBlock, undefined);
         }
+        return known.get(foldBlock);
+      };
+      for (const bytes of [...target.sharedAims, target.sharedBytes])
+        for (const foldBlock of blocks) {
+          const d = dealing(foldBlock);
+          if (d) yield* plansWithin(kernel, d, bytes, target);
+        }
+    }
   }
   return {
     all: all(),
@@ -89,19 +100,26 @@ export function plansFor(program: Kernel, target: TeamTarget): Plans {
     tooLarge: () => reason === "" && factors.some(ofMatrices),
   };
 }
-/** The plans of one shape; none where it does not fit. Where threads multiply, one for each number of stages. */
-function attempt(
+/** A shape's plans, but for how many blocks are fetched ahead. `made`: the numbers of stages that there are plans with. */
+type Dealing = {
+  readonly plan: Omit<ProductPlan, "staged" | "sharedBytes" | "choice" | "notes">;
+  readonly shape: Shape;
+  readonly staged: ReadonlyMap<number, Staged>;
+  readonly made: Set<number>;
+};
+/** Undefined where the shape does not fit. */
+function dealingOf(
   kernel: Kernel,
   axes: Axes,
   factors: readonly Factors[],
   shape: Shape,
   target: TeamTarget,
-): readonly ProductPlan[] {
+): Dealing | undefined {
   const parts = partsOf(axes, shape);
   const warps = shape.rowWarps * shape.columnWarps;
   const groups = groupsOf(kernel, parts);
   const smaller = shape.rowBlock > 64 || shape.columnBlock > 64;
-  if (smaller && groups < target.groups) return [];
+  if (smaller && groups < target.groups) return undefined;
   const { pattern, exchange } = target;
   const dealt: Dealt = { parts, by: shape, warps, pattern };
   const products = new Map(
@@ -110,52 +128,63 @@ function attempt(
       return p ? [[f.sum.id, p] as const] : [];
     }),
   );
-  if (products.size === 0) return [];
+  if (products.size === 0) return undefined;
   const uses = usesOf(kernel, products);
   const accumulators = heldTogether(kernel, dealt, products, uses);
-  if (accumulators > target.accumulators) return [];
+  if (accumulators > target.accumulators) return undefined;
   const asked = stagedOf(kernel, dealt, products);
   const staged = target.otherwise ? fetchedTiles(kernel, dealt, products, asked) : asked;
   const loaded = [...asked.keys()].filter((id) => !staged.has(id));
-  const found: ProductPlan[] = [];
-  for (const aim of [target.sharedAim, target.sharedBytes]) {
-    for (let stages = target.stages; stages >= target.fewestStages; stages--) {
-      const tiles = new Map(
-        [...staged].map(([id, s]) => [
-          id,
-          inLoop(kernel, s.value) && s.how === "copy" ? { ...s, tile: { ...s.tile, stages } } : s,
-        ]),
-      );
-      const sharedBytes = [...tiles.values()].reduce(
-        (n, { tile }) => n + roundUp(elementsOf(tile) * tile.stages * bytesEach(tile.dtype), 128),
-        0,
-      );
-      if (sharedBytes > aim || (pattern === "matrices" && stages === 1 && aim < target.sharedBytes)) continue;
-      if (found.some((p) => p.choice.stages === stages)) continue;
-      const roles = rolesOf(kernel, dealt, products, uses);
-      const { rowBlock, columnBlock, rowWarps, columnWarps, foldBlock } = shape;
-      found.push({
-        kernel,
-        warps,
-        pattern,
-        exchange,
-        groups,
-        parts,
-        by: shape,
-        products,
-        staged: tiles,
-        factors: roles.factors,
-        kept: new Set([...roles.kept, ...loaded]),
-        uses,
+  const roles = rolesOf(kernel, dealt, products, uses);
+  return {
+    plan: {
+      kernel,
+      warps,
+      pattern,
+      exchange,
+      groups,
+      parts,
+      by: shape,
+      products,
+      factors: roles.factors,
+      kept: new Set([...roles.kept, ...loaded]),
+      uses,
+      accumulators,
+    },
+    shape,
+    staged,
+    made: new Set(),
+  };
+}
+/** The plans that fit so much shared memory: the one with most stages; where threads multiply, one for each number of them. */
+function* plansWithin(kernel: Kernel, d: Dealing, bytes: number, target: TeamTarget): Generator<ProductPlan> {
+  const { plan, shape } = d;
+  const matrices = plan.pattern === "matrices";
+  for (let stages = target.stages; stages >= target.fewestStages; stages--) {
+    const staged = new Map(
+      [...d.staged].map(([id, s]) => [
+        id,
+        inLoop(kernel, s.value) && s.how === "copy" ? { ...s, tile: { ...s.tile, stages } } : s,
+      ]),
+    );
+    const sharedBytes = [...staged.values()].reduce(
+      (n, { tile }) => n + roundUp(elementsOf(tile) * tile.stages * bytesEach(tile.dtype), 128),
+      0,
+    );
+    if (sharedBytes > bytes || (matrices && stages === 1 && bytes < target.sharedBytes)) continue;
+    const isNew = !d.made.has(stages);
+    d.made.add(stages);
+    const { rowBlock, columnBlock, rowWarps, columnWarps, foldBlock } = shape;
+    if (isNew)
+      yield {
+        ...plan,
+        staged,
         sharedBytes,
-        accumulators,
         choice: { rowBlock, columnBlock, rowWarps, columnWarps, foldBlock, stages },
-        notes: notesOf(dealt, products, tiles, sharedBytes, accumulators),
-      });
-      if (pattern === "matrices") return found;
-    }
+        notes: notesOf(dealtOf(plan), plan.products, staged, sharedBytes, plan.accumulators),
+      };
+    if (matrices) return;
   }
-  return found;
 }
 /** Whether both sides of a product have elements that a team shares. */
 const ofMatrices = (f: Factors): boolean => {
@@ -167,7 +196,7 @@ const ofMatrices = (f: Factors): boolean => {
 export const groupsOf = (kernel: Kernel, parts: ReadonlyMap<number, Part>): number =>
   kernel.grid.reduce((n, a) => n * Math.ceil(a.extent / parts.get(a.id)!.block), 1);
 
-export const dealtOf = ({ parts, by, warps, pattern }: Plan): Dealt => ({ parts, by, warps, pattern });
+export const dealtOf = ({ parts, by, warps, pattern }: Dealt): Dealt => ({ parts, by, warps, pattern });
 /** Registers that products' results and carries take at once: those of each body of a loop, with those around it. */
 function heldTogether(
   kernel: Kernel,

@@ -3,9 +3,9 @@ import type { Pattern } from "./layout.ts";
 
 /** What teams are planned for. */
 export type TeamTarget = {
-  /** Shared memory that a workgroup may have, in bytes, and what it is aimed at so that several fit a processor. */
+  /** Shared memory that a workgroup may have, in bytes; and less, tried before that, so that several fit a processor. */
   readonly sharedBytes: number;
-  readonly sharedAim: number;
+  readonly sharedAims: readonly number[];
   /** Registers of a thread that accumulators may take. */
   readonly accumulators: number;
   /** Workgroups that fill the machine: tiles get smaller before there are fewer. */
@@ -121,11 +121,14 @@ const forWarpgroups: Sizes = {
   ],
 };
 
-/** NVIDIA GPUs with mma.m16n8k16, ldmatrix and cp.async (sm_80 and later). */
+/**
+ * NVIDIA GPUs with mma.m16n8k16, ldmatrix and cp.async (sm_80 and later). Two teams fit a processor, of which each may have half of
+ * 164 KiB on an A100; 99 KiB is all that a smaller GPU has (sm_86, sm_89), and leaves room for two on an H100.
+ */
 export const tensorTarget: TeamTarget = {
   sharedBytes: 160 * 1024,
-  sharedAim: 99 * 1024,
-  accumulators: 196,
+  sharedAims: [81 * 1024, 99 * 1024],
+  accumulators: 200,
   groups: 100,
   blocks: [64, 32],
   stages: 3,
@@ -141,7 +144,7 @@ export const tensorTarget: TeamTarget = {
 /** Hopper GPUs (sm_90a): two warpgroups with 64 rows each, or one. */
 export const hopperTarget: TeamTarget = {
   sharedBytes: 224 * 1024,
-  sharedAim: 224 * 1024,
+  sharedAims: [],
   accumulators: 168,
   groups: 100,
   blocks: [128, 64, 32],
@@ -153,14 +156,14 @@ export const hopperTarget: TeamTarget = {
   threads: 512,
   machine: h100,
   sizes: forWarpgroups,
-  otherwise: tensorTarget,
+  otherwise: { ...tensorTarget, sharedAims: [113 * 1024] },
 };
 
 /** GPUs behind WebGPU: the least of workgroup memory that there is, and a thread's registers as the smallest have them. */
 export const blockTarget: TeamTarget = {
   ...tensorTarget,
   sharedBytes: 16 * 1024,
-  sharedAim: 16 * 1024,
+  sharedAims: [],
   accumulators: 96,
   groups: 1,
   blocks: [64, 32, 16],
