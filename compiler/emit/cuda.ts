@@ -160,7 +160,7 @@ const scalar: Readonly<Record<LaneType, string>> = {
   bool: "bool",
   pair: "unsigned",
 };
-const typeName = (t: LaneType, w: Width): string => (w === 4 ? `vec4<${scalar[t]}>` : scalar[t]);
+const typeName = (t: LaneType, w: Width): string => (w === 4 || w === 8 ? `vec${w}<${scalar[t]}>` : scalar[t]);
 
 /** `shared`: where arrays are in shared memory. `indices`: names of whole numbers that count elements, and so never wrap. */
 function cuda(uses: Uses, shared: ReadonlyMap<string, number>, indices: Set<string>): Spelling {
@@ -228,6 +228,7 @@ function isClamped(e: Extract<Expr, { kind: "op" }>): boolean {
 
 function load({ expr: i, program }: Printer, call: Call, e: Extract<Expr, { kind: "load" }>): string {
   const b = program.buffers[e.buffer]!;
+  if (e.width === 8) return call.generic(`eight_${sixteen(b)!}`, "load8", [`${b.name} + ${i(e.index, 5)}`]);
   if (e.width === 4) {
     const four = call.generic(sixteen(b) ?? "load4", "load4", [`${b.name} + ${i(e.index, 5)}`]);
     return b.dtype === "bool" ? `(${four} != vec4<unsigned>(0u))` : four;
@@ -242,6 +243,12 @@ function store({ expr: i, program }: Printer, call: Call, s: Extract<LaneStmt, {
   const value = b.dtype === "bool" ? `${wide ? "vec4<unsigned>" : "unsigned"}(${i(s.value)})` : i(s.value);
   if (s.value.width === 2 && s.value.kind === "vec")
     return `${call.generic(sixteen(b) ? `store2_${sixteen(b)!}` : "store2", "store2", [`${b.name} + ${i(s.index, 5)}`, ...s.value.args.map((a) => i(a))])};`;
+  if (s.value.width === 8 && s.value.kind === "vec") {
+    const [low, high] = [s.value.args.slice(0, 4), s.value.args.slice(4)].map(
+      (four) => `vec4<float>(${four.map((a) => i(a)).join(", ")})`,
+    );
+    return `${call.generic(`eight_${sixteen(b)!}`, "store8", [`${b.name} + ${i(s.index, 5)}`, low!, high!])};`;
+  }
   if (wide) return `${call.generic(sixteen(b) ?? "store4", "store4", [`${b.name} + ${i(s.index, 5)}`, value])};`;
   return `${b.name}[${i(s.index)}] = ${sixteen(b) ? `${b.dtype}(${value})` : value};`;
 }

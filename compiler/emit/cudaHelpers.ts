@@ -39,12 +39,21 @@ struct ${name} {
   __device__ operator float() const { return ${name}_to_f32(bits); }
 };
 struct alignas(8) ${name}x4 { unsigned xy, zw; };
-${device} vec4<float> load4(const ${name}* p) {
-  const ${name}x4 v = *reinterpret_cast<const ${name}x4*>(p);
+${device} vec4<float> four(${name}x4 v) {
   return vec4<float>(low_${name}(v.xy), high_${name}(v.xy), low_${name}(v.zw), high_${name}(v.zw));
 }
-${device} void store4(${name}* p, vec4<float> v) {
-  *reinterpret_cast<${name}x4*>(p) = ${name}x4{pack_${name}(v.x, v.y), pack_${name}(v.z, v.w)};
+${device} ${name}x4 ${name}_pairs(vec4<float> v) { return ${name}x4{pack_${name}(v.x, v.y), pack_${name}(v.z, v.w)}; }
+${device} vec4<float> load4(const ${name}* p) { return four(*reinterpret_cast<const ${name}x4*>(p)); }
+${device} void store4(${name}* p, vec4<float> v) { *reinterpret_cast<${name}x4*>(p) = ${name}_pairs(v); }`;
+
+/** Eight of them, 16 bytes at once. */
+const eight = (name: string): string => `struct alignas(16) ${name}x8 { ${name}x4 low, high; };
+${device} vec8<float> load8(const ${name}* p) {
+  const ${name}x8 v = *reinterpret_cast<const ${name}x8*>(p);
+  return vec8<float>{four(v.low), four(v.high)};
+}
+${device} void store8(${name}* p, vec4<float> low, vec4<float> high) {
+  *reinterpret_cast<${name}x8*>(p) = ${name}x8{${name}_pairs(low), ${name}_pairs(high)};
 }`;
 
 const extreme = (name: string, instruction: "max" | "min"): string => `${device} float ${name}(float a, float b) {
@@ -182,6 +191,12 @@ ${fourMatrices("matrices_transposed", ".trans")}`,
   vec4: { text: vec4 },
   f16: { text: sixteen("f16", "IEEE half precision"), needs: ["vec4", "f16_bits", "pack_f16", "unpack_f16"] },
   bf16: { text: sixteen("bf16", "The upper half of an f32"), needs: ["vec4", "bf16_bits", "pack_bf16", "unpack_bf16"] },
+  vec8: {
+    text: "/** Eight neighbours. */\ntemplate <class T> struct vec8 { vec4<T> low, high; };",
+    needs: ["vec4"],
+  },
+  eight_f16: { text: eight("f16"), needs: ["f16", "vec8"] },
+  eight_bf16: { text: eight("bf16"), needs: ["bf16", "vec8"] },
   load4: {
     text: `template <class T> ${device} vec4<T> load4(const T* p) { return *reinterpret_cast<const vec4<T>*>(p); }`,
     needs: ["vec4"],

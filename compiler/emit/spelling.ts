@@ -179,6 +179,8 @@ function expr(p: Printer, e: Expr, rank: number): string {
     case "load":
       return d.load(p, e);
     case "component":
+      if (e.arg.width === 8 && typeof e.at === "number")
+        return `${p.expr(e.arg, 9)}.${e.at < 4 ? "low" : "high"}.${"xyzw"[e.at % 4]}`;
       return typeof e.at === "number" ? `${p.expr(e.arg, 9)}.${"xyzw"[e.at]}` : `${p.expr(e.arg, 9)}[${p.expr(e.at)}]`;
     case "vec": {
       const same = e.args.every(

@@ -68,6 +68,7 @@ export function check(p: LaneProgram): readonly string[] {
       }
       case "load":
         if (!p.buffers[e.buffer]) say(`buffer ${e.buffer} does not exist`);
+        else if (e.width === 8 && !isHalf(p.buffers[e.buffer]!.dtype)) say("eight at once are of 16 bits");
         else if (e.width === 4 && !p.unaligned && !p.mixed && !p.buffers[e.buffer]!.vector)
           say(`${p.buffers[e.buffer]!.name} is read by fours`);
         index(n, e.index);
@@ -83,7 +84,7 @@ export function check(p: LaneProgram): readonly string[] {
         return;
       case "component":
         expr(n, e.arg);
-        if (e.arg.width !== 4) say("a component is taken of a scalar");
+        if (e.arg.width !== 4 && e.arg.width !== 8) say("a component is taken of a scalar");
         if (typeof e.at !== "number") index(n, e.at);
         return;
       case "vec":

@@ -40,20 +40,21 @@ export function unrounded(x: Expr, dtype: DType): Expr {
   return x.op === `round_${dtype}` ? x.args[0]! : x;
 }
 
-/** Integer arithmetic on addresses, with constants folded. */
+/** Arithmetic on i32, which wraps, with constants folded. */
 export function add(a: Expr, b: Expr): Expr {
-  if (a.kind === "lit" && b.kind === "lit") return lit(a.value + b.value);
+  if (a.kind === "lit" && b.kind === "lit") return lit((a.value + b.value) | 0);
   if (isLit(a, 0)) return b;
   if (isLit(b, 0)) return a;
   if (b.kind !== "lit") return op("add", [a, b], "i32");
   const [x, c] = a.kind === "op" && (a.op === "add" || a.op === "sub") ? a.args : [];
-  if (x && c?.kind === "lit" && a.kind === "op") return add(x, lit(b.value + (a.op === "add" ? c.value : -c.value)));
-  return b.value < 0 ? op("sub", [a, lit(-b.value)], "i32") : op("add", [a, b], "i32");
+  if (x && c?.kind === "lit" && a.kind === "op")
+    return add(x, lit((b.value + (a.op === "add" ? c.value : -c.value)) | 0));
+  return b.value < 0 && b.value > -(2 ** 31) ? op("sub", [a, lit(-b.value)], "i32") : op("add", [a, b], "i32");
 }
 export const subtract = (a: Expr, b: Expr): Expr =>
-  b.kind === "lit" ? add(a, lit(-b.value)) : op("sub", [a, b], "i32");
+  b.kind === "lit" ? add(a, lit(-b.value | 0)) : op("sub", [a, b], "i32");
 export function mul(a: Expr, b: Expr): Expr {
-  if (a.kind === "lit" && b.kind === "lit") return lit(a.value * b.value);
+  if (a.kind === "lit" && b.kind === "lit") return lit(Math.imul(a.value, b.value));
   if (isLit(a, 0) || isLit(b, 0)) return lit(0);
   if (isLit(a, 1)) return b;
   if (isLit(b, 1)) return a;

@@ -21,8 +21,8 @@ import type { MapOp, Scalar } from "../tile/ir.ts";
 
 /** What a register holds. f16 and bf16 exist only in memory and, two in a register, as a `pair`. */
 export type LaneType = "f32" | "i32" | "u32" | "bool" | "pair";
-/** 2: a store of two neighbours. */
-export type Width = 1 | 2 | 4;
+/** 2: a store of two neighbours. 8: a load or store of eight neighbours of 16 bits, of which the components are taken. */
+export type Width = 1 | 2 | 4 | 8;
 
 export type Expr =
   | { readonly kind: "lit"; readonly value: number; readonly type: LaneType; readonly width: 1 }
@@ -57,7 +57,7 @@ export type Expr =
       readonly type: LaneType;
       readonly width: 1;
     }
-  | { readonly kind: "vec"; readonly args: readonly Expr[]; readonly type: LaneType; readonly width: 2 | 4 }
+  | { readonly kind: "vec"; readonly args: readonly Expr[]; readonly type: LaneType; readonly width: 2 | 4 | 8 }
   /** Two floats rounded to 16 bits; `low` has the lower address. */
   | {
       readonly kind: "pack";

@@ -34,6 +34,7 @@ export const few: readonly Case[] = [
   inF32("heads", { B: 1, S: 24, H: 3, D: 16, E: 32 }),
   inF32("sigmoid_weights", { B: 1, S: 24, H: 1, D: 16 }),
   std("attention")("decode", { B: 1, S: 512, Q: 1, H: 2, G: 2, D: 16 }),
+  of("bench/cuda/few.gyre", "16 bits")("decode", { B: 1, K: 64, G: 2, H: 2, D: 16 }),
 ];
 
 /** Loops of several rounds, blocks that are partial, rows too long to be held, long sums in parts. */

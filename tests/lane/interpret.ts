@@ -434,7 +434,7 @@ function expr(m: Machine, e: Expr, names: Names): Read {
     }
     case "component": {
       const arg = expr(m, e.arg, names);
-      invariant(e.arg.width === 4, "a component is one of four");
+      invariant(e.arg.width === 4 || e.arg.width === 8, "a component is one of four, or eight");
       const at = typeof e.at === "number" ? undefined : expr(m, e.at, names);
       return (mask) => {
         const [xs, ks] = [arg(mask), at?.(mask)];

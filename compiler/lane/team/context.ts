@@ -62,8 +62,8 @@ export type At = {
   readonly own: ReadonlyMap<number, Expr>;
   /** What has been computed for it. */
   readonly memo: Map<number, Expr>;
-  /** The axis of which four elements are meant, from this one on. */
-  readonly fours?: number;
+  /** The axis of which several elements are meant, from this one on, and how many. */
+  readonly group?: { readonly axis: number; readonly size: number };
 };
 export const nowhere = (own: ReadonlyMap<number, Expr> = new Map()): At => ({
   layout: null,
@@ -195,7 +195,7 @@ export const startOf = (ctx: Context, axis: Axis): Expr => ctx.starts.get(axis.i
 /** The element's number along the axis; past the end it is the last that exists. */
 export function position(ctx: Context, at: At, axis: Axis): Expr {
   const raw = add(startOf(ctx, axis), local(ctx, at, axis));
-  return partOf(ctx, axis).ragged ? min(raw, lit(axis.extent - (at.fours === axis.id ? 4 : 1))) : raw;
+  return partOf(ctx, axis).ragged ? min(raw, lit(axis.extent - (at.group?.axis === axis.id ? at.group.size : 1))) : raw;
 }
 /** Whether the element exists; undefined where it always does. */
 export function exists(ctx: Context, at: At, axis: Axis): Expr | undefined {

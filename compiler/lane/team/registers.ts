@@ -105,16 +105,16 @@ export function sharedArray(ctx: Context, hint: string, dtype: DType, size: numb
 /** Whether the thread is the first of those that hold the same; undefined where no others do. */
 function isFirst(ctx: Context, layout: Layout): Expr | undefined {
   let below = 1;
-  let cond: Expr | undefined;
-  const threads = ctx.plan.warps * 32;
-  for (const d of layout.threads) {
-    if (d.axis === everywhere) {
-      const zero = op("eq", [digitOf(below, d.count, threads), lit(0)], "bool");
-      cond = cond ? and(cond, zero) : zero;
-    }
-    below *= d.count;
+  const same: { below: number; count: number }[] = [];
+  for (const { axis, count } of layout.threads) {
+    const last = same.at(-1);
+    if (axis === everywhere && last && last.below * last.count === below) last.count *= count;
+    else if (axis === everywhere) same.push({ below, count });
+    below *= count;
   }
-  return cond;
+  const zero = (d: (typeof same)[number]): Expr =>
+    op("eq", [digitOf(d.below, d.count, ctx.plan.warps * 32), lit(0)], "bool");
+  return same.map(zero).reduce<Expr | undefined>((a, b) => (a ? and(a, b) : b), undefined);
 }
 
 /** What `write` writes, done by the first of the threads that hold the same. */

@@ -85,7 +85,8 @@ export function rankedWays(kernel: Kernel, target: Weighed, room: number = HELD)
       const accesses = accessesOf(k);
       const { seconds } = scalesFor(k, accesses, target);
       const part = axesOf(k).find((a) => a.role === "inner" && !known.has(a.id));
-      const ways = waysOf(k, accesses, { most: target.threads, room, shared: k === one ? 0 : 1, part });
+      const eights = target.pattern === "matrices";
+      const ways = waysOf(k, accesses, { most: target.threads, eights, room, shared: k === one ? 0 : 1, part });
       return ways.map((way) => ({ kernel: k, way, seconds: seconds(way) }));
     })
     .sort((a, b) => a.seconds - b.seconds);
@@ -128,11 +129,24 @@ export function planFor(
   }
 }
 
-/** Threads at most, elements that one may hold, and the axis of parts that a loop is shared out among, a warp for each. */
-type Room = { readonly most: number; readonly room: number; readonly shared: 0 | 1; readonly part: Axis | undefined };
+/**
+ * Threads at most, whether they load eight elements of 16 bits at once, elements that one may hold, and the axis of parts that a loop
+ * is shared out among, a warp for each.
+ */
+type Room = {
+  readonly most: number;
+  readonly eights: boolean;
+  readonly room: number;
+  readonly shared: 0 | 1;
+  readonly part: Axis | undefined;
+};
 
 /** All ways worth weighing: threads along an axis that lies side by side in memory, and along one other. */
-function waysOf(kernel: Kernel, accesses: readonly Access[], { most, room, shared, part }: Room): readonly TeamWay[] {
+function waysOf(
+  kernel: Kernel,
+  accesses: readonly Access[],
+  { most, eights, room, shared, part }: Room,
+): readonly TeamWay[] {
   const axes = axesOf(kernel);
   const values = valuesOf(kernel);
   const meet = meetingsOf(values);
@@ -145,20 +159,22 @@ function waysOf(kernel: Kernel, accesses: readonly Access[], { most, room, share
     return found;
   };
   const sideBySide = new Map<Axis, number>();
-  for (const { axes: all, fours, strides, bytes } of accesses)
-    for (const a of all) {
-      if (strides.get(a.id) !== bytes && fours?.id !== a.id) continue;
+  for (const x of accesses)
+    for (const a of x.axes) {
+      if (x.strides.get(a.id) !== x.bytes && x.fours?.id !== a.id) continue;
       const mine = open.find((o) => o.id === a.id);
-      if (mine) sideBySide.set(mine, (sideBySide.get(mine) ?? 0) + all.reduce((n, x) => n * x.extent, bytes));
+      if (mine) sideBySide.set(mine, (sideBySide.get(mine) ?? 0) + amountOf(x));
     }
   const along = [...sideBySide].sort(([, x], [, y]) => y - x).map(([a]) => a);
   const found: TeamWay[] = [];
   for (const first of along.length > 0 ? along.slice(0, 2) : open.slice(0, 1)) {
     const fast = family(first, (a) => sideBySide.has(a));
     const side = new Map(
-      fast.flatMap((a) =>
-        accesses.some((x) => x.fours?.id === a.id) && a.extent % 4 === 0 ? [[a.id, 4] as const] : [],
-      ),
+      fast.flatMap((a) => {
+        const beside = accesses.filter((x) => x.fours?.id === a.id);
+        if (beside.length === 0 || a.extent % 4 !== 0) return [];
+        return [[a.id, eights && a.extent % 8 === 0 && byEights(beside) ? 8 : 4] as const];
+      }),
     );
     const across = room > HELD ? [] : open.filter((a) => !fast.includes(a) && fast.every((f) => meet(f, a)));
     const others = [undefined, ...across];
@@ -188,6 +204,13 @@ function waysOf(kernel: Kernel, accesses: readonly Access[], { most, room, share
     }
   }
   return found;
+}
+/** Bytes of all that is loaded or stored. */
+const amountOf = ({ axes, bytes }: Access): number => axes.reduce((n, a) => n * a.extent, bytes);
+/** Whether most of what lies side by side does in eights of 16 bits, and the rest in fours of 32. */
+function byEights(beside: readonly Access[]): boolean {
+  const amount = (wide: boolean): number => beside.reduce((n, x) => n + (x.eights === wide ? amountOf(x) : 0), 0);
+  return beside.every((x) => x.eights || x.bytes === 4) && amount(true) >= amount(false);
 }
 /** Threads that the longest of some axes has elements for. */
 const longest = (axes: readonly Axis[], side: ReadonlyMap<number, number>): number =>

@@ -26,6 +26,8 @@ export type Access = {
   readonly strides: ReadonlyMap<number, number>;
   /** The axis along which elements lie side by side, in fours that begin at multiples of four. */
   readonly fours: Axis | undefined;
+  /** So do eights of 16 bits. */
+  readonly eights: boolean;
   readonly load: boolean;
   /** What is loaded or stored. */
   readonly value: Value;
@@ -56,7 +58,8 @@ export function accessesOf(kernel: Kernel): readonly Access[] {
       axes.map((a) => [a.id, scattered.has(a.id) ? Number.NaN : bytes * (place(new Map([[a.id, 1]])) - origin)]),
     );
     const fours = besideAlong(4, shape, index, clamp, block);
-    return { axes, bytes, strides, fours, load, value, passes: passes.get(value.id) ?? 1 };
+    const eights = bytes === 2 && fours !== undefined && besideAlong(8, shape, index, clamp, block)?.id === fours.id;
+    return { axes, bytes, strides, fours, eights, load, value, passes: passes.get(value.id) ?? 1 };
   };
   return [
     ...valuesOf(kernel, false).flatMap((v) =>
@@ -96,7 +99,7 @@ const axesOfLoads = (v: Value): readonly Axis[] =>
 export type Way = { readonly parts: ReadonlyMap<number, Part>; readonly slots: Slots };
 
 /** What of a target matters here. */
-export type Weighed = Pick<TeamTarget, "exchange" | "threads" | "sharedBytes" | "machine">;
+export type Weighed = Pick<TeamTarget, "pattern" | "exchange" | "threads" | "sharedBytes" | "machine">;
 
 /** Bytes that a processor loads or stores at once. */
 const TURN = 128;

@@ -2,7 +2,7 @@
 import { invariant } from "../../base/invariant.ts";
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Value } from "../../tile/ir.ts";
-import { add, cast, laneType, lit, min, mul, op, ref } from "../expr.ts";
+import { add, cast, laneType, lit, min, mul, op, ref, subtract } from "../expr.ts";
 import type { Expr } from "../ir.ts";
 import { type At, bind, type Context, heldFor, hintOf, local, partOf, position, readHeld, startOf } from "./context.ts";
 import { wide } from "./dealt.ts";
@@ -89,12 +89,12 @@ function mapped(
     const reciprocal = op("div", [lit(1, "f32"), evaluate(ctx, y!, at)], "f32");
     return op("mul", [evaluate(ctx, x!, at), reciprocal], "f32");
   }
-  return op(
-    name,
-    args.map((a) => evaluate(ctx, a, at)),
-    type,
-  );
+  const all = args.map((a) => evaluate(ctx, a, at));
+  // Sums and products of places are short.
+  if (type === "i32" && name in places) return places[name as keyof typeof places](all[0]!, all[1]!);
+  return op(name, all, type);
 }
+const places = { add, sub: subtract, mul };
 /** A value times a number; what it is multiplied by itself, and nobody else asks for, is one factor with that. */
 function times(ctx: Context, v: Value, by: number, at: At): Expr {
   const { plan } = ctx;
