@@ -1,5 +1,5 @@
 /** What the checker says: names, types, specs, tiles, sizes. Rows of the table in messages.ts. */
-import { asFunction, fieldsElsewhere, namesElsewhere, typesElsewhere } from "./elsewhere.ts";
+import { asFunction, fieldsElsewhere, namesElsewhere, operandsElsewhere, typesElsewhere } from "./elsewhere.ts";
 import { listed, q, type Row, say } from "./say.ts";
 
 type Near = { readonly near?: string };
@@ -121,8 +121,16 @@ export const checkMessages = {
   ),
   GY3007: say((a: { what: string }) => a.what),
   GY3008: say(
-    (a: { what: string; expected: string; found: string; where: readonly string[]; hint: string | undefined }) =>
-      `${a.what} should be ${q(a.expected)}, found ${a.found}${a.where.length > 0 ? ` (where ${codeList(a.where)})` : ""}`,
+    (a: {
+      what: string;
+      expected: string;
+      found: string;
+      where: readonly string[];
+      /** What it is found to be has names that are also those of the type, and mean something else there. */
+      own: boolean;
+      hint: string | undefined;
+    }) =>
+      `${a.what} should be ${q(a.expected)}, found ${a.found}${a.where.length > 0 ? ` (where ${a.own ? "its own " : ""}${codeList(a.where)})` : ""}`,
     (a) => a.hint,
   ),
   GY3009: say(
@@ -160,6 +168,7 @@ export const checkMessages = {
   GY3017: say(
     (a: { found: string; op: string; dtype?: string }) =>
       `${a.op ? `${q(a.op)} needs` : "this needs"} an array${a.dtype ? ` of ${q(a.dtype)}` : ""}, found ${a.found}`,
+    (a) => operandsElsewhere.get(a.op),
   ),
   GY3018: say((a: { a: string; b: string }) => `both branches must give the same type, found ${a.a} and ${a.b}`),
   GY3019: say("the type of this value cannot be found from its use", "write it: `zeros(f32[…])`, `full(f32[…], c)`"),
@@ -276,10 +285,16 @@ export const checkMessages = {
       (a.meshes.length === 0 ? `declare one: \`mesh ${a.name}(sp: 4)\`` : `declared here: ${codeList(a.meshes)}`),
   ),
   GY4006: say(
-    (a: { what: string; axis: string }) =>
-      `${a.what} differs between devices along ${q(a.axis)}, but its spec leaves ${q(a.axis)} out`,
-    (a) =>
-      `split a dimension over ${q(a.axis)} in the spec, or combine the devices' values: \`psum(x, ${a.axis})\`, \`all_gather(x, ${a.axis}, dim = d)\``,
+    (a: { names: readonly string[]; axes: readonly string[] }) => {
+      const names = a.names.filter((n) => n !== "");
+      const many = a.names.length > 1;
+      const what = names.length > 0 ? `${many ? "results" : "result"} ${codeList(names)}` : "the result";
+      return `${what} ${many ? "differ" : "differs"} between devices along ${codeList(a.axes)}, but ${many ? "their specs leave" : "its spec leaves"} ${codeList(a.axes)} out`;
+    },
+    (a) => {
+      const axes = a.axes.length > 1 ? `(${a.axes.join(", ")})` : `${a.axes[0]}`;
+      return `split a dimension over ${q(axes)} in the spec, or combine the devices' values: ${q(`psum(x, ${axes})`)}, ${q(`all_gather(x, ${axes}, dim = d)`)}`;
+    },
   ),
   GY4007: say(
     (a: { what: string; spec: string; type: string }) => `${a.what} needs a spec that says where it lives`,

@@ -73,6 +73,11 @@ export const namesElsewhere = rows({
   print: "a program has no effects: give what you want to see as a result",
 });
 
+/** Functions whose operands are something else elsewhere. */
+export const operandsElsewhere = rows({
+  random_uniform: "not shapes: counters, of which each element is one, as in `random_uniform(key, iota(N))`",
+});
+
 /** Names of types. */
 export const typesElsewhere = rows({
   "float float32 double f64 float64": "floating-point numbers are `f32`, `f16` and `bf16`",

@@ -54,6 +54,9 @@ export const cases: readonly Case[] = [
   }),
   check("GY2001", "fn f(x: f32[N], y: f32[N]) -> f32[N] = x + y"),
   check("GY2002", 'import { causl } from "./masks.gyre"', { "masks.gyre": "export fn causal(x: f32) = x" }),
+  check("GY2002", 'import { causl } from "./masks.gyre"\nfn f(x: f32) = causal(x)', {
+    "masks.gyre": "export fn causal(x: f32) = x",
+  }),
   check("GY2003", 'import { helper } from "./other.gyre"', { "other.gyre": "fn helper(x: f32) = x" }),
   check("GY2004", 'import { a } from "./missing.gyre"'),
   check("GY2004", 'import { a } from "attention"', { gyre: "attention" }),
@@ -89,6 +92,11 @@ export const cases: readonly Case[] = [
   check("GY3005", "fn f<N, M>(x: f32[N, M]) = sum(x, dim = 2)"),
   check("GY3006", "fn f<N, M>(x: f32[N, M]) = reshape(x, (N, N))"),
   check("GY3007", "fn f<N, M>(x: f32[N, M]) = sum(x, dim = (0, -2))"),
+  check("GY3008", "fn f<N, M>(x: f32[N, M], y: f32[N]) = x\nfn g<N, M>(x: f32[N, M]) = f(x.T, x[:, 0])"),
+  check(
+    "GY3008",
+    entry("{ sum: psum(sum(x), sp), turned: x[:, None] @ w[None, :] }", "{ sum: f32, turned: f32[M, N] @ P(_, sp) }"),
+  ),
   check("GY3008", "fn g<N>(x: f32[N, 4]) = x\nfn f<N>(x: f32[N]) = g(x)"),
   check("GY3008", "fn g<N>(x: f32[N], y: f32[N]) = x + y\nfn f<A, B>(p: f32[A], q: f32[B]) = g(p, q)"),
   check("GY3008", "fn f<N>(x: bf16[N]) -> f32[N] = x * 2"),
@@ -108,6 +116,7 @@ export const cases: readonly Case[] = [
   check("GY3015", "fn f<N>(x: f32[N]) = x.mean(dim = 0)"),
   check("GY3015", "fn f<N>(x: i32[N]) = x.astype(f32)"),
   check("GY3016", "fn f(x: f32) {\n  let (a, b) = (x, x, x)\n  a + b\n}"),
+  check("GY3017", "fn f(key: u32, n: int) = random_uniform(key, (n,))"),
   check("GY3017", "fn g(x: f32) = x\nfn f(x: f32) = x + g"),
   check("GY3018", "fn f<N>(c: bool, x: f32[N]) { if c { x } else { x[0] } }"),
   check("GY3019", "fn f<N>(x: f32[N]) = exp(x) @ zeros"),
@@ -147,6 +156,10 @@ export const cases: readonly Case[] = [
   check("GY3040", "fn f(x: i32) = x + 3000000000"),
 
   // --- meshes, specs, collectives, varying axes
+  check(
+    "GY4001",
+    `${ring}type Pair<N> = { a: f32[N, 2] @ P(sp) }\nshard_map f<N>(p: Pair<N>) -> f32[N] @ P(sp) on ring { p.a[:, 0] }`,
+  ),
   check("GY4001", `${ring}shard_map main<N>(x: f32[N, 4] @ P(sp)) -> f32[N, 4] @ P(sp, _) on ring { x }`),
   check(
     "GY4002",
@@ -158,6 +171,18 @@ export const cases: readonly Case[] = [
   check("GY4005", "mesh ring(sp: 4)\nshard_map main<N>(x: f32[N] @ P(_)) -> f32[N] @ P(_) on rign { x }"),
   check("GY4006", entry("w * axis_index(sp)", "i32[M] @ P(_)").replace("w: f32[M]", "w: i32[M]")),
   check("GY4006", entry("sum(x)", "f32")),
+  // One cause, one message: through the loop, to the parameter.
+  check(
+    "GY4006",
+    entry(
+      "let (n, s) = fold i in 3 with (n, s) = (0.0, 0.0) { (n + 1, s + sum(x)) }\n  { a: n, b: s, c: 2 * s }",
+      "{ a: f32, b: f32, c: f32 }",
+    ),
+  ),
+  check(
+    "GY4006",
+    `mesh grid(dp: 2, sp: 2)\nexport shard_map main<N>(x: f32[N] @ P((dp, sp))) -> { sum: f32 } on grid { { sum: sum(x) } }`,
+  ),
   check("GY4007", `${ring}shard_map main<N>(x: f32[N]) -> f32[N] @ P(_) on ring { x }`),
   check("GY4008", entry("psum(x, 0)")),
   check("GY4009", `${ring}shard_map main<N>(x: f32[N] @ P(zigzag(sp))) -> f32[N] @ P(sp) on ring { x }`),

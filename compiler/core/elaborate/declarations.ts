@@ -13,7 +13,7 @@ import { callWithRule, ruleOf, sameParams } from "./rules.ts";
 import { define, frame, near } from "./scope.ts";
 import { isSound, markSound } from "./sound.ts";
 import { scalar, typeNode } from "./types.ts";
-import { type Binding, intValue, type Scope, type TypeNode, type Value } from "./value.ts";
+import { type Binding, intValue, printType, type Scope, type Value } from "./value.ts";
 
 /** The functions of elaboration, tied together; a function is checked alone when it is first needed. */
 export function tieKnot(
@@ -191,7 +191,7 @@ export function checkItem(c: Context, item: Ast.Item, scope: Scope): void {
         item.type,
         (s, t) => {
           if (t.kind === "array" && s.entries.length !== t.shape.length)
-            fail(c, "GY4001", s.span, { entries: s.entries.length, rank: t.shape.length, type: shapeText(t) });
+            fail(c, "GY4001", s.span, { entries: s.entries.length, rank: t.shape.length, type: printType(t) });
           return t;
         },
       );
@@ -220,7 +220,6 @@ function checkRule(c: Context, rule: Ast.DerivativeDecl, scope: Scope): void {
   else if (first && first !== rule)
     fail(c, "GY9102", span, { name }, [{ span: first.name.span, message: "the first one" }]);
 }
-const shapeText = (t: TypeNode): string => (t.kind === "array" ? `${t.dtype}[${t.shape.length} dimensions]` : t.kind);
 
 /** The axes of a mesh with the sizes that the source gives. */
 export function meshAxes(

@@ -1,6 +1,7 @@
 /** Entry points: a `shard_map` on its mesh, its ports, and the check that its results are where its specs say. */
 import type { Diagnostic, Note } from "../../base/diagnostic.ts";
 import { type Dim, dimAtoms, dimVar, evalDim, printDim, splitOf } from "../../base/dim.ts";
+import type { Span } from "../../base/span.ts";
 import type * as Ast from "../../syntax/ast.ts";
 import type { Atom, Block, Var } from "../ir.ts";
 import { toAtom } from "./arithmetic.ts";
@@ -8,7 +9,7 @@ import { type Choices, type Chosen, splitAxes, withLayouts } from "./choices.ts"
 import { type Context, fail, freshVar, type Knot, type MeshAxis, makeContext, poison, widen } from "./context.ts";
 import { checkHead, meshAxes } from "./declarations.ts";
 import { checkDerivatives } from "./expansion.ts";
-import { fitValue, lastExpr } from "./fit.ts";
+import { fitValue, lastExpr, partSpan } from "./fit.ts";
 import { define, frame, lookup, near, visible } from "./scope.ts";
 import { localShape, localType, type Placed, placed, portsOf, specAxes } from "./specs.ts";
 import { typeNode, whatIs } from "./types.ts";
@@ -144,9 +145,16 @@ export function entryBody(h: Head): Elaborated | undefined {
   }
   const value = c.knot.expr(c, scope, decl.body);
   const at = lastExpr(decl.body).span;
-  const result = fitValue(c, localType(c, h.result), value, at, `the result of \`${decl.name.name}\``);
+  const spanOf = (path: string): Span => partSpan(decl.body, path);
+  const type = localType(c, h.result);
+  const result = fitValue(c, type, value, at, `the result of \`${decl.name.name}\``, new Map(), false, spanOf);
   if (result.kind === "error" || c.diagnostics.length > before) return undefined;
-  const atoms = leaves(result).map((v, i) => checkOutput(h, toAtom(c, v, at), h.outputs[i]!, at));
+  const outputs = leaves(result).map((v, i) => {
+    const port = h.outputs[i]!;
+    return { port, atom: toAtom(c, v, at), at: spanOf(port.path) };
+  });
+  checkVarying(h, outputs);
+  const atoms = outputs.map((o) => checkOutput(h, o));
   if (atoms.includes(poison) || c.diagnostics.length > before) return undefined;
   const body: Block = { eqns: c.eqns, results: atoms };
   checkDerivatives(c, body);
@@ -159,50 +167,72 @@ function skeleton(t: TypeNode): Value {
   return errorValue;
 }
 
-/** A result may vary over the axes of its spec only, and its split dims must lie as the spec says. */
-function checkOutput(h: Head, a: Atom, port: EntryPort, at: Ast.Expr["span"]): Atom {
+type Output = { readonly port: EntryPort; readonly atom: Atom; readonly at: Span };
+
+/** A result may vary over the axes of its spec only. What is wrong with several for one reason is said once. */
+function checkVarying(h: Head, outputs: readonly Output[]): void {
   const { c } = h;
-  if (a === poison) return a;
-  const allowed = specAxes(c, port.type);
-  const label = port.path === "" ? "the result" : `result \`${port.path}\``;
-  const spec = port.type.spec?.span ?? h.decl.result.span;
-  let fine = true;
-  for (const axis of a.type.varying.filter((x) => !allowed.includes(x))) {
-    fine = false;
-    fail(c, "GY4006", at, { what: label, axis }, [
-      ...whereFrom(c, a, axis),
-      { span: spec, message: `this spec says that it is the same on all devices along \`${axis}\`` },
+  type Wrong = { readonly axes: readonly string[]; readonly from: readonly Note[]; readonly of: Output };
+  const wrong = outputs.flatMap((o): Wrong[] => {
+    const allowed = specAxes(c, o.port.type);
+    const axes = o.atom.type.varying.filter((x) => !allowed.includes(x));
+    const from = axes.flatMap((axis) => whereFrom(c, o.atom, axis));
+    return axes.length > 0 ? [{ axes, from: from.filter((n, i) => !from.slice(0, i).some(sameNote(n))), of: o }] : [];
+  });
+  for (const [i, { axes, from, of }] of wrong.entries()) {
+    const alike = (x: Wrong): boolean =>
+      `${x.axes}` === `${axes}` && x.from.length === from.length && x.from.every((n, k) => sameNote(n)(from[k]!));
+    if (wrong.slice(0, i).some(alike)) continue;
+    const { port, at } = of;
+    const names = wrong.filter(alike).map((x) => x.of.port.path);
+    fail(c, "GY4006", at, { names, axes }, [
+      ...from,
+      {
+        span: port.type.spec?.span ?? h.decl.result.span,
+        message: `this spec says that it is the same on all devices along ${axes.map((a) => `\`${a}\``).join(" and ")}`,
+      },
     ]);
   }
-  for (const [i, d] of a.type.shape.entries()) {
+}
+const sameNote =
+  (a: Note) =>
+  (b: Note): boolean =>
+    a.span.start === b.span.start && a.span.source === b.span.source && a.message === b.message;
+/** The value as the spec has it: its split dims lie as that says, and it varies over its axes. */
+function checkOutput(h: Head, { port, atom, at }: Output): Atom {
+  const { c } = h;
+  if (atom === poison) return atom;
+  const label = port.path === "" ? "the result" : `result \`${port.path}\``;
+  for (const [i, d] of atom.type.shape.entries()) {
     const is = splitOf(d),
       says = port.type.spec?.entries[i];
     if (!is || !says || says.axes.length === 0 || is.layout === says.layout) continue;
-    fine = false;
     const text = (layout: string, axes: readonly string[]) =>
       layout === "contiguous" ? axes.join(", ") : `${layout}(${axes.join(", ")})`;
     fail(c, "GY4009", at, { what: label, dim: i, is: text(is.layout, is.axes), says: text(says.layout, says.axes) }, [
       { span: says.span, message: "the spec of the result" },
     ]);
   }
-  return fine ? widen(c, a, allowed, at) : poison;
+  return widen(c, atom, specAxes(c, port.type), at);
 }
-/** Walks back to where an axis came into a value. */
+/** Walks back to where an axis came into a value: the nearest place where it did not come by widening what meets it later. */
 function whereFrom(c: Context, a: Atom, axis: string): readonly Note[] {
   const seen = new Set<number>();
-  let at = a;
-  for (;;) {
-    if (at.kind !== "var" || seen.has(at.id)) return [];
+  const queue = [a];
+  let widened: readonly Note[] = [];
+  for (let at = queue.shift(); at; at = queue.shift()) {
+    const origin = at.kind === "var" && !seen.has(at.id) ? c.shared.origins.get(at.id) : undefined;
+    if (!origin || at.kind !== "var") continue;
     seen.add(at.id);
-    const origin = c.shared.origins.get(at.id);
-    if (!origin) return [];
-    const next = origin.from.find((x) => x.kind === "var" && !seen.has(x.id) && x.type.varying.includes(axis));
-    if (!next) {
-      const isPort = origin.why?.endsWith(" here");
-      return [{ span: origin.span, message: isPort ? origin.why! : `it begins to vary over \`${axis}\` here` }];
-    }
-    at = next;
+    const next = origin.from.filter((x) => x.kind === "var" && x.type.varying.includes(axis));
+    queue.push(...next);
+    if (next.length > 0) continue;
+    const isPort = origin.why?.endsWith(" here");
+    const note = [{ span: origin.span, message: isPort ? origin.why! : `it begins to vary over \`${axis}\` here` }];
+    if (origin.why !== "`pvary`") return note;
+    if (widened.length === 0) widened = note;
   }
+  return widened;
 }
 
 /** With sizes given: every port has elements, and every split dim divides by its axes (twice over for zigzag). */

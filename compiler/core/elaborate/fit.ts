@@ -17,6 +17,7 @@ import {
   type FnValue,
   intValue,
   isHoleKey,
+  leaves,
   printType,
   type TypeNode,
   type Value,
@@ -24,6 +25,19 @@ import {
 
 /** The expression whose value a body gives. */
 export const lastExpr = (e: Ast.Expr): Ast.Expr => (e.kind === "block" ? lastExpr(e.result) : e);
+
+/** Where a part of a tree is written, by its path (`state.step`): in a record or a tuple that is spelled out, or the whole. */
+export function partSpan(e: Ast.Expr, path: string): Span {
+  const whole = lastExpr(e);
+  const [name, ...rest] = path.split(".");
+  const part =
+    whole.kind === "tuple"
+      ? whole.items[Number(name)]
+      : whole.kind === "record"
+        ? whole.fields.findLast((f) => f.name.name === name)?.value
+        : undefined;
+  return part ? partSpan(part, rest.join(".")) : whole.span;
+}
 
 /** Dims that arguments have fixed, by the key of their atom. */
 export type Bindings = Map<string, Dim>;
@@ -59,7 +73,7 @@ export function substituteType(b: Bindings, t: TypeNode): TypeNode {
 
 /**
  * Fits a value to a type; reports `code` where it does not fit. `what` names the place ("argument `q` of `f`").
- * Names of dims in the type that are not bound yet are bound by the value.
+ * Names of dims in the type that are not bound yet are bound by the value. `spanOf`: where a part of the value is written.
  */
 export function fitValue(
   c: Context,
@@ -69,6 +83,7 @@ export function fitValue(
   what: string,
   bindings: Bindings = new Map(),
   elementwise = false,
+  spanOf: (path: string) => Span = () => span,
 ): Value {
   if (value.kind === "error" || type.kind === "error") return value.kind === "error" ? value : errorValue;
   const before = c.diagnostics.length;
@@ -76,11 +91,11 @@ export function fitValue(
   if (fitted) return fitted;
   if (c.diagnostics.length > before) return errorValue;
   const odd = firstMisfit(c, type, value, span, bindings, elementwise);
-  return fail(c, "GY3008", span, {
+  return fail(c, "GY3008", spanOf(odd.path), {
     what: `${odd.path && `${q(odd.path)} of `}${what}`,
     expected: printType(odd.type),
     found: describe(odd.value),
-    where: holeNames(odd.type, bindings),
+    ...holeNames(odd.type, odd.value, bindings),
     hint: hintFor(c, odd.type, odd.value),
   });
 }
@@ -121,8 +136,8 @@ export function fitOrNot(
   const fitted = fitTo(f, type, value);
   return fitted && f.later.every((l) => dimFits({ ...f, later: [] }, l.pattern, l.actual)) ? fitted : undefined;
 }
-/** "S = 8": what the names in an expected type stand for. */
-function holeNames(t: TypeNode, b: Bindings): readonly string[] {
+/** "S = 8": what the names in an expected type stand for. `own`: names that stand there mean something else to who gives the value. */
+function holeNames(t: TypeNode, v: Value, b: Bindings): { readonly where: readonly string[]; readonly own: boolean } {
   const dims = (x: TypeNode): readonly Dim[] =>
     x.kind === "array"
       ? x.shape
@@ -132,10 +147,16 @@ function holeNames(t: TypeNode, b: Bindings): readonly string[] {
           ? [...x.fields.values()].flatMap(dims)
           : [];
   const atoms = new Map(dims(t).flatMap((d) => dimAtoms(d).map((a) => [a.key, a] as const)));
-  return [...atoms.values()].flatMap((a) => {
+  const known = [...atoms.values()].flatMap((a) => {
     const d = b.get(a.key);
-    return d === undefined || printDim(d) === a.name ? [] : [`${a.name} = ${printDim(d)}`];
+    return d === undefined || printDim(d) === a.name ? [] : [{ name: a.name, d }];
   });
+  const found = leaves(v).flatMap((x) => (x.kind === "array" ? x.atom.type.shape : []));
+  const theirs = new Set([...known.map(({ d }) => d), ...found].flatMap((d) => dimAtoms(d).map((a) => a.name)));
+  return {
+    where: known.map(({ name, d }) => `${name} = ${printDim(d)}`),
+    own: known.some(({ name }) => theirs.has(name)),
+  };
 }
 function hintFor(c: Context, t: TypeNode, v: Value): string | undefined {
   if (t.kind === "fn") {
@@ -165,11 +186,17 @@ function hintFor(c: Context, t: TypeNode, v: Value): string | undefined {
     return `convert with \`cast(x, ${t.dtype})\``;
   if ((v.kind === "int" || v.kind === "float") && t.shape.length > 0)
     return `an array full of one number is \`full(${printType(t)}, c)\``;
+  if (v.kind === "array" && isTurned(c, t.shape, v.atom.type.shape)) return "`x.T` swaps the last two dimensions";
   if (v.kind === "array" && differsByShards(c, t, v.atom.type))
     return "inside a `shard_map` an array is what one device holds of it: a split dimension has the size `S/axis`";
   return undefined;
 }
 
+/** Whether a shape is the other with its last two dimensions swapped. */
+function isTurned(c: Context, a: readonly Dim[], b: readonly Dim[]): boolean {
+  const turned = [...b.slice(0, -2), ...b.slice(-2).reverse()];
+  return a.length >= 2 && a.length === b.length && a.every((d, i) => sameDim(c, d, turned[i]!));
+}
 /** Whether shapes differ, and only in that one has the whole of what the other has a device's part of. */
 function differsByShards(c: Context, t: { readonly shape: readonly Dim[] }, of: Type): boolean {
   if (t.shape.length !== of.shape.length) return false;

@@ -72,12 +72,15 @@ export function loadModule(m: Modules, path: string): Module | undefined {
     if (binding.kind === "meshDecl") for (const axis of binding.decl.axes) meshAxes.add(axis.name.name);
     if (isExported) exported.add(name.name);
   };
+  const meant: string[] = [];
   for (const item of ast.items) {
     if (item.kind === "import") {
-      const other = importNames(m, item, path, declare);
+      const other = importNames(m, item, path, declare, meant);
       if (other) imported.push(other);
     } else if (item.kind !== "derivative") declare(item.name, bindingOf(item, scope), item.exported);
   }
+  // A name that an import spells wrongly is mostly right where it is used: there is nothing more to say of it.
+  for (const name of meant) if (!scope.names.has(name)) scope.names.set(name, { kind: "error" });
   const module: Module = {
     path,
     ast,
@@ -109,6 +112,7 @@ function importNames(
   item: Ast.ImportDecl,
   from: string,
   declare: (name: Ast.Ident, b: Binding, exported: boolean) => void,
+  meant: string[],
 ): Module | undefined {
   const target = resolvePath(item.from.value, from);
   const say = (d: Diagnostic) => m.diagnostics.push(d);
@@ -129,11 +133,13 @@ function importNames(
     if (binding && !found) say(report("GY2003", n.name.span, { name: n.name.name, path: item.from.value }));
     if (!binding) {
       const library = exportedBy(m, n.name.name);
+      const like = near(n.name.name, [...other.exported]);
+      if (like.near !== undefined && n.alias === n.name) meant.push(like.near);
       say(
         report("GY2002", n.name.span, {
           name: n.name.name,
           path: item.from.value,
-          ...near(n.name.name, [...other.exported]),
+          ...like,
           ...(library !== undefined && { library }),
         }),
       );

@@ -17,7 +17,9 @@ export function placed(c: Context, env: Scope, s: Ast.Spec, t: TypeNode): TypeNo
     return errorType;
   }
   if (s.entries.length !== t.shape.length) {
-    fail(c, "GY4001", s.span, { entries: s.entries.length, rank: t.shape.length, type: printType(t) });
+    // Of a spec in the declaration of a type it has been said there.
+    if (!c.diagnostics.some((d) => d.code === "GY4001" && d.span === s.span))
+      fail(c, "GY4001", s.span, { entries: s.entries.length, rank: t.shape.length, type: printType(t) });
     return errorType;
   }
   const axes = c.typing.axes.map((a) => a.name);
