@@ -1,9 +1,10 @@
 /** A session: devices, the programs loaded on them, and the memory that passes from run to run. */
-import type { Buffer, Input, Output, Schedule } from "../compiler/schedule/schedule.ts";
-import { type ArrayState, alive, type DeviceArray, deviceArray, stateOf } from "./array.ts";
+import type { Buffer, Input, Schedule } from "../compiler/schedule/schedule.ts";
+import { alive, type DeviceArray, stateOf } from "./array.ts";
 import type { Device, DeviceBuffer, Kernel, KernelSource } from "./device.ts";
-import { type HostArray, type Tensor, toDevice } from "./dtype.ts";
-import { fail, formatBytes, GyreRuntimeError } from "./errors.ts";
+import type { Tensor } from "./dtype.ts";
+import { fail } from "./errors.ts";
+import { asArray, giveIdle, type Home, takeIdle, upload, writeParts } from "./home.ts";
 import {
   checkComplete,
   checkDeviceArray,
@@ -12,7 +13,7 @@ import {
   type PartialTensor,
   tensorFor,
 } from "./inputs.ts";
-import { shard } from "./layout.ts";
+import { checkLimits } from "./limits.ts";
 import { deviceCount } from "./route.ts";
 import { runSchedule, type RunOptions as StepOptions } from "./run.ts";
 import { dialects, type Target, targetFor } from "./target.ts";
@@ -54,20 +55,6 @@ export type Session = {
   load(executable: Executable): Promise<LoadedProgram>;
   /** Closes the devices; arrays that were not read are gone. */
   close(): void;
-};
-
-/** What programs of one session share. */
-type Home = {
-  readonly devices: readonly Device[];
-  /** `devices[i]` is at mesh position `positions[i]`, of `count` in all. */
-  readonly positions: readonly number[];
-  readonly count: number;
-  readonly transport: Transport | undefined;
-  readonly carrier: Carrier;
-  readonly idle: readonly Map<number, DeviceBuffer[]>[];
-  readonly owner: object;
-  last: Promise<unknown>;
-  closed: boolean;
 };
 
 export type SessionOptions = {
@@ -303,110 +290,6 @@ function checkDonations(
       );
     }
   }
-}
-
-// ---- memory ----------------------------------------------------------------------------------------------------------
-
-function takeIdle(home: Home, position: number, bytes: number): DeviceBuffer | undefined {
-  return home.idle[position]!.get(bytes)?.pop();
-}
-
-function giveIdle(home: Home, position: number, buffer: DeviceBuffer): void {
-  if (home.closed) return;
-  const lists = home.idle[position]!;
-  const list = lists.get(buffer.bytes);
-  if (list) list.push(buffer);
-  else lists.set(buffer.bytes, [buffer]);
-}
-
-function upload(
-  home: Home,
-  schedule: Schedule,
-  port: Input,
-  tensor: Tensor | PartialTensor,
-  devices: readonly Device[],
-): readonly DeviceBuffer[] {
-  const { bytes, name } = schedule.buffers[port.buffer]!;
-  const parts = devices.map((device, p) => takeIdle(home, p, bytes) ?? device.alloc(bytes, name));
-  writeParts(home, schedule, port, tensor, devices, parts);
-  return parts;
-}
-
-function writeParts(
-  home: Home,
-  schedule: Schedule,
-  port: Input,
-  tensor: Tensor | PartialTensor,
-  devices: readonly Device[],
-  parts: readonly DeviceBuffer[],
-): void {
-  for (const [i, device] of devices.entries()) {
-    const part = partOf(tensor, port, schedule, home.positions[i]!);
-    device.write(parts[i]!, 0, toDevice(part, port.dtype));
-  }
-}
-
-/** What the device at `position` holds of an input. */
-const partOf = (tensor: Tensor | PartialTensor, port: Input, { mesh }: Schedule, position: number): HostArray =>
-  "part" in tensor
-    ? tensor.part(port.spec, mesh.axes, position)
-    : shard(tensor.data, port.shape, port.spec, mesh.axes, position);
-
-function asArray(
-  home: Home,
-  schedule: Schedule,
-  port: Input | Output,
-  devices: readonly Device[],
-  parts: readonly DeviceBuffer[],
-): DeviceArray {
-  const state: ArrayState = {
-    owner: home.owner,
-    name: port.path,
-    dtype: port.dtype,
-    shape: port.shape,
-    spec: port.spec,
-    mesh: schedule.mesh.axes,
-    devices,
-    positions: home.positions,
-    transport: home.transport,
-    parts,
-    dead: undefined,
-  };
-  return deviceArray(state, (s) => {
-    s.parts.forEach((part, p) => {
-      giveIdle(home, p, part);
-    });
-  });
-}
-
-// ---- limits ----------------------------------------------------------------------------------------------------------
-
-/** Says before anything is tried which array is too large for a device, and which mesh would do. */
-function checkLimits(schedule: Schedule, device: Device): void {
-  const { limits, adapter } = device.info;
-  const most = Math.min(limits.maxBufferBytes, limits.maxBindingBytes);
-  const largest = schedule.buffers.reduce<Buffer | undefined>((a, b) => (a && a.bytes >= b.bytes ? a : b), undefined);
-  if (!largest || largest.bytes <= most) return;
-  const name = limits.maxBindingBytes < limits.maxBufferBytes ? "maxStorageBufferBindingSize" : "maxBufferSize";
-  const factor = 2 ** Math.ceil(Math.log2(largest.bytes / most));
-  const port = [...schedule.inputs, ...schedule.outputs].find((p) => p.buffer === largest.id);
-  const axis = splittingAxis(schedule, port);
-  throw new GyreRuntimeError(
-    "limit",
-    `'${largest.name}' needs ${formatBytes(largest.bytes)} on each device, and ${adapter} allows ${formatBytes(most)} for one array (${name})`,
-    axis
-      ? `with --mesh ${axis.name}=${axis.size * factor} it would fit (${formatBytes(Math.ceil(largest.bytes / factor))} on each device); or use smaller dimensions`
-      : "use smaller dimensions: no mesh axis splits it",
-  );
-}
-
-/** The mesh axis that splits an array: the last of its own, or where it is no input or result, the one that splits most of them. */
-function splittingAxis(schedule: Schedule, port: Input | Output | undefined) {
-  const ports = port ? [port] : [...schedule.inputs, ...schedule.outputs];
-  const names = ports.flatMap((p) => p.spec.flatMap((entry) => entry.axes));
-  const times = (axis: string) => names.filter((n) => n === axis).length;
-  const best = schedule.mesh.axes.filter((a) => times(a.name) > 0).sort((a, b) => times(b.name) - times(a.name))[0];
-  return best;
 }
 
 function quietly(action: () => void): void {
