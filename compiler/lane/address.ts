@@ -3,7 +3,7 @@
  * registers that differ by a constant share one name.
  */
 import type { Value } from "../tile/ir.ts";
-import { bindIn, type Context, type Coords, overruns, rawPosition } from "./context.ts";
+import { bindIn, type Context, type Coords, mapOf, overruns, rawPosition } from "./context.ts";
 import { add, lit, mul } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import type { Scope } from "./scope.ts";
@@ -24,9 +24,13 @@ function term(e: Expr): Affine {
 }
 
 /** An index value as a sum. What is not a sum becomes one name. */
-function affineOf(ctx: Context, v: Value, c: Coords): Affine {
+export function affineOf(ctx: Context, v: Value, c: Coords): Affine {
   const d = v.def;
   if (d.kind === "const") return constant(d.value);
+  if (d.kind === "edge" && (d.end === "first" || !mapOf(ctx, d.axis).ragged)) {
+    const start = term(ctx.starts.get(d.axis.id) ?? lit(0));
+    return d.end === "first" ? start : plus(start, constant(mapOf(ctx, d.axis).block - 1));
+  }
   if (d.kind === "pos" && !overruns(ctx, d.axis)) {
     const raw = rawPosition(ctx, d.axis, c.get(d.axis.id) ?? 0);
     return raw.refs.reduce((a, r) => plus(a, term(r)), constant(raw.constant));
@@ -42,6 +46,13 @@ function affineOf(ctx: Context, v: Value, c: Coords): Affine {
   const e = ctx.evaluate(v, c, null);
   if (e.kind === "lit" || e.kind === "ref") return term(e);
   return term(bindIn(ctx, ctx.scope, `at ${v.id} ${ctx.scope.stmts.length}`, () => ctx.fresh(v.name ?? "at"), e));
+}
+
+/** x - y, without the term of a name, and that term's coefficient. */
+export function apart(x: Affine, y: Affine, name: string): { readonly coef: number; readonly rest: Affine } {
+  const all = plus(x, y, -1);
+  const coef = all.terms.find((t) => t.name === name)?.coef ?? 0;
+  return { coef, rest: { ...all, terms: all.terms.filter((t) => t.name !== name) } };
 }
 
 /** The sum with one more term. */

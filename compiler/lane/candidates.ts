@@ -32,10 +32,26 @@ export function candidatesOf(kernel: Allowed, target: MapTarget): readonly Mappi
           return { axis: a.name, block: dealt.includes(a) ? unroll * l : block, lanes: l, unroll };
         });
         const count = axes.reduce((n, a) => n * a.lanes, 1);
-        const choice = { axes, spread: target.spread && count % 4 === 0 };
-        found.set(JSON.stringify(choice), choice);
+        const rolled = { axes, spread: target.spread && count % 4 === 0 };
+        for (const choice of canBeWritten(kernel, axes, target)
+          ? [rolled, { ...rolled, written: true as const }]
+          : [rolled])
+          found.set(JSON.stringify(choice), choice);
       }
   return [...found.values()];
+}
+
+/** Whether inner axes of products have rounds in the body of a loop over few elements. */
+function canBeWritten(kernel: Allowed, axes: readonly AxisChoice[], target: MapTarget): boolean {
+  const maps = kernel.axes.map((a, k) => ({ ...axes[k]!, role: a.role }));
+  return (
+    target.written > 0 &&
+    kernel.products.length > 0 &&
+    maps.some((m) => m.role === "inner" && m.block > m.unroll) &&
+    maps.every((m) => m.role !== "inner" || m.unroll <= 4) &&
+    maps.some((m) => m.role === "fold") &&
+    maps.every((m) => m.role !== "fold" || (m.unroll <= 8 && m.block === m.unroll))
+  );
 }
 
 /** One of each list, in all ways; inner axes go together, for there is little to choose between them. */

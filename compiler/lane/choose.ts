@@ -33,13 +33,14 @@ export function rankMappings(kernel: Kernel, target: MapTarget, allowed = allowe
   const estimate = estimator(kernel, target);
   return candidatesOf(allowed, target)
     .map((choice) => mappingOf(allowed, choice))
-    .map((mapping) => ({ mapping, score: scoreOf(estimate(mapping), target) }))
+    .map((mapping) => ({ mapping, score: scoreOf(estimate(mapping), mapping, target) }))
     .sort((a, b) => a.score - b.score)
     .map(({ mapping }) => mapping);
 }
 
 /** Time until the last of the launches that one compilation serves; too long a body, or too large an array, counts as many times worse. */
-function scoreOf(e: Estimate, target: MapTarget): number {
-  const over = Math.max(1, e.body / target.body) * Math.max(1, e.array / target.array);
+function scoreOf(e: Estimate, mapping: Mapping, target: MapTarget): number {
+  const over =
+    Math.max(1, e.body / (mapping.written ? target.written : target.body)) * Math.max(1, e.array / target.array);
   return (e.compile + e.run * target.costs.launches) * over ** 3;
 }

@@ -7,7 +7,7 @@ import { operandsOf } from "../tile/build.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
 import { valuesOf } from "../tile/values.ts";
 import { type Facts, factsOf } from "./facts.ts";
-import { axesSeen, foldsOf, type Mapping, type MapTarget } from "./map.ts";
+import { axesSeen, foldsOf, isWritten, type Mapping, type MapTarget } from "./map.ts";
 
 export type Estimate = {
   /** One launch, with nothing skipped. */
@@ -45,6 +45,12 @@ function estimate(
   values: readonly Value[],
   { facts, around }: Shape,
 ): Estimate {
+  /** Rounds whose text is written out for each. */
+  const copiesOf = (v: Value, axes: readonly Axis[]): number =>
+    axes.reduce((n, a) => {
+      const m = mapping.axes.get(a.id);
+      return m && isWritten(mapping, m, facts.depth.get(v.id) ?? 0) ? n * m.loop : n;
+    }, 1);
   const registersOf = (axes: readonly Axis[]): number =>
     axes.reduce((n, a) => n * (mapping.axes.get(a.id)?.unroll ?? 1), 1);
   const roundsOf = (axes: readonly Axis[]): number => axes.reduce((n, a) => n * (mapping.axes.get(a.id)?.loop ?? 1), 1);
@@ -61,34 +67,40 @@ function estimate(
     const seen = axesSeen(v);
     const registers = registersOf(v.axes);
     const times = (steps.get(v.id) ?? 1) * registers * roundsOf(loopsOf(around.get(v.id) ?? [], v, withRounds));
+    const copies = copiesOf(v, seen);
+    // What is at a constant index is as near as a variable.
+    const [element, access] = copies > 1 ? [costs.update / 2, costs.access / 3] : [costs.element, costs.access];
     const kept = facts.stored.has(v.id) || (d.kind === "carry" && withRounds(v.axes).length > 0);
     if (kept) array = Math.max(array, registers * roundsOf(withRounds(v.axes)));
     if (kept && d.kind !== "carry") {
-      perThread += times * 2 * costs.element;
-      text += 2 * registers * costs.access;
+      perThread += times * 2 * element;
+      text += 2 * registers * copies * access;
     }
     if (d.kind === "carry") {
       // Read and written once a step; one in registers is free to read.
-      perThread += times * (kept ? 2 * costs.element : costs.update);
-      text += registers * (kept ? 2 * costs.access : 1);
+      perThread += times * (kept ? 2 * element : costs.update);
+      text += registers * copies * (kept ? 2 * access : 1);
     } else if (d.kind === "load") {
       const handed = isSpread(mapping, v);
-      perThread += times * (handed ? costs.load / 4 + costs.broadcast : costs.load);
-      text += registers * (handed ? costs.access / 4 + 2 : costs.access);
+      const giving = v.axes.some((a) => mapping.axes.get(a.id)?.crosswise) ? costs.exchange : costs.broadcast;
+      perThread += times * (handed ? costs.load / 4 + giving : costs.load);
+      text += registers * copies * (handed ? costs.access / 4 + 2 : costs.access);
     } else if (d.kind === "map") {
       const slow = isSlow(d.op) || d.op === "div" || d.op === "mod";
       const integer = v.dtype === "i32" && !slow ? 0.5 : 1;
       perThread += times * (slow ? costs.slow : costs.op) * integer;
-      text += registers * (slow ? 4 : 1) * integer;
+      text += registers * copies * (slow ? 4 : 1) * integer;
     } else if (d.kind === "reduce" || d.kind === "scan") {
       const rounds = roundsOf(withRounds([d.axis]));
       // A round of a sum over rounds is added to a variable, or to the array that the loop fills.
       const inArray = withRounds(v.axes).length > 0 && rounds > 1 && inArrays.has(v.id);
       const all = (steps.get(v.id) ?? 1) * registersOf(seen) * roundsOf(withRounds(seen));
       perThread += 0.5 * all * costs.op;
-      if (rounds > 1) perThread += times * rounds * (inArray ? 2 * costs.element : costs.update);
-      text += registersOf(seen);
-      body = Math.max(body, registersOf(seen));
+      // Written out, a sum that is in no array is a name in each round.
+      const changed = inArray ? 2 * element : copies > 1 ? 0 : costs.update;
+      if (rounds > 1) perThread += times * rounds * changed;
+      text += registersOf(seen) * copies;
+      body = Math.max(body, registersOf(seen) * copies);
     } else continue;
     body = Math.max(body, registersOf(v.axes));
   }

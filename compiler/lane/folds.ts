@@ -15,7 +15,8 @@ import {
   vectorAxis,
   within,
 } from "./context.ts";
-import { laneType, lit, op, ref, vec } from "./expr.ts";
+import { endsOf } from "./ends.ts";
+import { and, laneType, op, ref, vec } from "./expr.ts";
 import { fill } from "./fill.ts";
 import type { Expr } from "./ir.ts";
 import { foldsOf } from "./map.ts";
@@ -41,18 +42,21 @@ function lowerFold(ctx: Context, f: Fold): void {
   const body = childScope(ctx.scope, depth);
   ctx.regions.push(body);
   const counter = loopHeader(ctx, f, body);
-  within(ctx, body, () => {
+  const around = ctx.scope;
+  const ends = within(ctx, body, () => {
     for (const [k, p] of places.entries()) openTo(ctx, f.carry[k]!, p);
-    applyBounds(ctx, f);
+    const found = endsOf(ctx, f.bounds?.run, counter, around);
+    applyBounds(ctx, f, found.besides);
     lowerBody(ctx, f.body);
     update(ctx, f, places);
+    return found;
   });
   ctx.regions.pop();
   push(ctx, {
     kind: "for",
     name: counter.name,
-    from: lit(0),
-    below: lit(counter.below),
+    from: ends.from,
+    below: ends.below,
     step: counter.step,
     body: body.stmts,
   });
@@ -131,12 +135,14 @@ function openTo(ctx: Context, v: Value, p: Place): void {
       show(ctx, ctx.scope, keyOf(ctx, v, c, p.along), ref(name, laneType(v.dtype), p.along ? 4 : 1));
 }
 
-function applyBounds(ctx: Context, f: Fold): void {
+/** Rounds in which not all of `run` holds are skipped. */
+function applyBounds(ctx: Context, f: Fold, run: readonly Value[]): void {
   if (!f.bounds) return;
-  if (f.bounds.run)
+  const conds = run.map((v) => ctx.evaluate(v, new Map(), null));
+  if (conds.length > 0)
     push(ctx, {
       kind: "if",
-      cond: op("not", [ctx.evaluate(f.bounds.run, new Map(), null)], "bool"),
+      cond: op("not", [conds.reduce(and)], "bool"),
       then: [{ kind: "continue" }],
       else: [],
     });

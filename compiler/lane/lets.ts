@@ -5,6 +5,7 @@
  */
 import type { LaneProgram, LaneStmt } from "./ir.ts";
 import { type Names, replaced } from "./unroll.ts";
+import { blocksOf, walk } from "./walk.ts";
 
 export function variablesAsLets(p: LaneProgram): LaneProgram {
   const taken = new Set([...p.buffers, ...p.scalars].map((b) => b.name));
@@ -54,13 +55,4 @@ function block(stmts: readonly LaneStmt[], outer: Names, fresh: (name: string) =
         return s;
     }
   });
-}
-
-const blocksOf = (s: LaneStmt): readonly (readonly LaneStmt[])[] =>
-  s.kind === "if" ? [s.then, s.else] : s.kind === "for" || s.kind === "while" ? [s.body] : [];
-function walk(body: readonly LaneStmt[], visit: (s: LaneStmt) => void): void {
-  for (const s of body) {
-    visit(s);
-    for (const b of blocksOf(s)) walk(b, visit);
-  }
 }

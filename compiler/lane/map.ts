@@ -84,6 +84,8 @@ export type MapTarget = {
   readonly columns: number;
   /** The most multiply-adds unrolled in one loop body. */
   readonly body: number;
+  /** The same of a body in which rounds are written out; 0 where none are to be. */
+  readonly written: number;
   /** The most elements of an array that a thread keeps, as far as fewer registers along the grid can help. */
   readonly array: number;
   /** Whether handing a value round four threads is cheaper than loading it in each. */
@@ -99,6 +101,8 @@ export type Costs = {
   readonly element: number;
   /** Of a value that another thread of four loaded. */
   readonly broadcast: number;
+  /** The same where threads hold what they load crosswise. */
+  readonly exchange: number;
   /** A multiply-add, or any op as simple. */
   readonly op: number;
   /** exp, log, division and the like. */
@@ -126,6 +130,7 @@ export const softwareTarget: MapTarget = {
   rows: 32,
   columns: 32,
   body: 1024,
+  written: 2048,
   array: 1024,
   spread: true,
   costs: {
@@ -133,6 +138,7 @@ export const softwareTarget: MapTarget = {
     store: 12,
     element: 11,
     broadcast: 2.3,
+    exchange: 0.4,
     op: 0.5,
     slow: 8,
     update: 2,
@@ -151,6 +157,7 @@ export const gpuTarget: MapTarget = {
   rows: 2,
   columns: 8,
   body: 256,
+  written: 0,
   array: 512,
   spread: false,
   costs: {
@@ -158,6 +165,7 @@ export const gpuTarget: MapTarget = {
     store: 8,
     element: 8,
     broadcast: 4,
+    exchange: 4,
     op: 1,
     slow: 4,
     update: 0,

@@ -325,6 +325,7 @@ export function randomTarget(seed: number): MapTarget {
     rows: d.pick([1, 2, 4, 8]),
     columns: d.pick([2, 4, 8, 16]),
     body: d.pick([8, 64, 512]),
+    written: d.pick([0, 64, 2048]),
     array: d.pick([64, 1024]),
     spread: d.chance(0.6),
     costs: softwareTarget.costs,
