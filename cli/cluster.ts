@@ -4,13 +4,16 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Compiled } from "../compiler/compile.ts";
+import type { Program } from "../compiler/core/ir.ts";
+import { print } from "../compiler/core/print.ts";
 import { fail, GyreRuntimeError } from "../runtime/errors.ts";
 import type { TraceEvent } from "../runtime/trace.ts";
 import { agree, type Cluster, type Facts, joinCluster } from "../runtime/transport/cluster.ts";
 import { endsAll, type Launch } from "../runtime/transport/launcher.ts";
 import type { Roster } from "../runtime/transport/roster.ts";
-import { type ExitCode, Stop, told } from "./exit.ts";
-import { draftOf, writing } from "./files.ts";
+import { type ExitCode, Stop, told, wrong } from "./exit.ts";
+import { draftOf, openFile, writing } from "./files.ts";
+import type { InFlag } from "./flags.ts";
 import { beatForParent, ENDING, tellParent } from "./guard.ts";
 import type { Io } from "./io.ts";
 import type { Progress } from "./progress.ts";
@@ -139,8 +142,12 @@ export { agree };
 export const processes = ({ launch }: Cluster): string => `in ${launch.size} processes`;
 
 /** What must be the same for all processes before they compile. */
-export function factsOf(text: string, options: ProgramFlags & ClusterFlags): Facts {
+export function factsOf(
+  text: string,
+  options: ProgramFlags & ClusterFlags & { readonly in?: readonly InFlag[] },
+): Facts {
   const { dims, mesh, entry, mpiLibrary: _m, ncclLibrary: _n, json: _j, ...others } = options;
+  const files = (options.in ?? []).map(({ file }) => [file, `with the checksum ${sampleOf(file)}`]);
   return {
     version: version(),
     program: `with the checksum ${checksum(text)}`,
@@ -148,8 +155,24 @@ export function factsOf(text: string, options: ProgramFlags & ClusterFlags): Fac
     dims: printSizes(dims),
     mesh: printSizes(mesh),
     flags: JSON.stringify(others),
+    ...Object.fromEntries(files),
   };
 }
+
+/**
+ * A short sum of a file's size and of pieces of it, evenly spread: each process may have a copy, and each reads but its part of
+ * what may be large. Errors (exit 1): it cannot be read, or not by several.
+ */
+function sampleOf(path: string): string {
+  const { isFile, size, read } = openFile(path);
+  if (!isFile) throw wrong(`${path} is no file that every process can read`, "write it into one first");
+  const hash = createHash("sha256").update(`${size}`);
+  const last = Math.max(0, size - PIECE);
+  for (let i = 0; i < PIECES; i++) hash.update(read(Math.floor((i * last) / (PIECES - 1)), PIECE));
+  return hash.digest("hex").slice(0, 12);
+}
+const PIECES = 64;
+const PIECE = 4096;
 
 /** Makes sure before long work that all write into the same folder. Error (exit 3): it is on a disk that not all see. */
 export async function shareFolder(folder: string, { rank, hostNames, exchange }: Roster): Promise<void> {
@@ -172,10 +195,17 @@ function mark(folder: string): string {
   });
 }
 
-/** What they compiled: kernels may differ where devices do, what is done with them may not. */
-export function planned({ schedule: { mesh, values, buffers, steps, inputs, outputs } }: Compiled): Facts {
+/**
+ * What they compiled, with all that the program imports: kernels may differ where devices do, what they mean and what is done
+ * with them may not.
+ */
+export function planned(program: Program, compiled: Compiled): Facts {
+  const { mesh, values, buffers, steps, inputs, outputs } = compiled.schedule;
   const plan = { mesh, values, buffers, steps, inputs, outputs };
-  return { schedule: `with the checksum ${checksum(JSON.stringify(plan))}` };
+  return {
+    "program with its imports": `with the checksum ${checksum(print(program))}`,
+    schedule: `with the checksum ${checksum(JSON.stringify(plan))}`,
+  };
 }
 
 /** A progress line whose words the other processes know too. */

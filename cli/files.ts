@@ -81,8 +81,9 @@ export function writing<T>(path: string, action: () => T): T {
   }
 }
 
-/** An open file: its size, and any stretch of it. Errors as in `readText`. */
+/** An open file: its size, and any stretch of it, where it is a file and no pipe. Errors as in `readText`. */
 export function openFile(path: string): {
+  readonly isFile: boolean;
   readonly size: number;
   readonly read: (start: number, bytes: number) => Uint8Array;
 } {
@@ -98,7 +99,8 @@ export function openFile(path: string): {
       }
       return into.subarray(0, at);
     };
-    return { size: fstatSync(file).size, read };
+    const about = fstatSync(file);
+    return { isFile: about.isFile(), size: about.size, read };
   } catch (error) {
     throw wrong(`cannot read ${path}: ${reason(error)}`);
   }

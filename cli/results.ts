@@ -1,6 +1,6 @@
 /** Results: as files, as a summary for people, and held against the reference. */
 import { closeSync, fsyncSync, openSync, truncateSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { DeviceArray } from "../runtime/array.ts";
 import { elementCount, type Tensor } from "../runtime/dtype.ts";
 import { npyElementBytes, npyElements, npyStart, writeNpy } from "../runtime/formats/npy.ts";
@@ -53,7 +53,7 @@ export async function writeResultsTogether(
     const start = npyStart(dtype, shape);
     const each = npyElementBytes(dtype);
     const begin = (): string => {
-      const draft = draftOf(file);
+      const draft = draftOf(resolve(file));
       writeFileSync(draft, start);
       truncateSync(draft, start.length + each * elementCount(shape));
       return draft;

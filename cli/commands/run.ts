@@ -113,7 +113,8 @@ async function runHere(file: string, options: Options, io: Io, cluster?: Cluster
   const { text } = programs.sourceOf(file);
   const joint = cluster && { ...cluster, ...(await import("../cluster.ts")) };
   await joint?.agree(joint.roster, "command", joint.factsOf(text, options));
-  if (options.out) prepareFolder(options.out);
+  // Of several processes the first makes it, and all write there, wherever they are themselves.
+  if (options.out && !(cluster && cluster.launch.rank > 0)) prepareFolder(options.out);
   if (options.out) await joint?.shareFolder(options.out, joint.roster);
   const given = inputs.readInputs(options.in ?? [], cluster !== undefined);
   const names = programs.inputNames(file, options);
@@ -228,7 +229,7 @@ async function onDevices(
     if (mapped.length > 0) io.err(`${mapped.length} of ${plural(kernels.length, "kernel")} mapped as tuned\n`);
     const compiled = await scheduled(made.compiled, options.schedule);
     const joint = cluster && { ...cluster, ...(await import("../cluster.ts")) };
-    await joint?.agree(joint.roster, "program", joint.planned(compiled));
+    await joint?.agree(joint.roster, "program", joint.planned(program, compiled));
     const traced = [options.trace, options.report, options.measure].some((path) => path !== undefined);
     const ran = await execute.onDevices(session, compiled, arrays, line, {
       ...(options.repeat === undefined ? {} : { repeat: options.repeat }),

@@ -4,8 +4,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
 import { fail } from "../errors.ts";
 import type { Launch } from "./launcher.ts";
+import { host, join, listen } from "./meet.ts";
 import { mpiTransport } from "./mpi.ts";
-import { host, join, listen, type Roster } from "./roster.ts";
+import type { Roster } from "./roster.ts";
 import { tcpTransport } from "./tcp.ts";
 import type { Transport } from "./transport.ts";
 

@@ -258,7 +258,8 @@ function loadLibrary(koffi: Koffi, launch: Launch, told: string | undefined): { 
       if (hasSymbol(library, "MPI_Init_thread")) return { library, path };
       reasons.push(`${path} is no MPI library`);
     } catch (error) {
-      reasons.push(String((error as Error).message).split("\n")[0]!);
+      const [why] = String((error as Error).message).split("\n");
+      reasons.push(`${path}: ${why!.replace(/^.*library: /, "")}`);
     }
   }
   return fail(

@@ -3,17 +3,17 @@
  * whatever carries the data, so that a process that dies or stops is noticed in every phase, and everyone is told the same.
  *
  *     member → rank 0    hello, beat (with what it does now), value of an exchange, failed, left
- *     rank 0 → member    welcome, everyone (is there), beat (with what each does, for the heir), values of an exchange, broken
+ *     rank 0 → member    welcome or refused, everyone (is there), beat (with what each does, for the heir), values of an exchange, broken
  *
  * Every process sends a beat now and then. A socket that closes is a process that is gone; `limitMs` without a beat, one
  * that has stopped. Rank 0 then tells everyone, in one sentence, who it was and what each did last. Where it is rank 0
  * itself, the others find out by themselves, and its heir has the sentence: the first rank on another host, since hosts
  * are lost as a whole too. Only one process prints it: for the others it is `told`.
  */
-import { connect, createServer, type Server, type Socket } from "node:net";
+import type { Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GyreRuntimeError } from "../errors.ts";
-import type { Address } from "./launcher.ts";
+import type { Line } from "./line.ts";
 
 export type Roster = {
   readonly rank: number;
@@ -52,216 +52,16 @@ export type RosterOptions = {
   readonly limitMs: number;
 };
 
-type Message =
-  | Hello
-  | { readonly kind: "welcome" }
-  | { readonly kind: "everyone"; readonly hostNames: readonly string[] }
-  | { readonly kind: "beat"; readonly doing: readonly string[] }
-  | { readonly kind: "value"; readonly round: number; readonly value: unknown }
-  | { readonly kind: "values"; readonly round: number; readonly values: readonly unknown[] }
-  | { readonly kind: "ping"; readonly sent: number }
-  | { readonly kind: "pong"; readonly sent: number; readonly here: number }
-  | { readonly kind: "failed" | "left" }
-  | { readonly kind: "broken"; readonly message: string; readonly teller: number };
-type Hello = { readonly kind: "hello" } & Pick<RosterOptions, "rank" | "size" | "key" | "hostName">;
-
 /** Beats are not more frequent. */
 const OFTEN_MS = 100;
-/** Ports that rank 0 may have to pass over, where another program (torchrun's own store) has the one it was given. */
-const PORTS = 4;
-
-// ---- one socket ------------------------------------------------------------------------------------------------------
-
-type Line = {
-  readonly socket: Socket;
-  readonly say: (message: Message) => Promise<void>;
-  /** Gives what comes from now on, and what came since it was last unset, to `listener`; undefined: it is kept. */
-  readonly hear: (listener: ((message: Message) => void) | undefined) => void;
-  closed: () => void;
-};
-
-/** Messages as lines of JSON. What is not JSON closes the line. */
-function lineOn(socket: Socket): Line {
-  const kept: Message[] = [];
-  let listener: ((message: Message) => void) | undefined;
-  const line: Line = {
-    socket,
-    say: (message) =>
-      new Promise((done) => {
-        if (socket.destroyed) done();
-        else socket.write(`${JSON.stringify(message)}\n`, () => done());
-      }),
-    hear: (next) => {
-      listener = next;
-      while (listener && kept.length > 0) listener(kept.shift()!);
-    },
-    closed: () => {},
-  };
-  let parts: string[] = [];
-  socket.setNoDelay(true).setEncoding("utf8");
-  socket.on("data", (text) => {
-    const pieces = String(text).split("\n");
-    for (const piece of pieces.slice(0, -1)) {
-      const whole = parts.join("") + piece;
-      parts = [];
-      try {
-        const message = JSON.parse(whole) as Message;
-        if (listener) listener(message);
-        else kept.push(message);
-      } catch {
-        socket.destroy();
-      }
-    }
-    parts.push(pieces.at(-1)!);
-  });
-  socket.on("error", () => {});
-  socket.on("close", () => line.closed());
-  return line;
-}
-
-// ---- joining ---------------------------------------------------------------------------------------------------------
-
-/** Where rank 0 listens before the others know of it. */
-export type Listening = Address & { readonly server: Server };
-
-/** Opens the first free port from `port` on (0: any). */
-export async function listen(host: string | undefined, port: number): Promise<Listening> {
-  for (let tries = 0; ; tries++) {
-    const server = createServer();
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once("error", reject).listen({ port: port === 0 ? 0 : port + tries, host }, resolve);
-      });
-      const address = server.address();
-      const open = typeof address === "object" && address ? address.port : port;
-      return { host: host ?? "", port: open, server };
-    } catch (error) {
-      if (port !== 0 && tries < PORTS - 1 && (error as NodeJS.ErrnoException).code === "EADDRINUSE") continue;
-      throw new GyreRuntimeError(
-        "peer",
-        `rank 0 cannot listen on port ${port}: ${String((error as Error).message)}`,
-        "give another one as MASTER_PORT",
-        { cause: error },
-      );
-    }
-  }
-}
-
-/** Joins the roster as rank 0, which the others reach at `listening`. Rejects when somebody does not come in time. */
-export async function host(options: RosterOptions, { server }: Listening): Promise<Roster> {
-  const { size, key, limitMs } = options;
-  const lines: (Line | undefined)[] = Array.from({ length: size }, () => undefined);
-  const hostNames = Array.from({ length: size }, () => options.hostName);
-  let arrived: () => void = () => {};
-  const all = new Promise<void>((resolve) => {
-    arrived = resolve;
-  });
-  server.on("connection", (socket) => {
-    const line = lineOn(socket);
-    line.hear((message) => {
-      const mine = message.kind === "hello" && message.key === key && message.size === size;
-      if (!mine || lines[message.rank] || message.rank < 1 || message.rank >= size) return socket.destroy();
-      line.hear(undefined);
-      lines[message.rank] = line;
-      hostNames[message.rank] = message.hostName;
-      void line.say({ kind: "welcome" });
-      if (lines.slice(1).every((l) => l !== undefined)) arrived();
-    });
-  });
-  const missing = () => lines.flatMap((line, r) => (r > 0 && !line ? [r] : []));
-  await Promise.race([all, sleep(limitMs, undefined, { ref: false })]);
-  if (missing().length > 0) {
-    const message = `${ranks(missing())} did not come within ${limitMs / 1000} s: ${size} processes were announced to rank 0`;
-    await Promise.all(lines.map((line) => line?.say({ kind: "broken", message, teller: 0 })));
-    throw new GyreRuntimeError(
-      "peer",
-      message,
-      "see whether all were started, with the same port and address; --peer-timeout says how long they are waited for",
-    );
-  }
-  await Promise.all(lines.map((line) => line?.say({ kind: "everyone", hostNames })));
-  return rosterOf({ ...options, host: boundTo(server), master: boundTo(server), hostNames }, lines, server);
-}
-
-function boundTo(server: Server): string {
-  const address = server.address();
-  return typeof address === "object" && address ? address.address : "";
-}
-
-/** Joins it as another rank; resolves when all are there. */
-export async function join(options: RosterOptions): Promise<Roster> {
-  const { rank, size, key, hosts, port, limitMs, hostName } = options;
-  const until = performance.now() + limitMs;
-  for (let turn = 0; performance.now() < until; turn++) {
-    for (const name of hosts) {
-      const hello: Hello = { kind: "hello", rank, size, key, hostName };
-      const line = await greet({ host: name, port: port + (turn % PORTS) }, hello);
-      if (!line) continue;
-      const { localAddress: host = name, remoteAddress: master = name } = line.socket;
-      const { hostNames } = await everyone(line, options);
-      return rosterOf({ ...options, host, master, hostNames }, [line]);
-    }
-    await sleep(50);
-  }
-  throw new GyreRuntimeError(
-    "timeout",
-    `rank ${rank} finds no rank 0 at ${hosts.join(", ")}, port ${port}, within ${limitMs / 1000} s`,
-    "see whether rank 0 was started, and whether MASTER_ADDR and MASTER_PORT are the same for all",
-  );
-}
-
-/** A line to rank 0 at this address, if it is one. */
-function greet(address: Address, hello: Message): Promise<Line | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(address);
-    const line = lineOn(socket);
-    const give = (found: Line | undefined) => {
-      clearTimeout(timer);
-      if (!found) socket.destroy();
-      resolve(found);
-    };
-    const timer = setTimeout(() => give(undefined), 1000);
-    socket.once("connect", () => void line.say(hello));
-    line.closed = () => give(undefined);
-    line.hear((message) => {
-      line.hear(undefined);
-      give(message.kind === "welcome" ? line : undefined);
-    });
-  });
-}
-
-/** What rank 0 says when all have come. Rejects when it says who has not, or is gone itself. */
-function everyone(line: Line, { rank, limitMs }: RosterOptions): Promise<Message & { readonly kind: "everyone" }> {
-  return new Promise((resolve, reject) => {
-    const without = (message: string, teller: number): void => {
-      clearTimeout(timer);
-      reject(broke(message, teller, rank));
-    };
-    const silent = () => without(`rank 0 has not answered for ${limitMs / 1000} s: it was last at 'start'`, 1);
-    // Rank 0 waits as long, and its word comes first.
-    const timer = setTimeout(silent, limitMs + 1000);
-    line.closed = () => without("rank 0 is gone: its process ended before all had come", 1);
-    line.hear((message) => {
-      line.hear(undefined);
-      clearTimeout(timer);
-      line.closed = () => {};
-      if (message.kind === "everyone") resolve(message);
-      else if (message.kind === "broken") without(message.message, message.teller);
-      else line.socket.destroy();
-    });
-  });
-}
-
 /** That the run is broken, as process `rank` has it: `teller` prints it. */
-const broke = (message: string, teller: number, rank: number): GyreRuntimeError =>
+export const broke = (message: string, teller: number, rank: number): GyreRuntimeError =>
   teller === rank
     ? new GyreRuntimeError("peer", message, "see what that process said; --peer-timeout says how long silence is borne")
     : new GyreRuntimeError("told", message, `rank ${teller} tells it`);
 
-// ---- the roster ------------------------------------------------------------------------------------------------------
-
 /** `lines`: of rank 0, those to all others by rank; of another, the one to rank 0. */
-function rosterOf(
+export function rosterOf(
   { rank, size, host, master, limitMs, hostNames }: RosterOptions & Pick<Roster, "host" | "master" | "hostNames">,
   lines: readonly (Line | undefined)[],
   server?: Server,
@@ -452,6 +252,4 @@ function rosterOf(
 }
 
 /** In messages, of so many ranks at most. */
-const MOST_NAMED = 16;
-const ranks = (list: readonly number[]): string =>
-  `${list.length === 1 ? "rank" : "ranks"} ${list.slice(0, MOST_NAMED).join(", ")}${list.length > MOST_NAMED ? ", …" : ""}`;
+export const MOST_NAMED = 16;

@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { agree } from "../../runtime/transport/cluster.ts";
-import { host, join, listen } from "../../runtime/transport/roster.ts";
+import { host, join, listen } from "../../runtime/transport/meet.ts";
 
 const KEY = "test";
 async function roster(size: number, real: number, limitMs: number) {
@@ -97,7 +97,7 @@ test("those who do not come are named, and those who came know it; strangers are
   stranger(port, 2, 4, "another run");
   stranger(port, 2, 7);
   stranger(port, 3, 4);
-  const message = "rank 2 did not come within 1.5 s: 4 processes were announced to rank 0";
+  const message = "rank 2 did not come within 1.5 s: 4 processes were announced to rank 0; not let in: rank 2 of 7";
   const [zero, one] = await Promise.allSettled(members);
   expect(zero).toMatchObject({ reason: { kind: "peer", message } });
   expect(one).toMatchObject({ reason: { kind: "told", message } });
@@ -105,7 +105,22 @@ test("those who do not come are named, and those who came know it; strangers are
 
 test("nobody at rank 0's address", async () => {
   const options = { size: 2, hosts: ["127.0.0.1"], port: 1, key: KEY, limitMs: 200, hostName: "here" };
-  await expect(join({ ...options, rank: 1 })).rejects.toThrow("rank 1 finds no rank 0 at 127.0.0.1, port 1");
+  const message = "rank 1 finds no rank 0 at 127.0.0.1, port 1, within 0.2 s: nobody listens there";
+  await expect(join({ ...options, rank: 1 })).rejects.toThrow(message);
+  await expect(join({ ...options, rank: 1, port: 65_535 })).rejects.toThrow("finds no rank 0");
+});
+
+test("who does not belong to the run is told why", async () => {
+  const { members, port } = await roster(2, 2, 5000);
+  const all = await Promise.all(members);
+  const options = { size: 2, hosts: ["127.0.0.1"], port, key: KEY, limitMs: 1000, hostName: "here" };
+  const refused = [
+    [{ rank: 1 }, "another process there is rank 1 already"],
+    [{ rank: 1, size: 3 }, "rank 0 there is one of 2 processes, and this is one of 3"],
+    [{ rank: 1, key: "another" }, "rank 0 there is of another run"],
+  ] as const;
+  await Promise.all(refused.map(([who, why]) => expect(join({ ...options, ...who })).rejects.toThrow(`: ${why}`)));
+  await Promise.all(all.map((r) => r.leave()));
 });
 
 test("the first that fails says why, and no one else", async () => {

@@ -2,9 +2,10 @@
 import { expect, test } from "vitest";
 import { runSchedule } from "../../runtime/run.ts";
 import { joinCluster } from "../../runtime/transport/cluster.ts";
+import { host, join, listen } from "../../runtime/transport/meet.ts";
 import { memoryTransports } from "../../runtime/transport/memory.ts";
 import { acrossProcesses, dealt, devicesBefore } from "../../runtime/transport/remote.ts";
-import { host, join, listen, type Roster } from "../../runtime/transport/roster.ts";
+import type { Roster } from "../../runtime/transport/roster.ts";
 import { tcpTransport } from "../../runtime/transport/tcp.ts";
 import type { Transport } from "../../runtime/transport/transport.ts";
 import { fakeMachine, planned } from "../runtime/run-fake.ts";
