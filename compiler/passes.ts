@@ -24,6 +24,7 @@ import { deriveBounds } from "./tile/bounds.ts";
 import { check as checkTile } from "./tile/check.ts";
 import { flattenSums } from "./tile/flatten.ts";
 import { fuse } from "./tile/fuse.ts";
+import { hoistFromLoops } from "./tile/hoist.ts";
 import { initialContents } from "./tile/initials.ts";
 import { writeInPlace } from "./tile/inplace.ts";
 import type { DeviceProgram } from "./tile/ir.ts";
@@ -105,7 +106,8 @@ function toKernels(written: Program, options: CompileOptions, times: PassTimes, 
   );
   const { diagnostics } = fused;
   if (diagnostics.some(isError)) return { diagnostics };
-  const flat = runPass(times, "flatten", () => flattenSums(fused.program), checkTile);
+  const hoisted = runPass(times, "hoist", () => hoistFromLoops(fused.program), checkTile);
+  const flat = runPass(times, "flatten", () => flattenSums(hoisted), checkTile);
   const how = options.parts === undefined ? filling : { parts: options.parts };
   const split =
     !how || options.without?.includes("split-k")

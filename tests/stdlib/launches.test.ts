@@ -29,17 +29,17 @@ ${one}export shard_map block<B, S, E, H, G, D, F>(x: f32[B, S, E] @ P(dp, sp, _)
   // q and k, turned by their positions; v; out of the heads, with x added; both of the gated layer in one; out of it, with x added
   const products = 6;
   expect(names, names.join(", ")).toHaveLength(products + 1 + 2);
-  const [x, heads, norm] = [S * E, S * H * D, S + E];
-  const squares = 2 * (x + S);
-  const projections = 3 * (x + norm + E * H * D + heads);
+  const [x, heads] = [S * E, S * H * D];
+  const norms = 2 * (x + E + x);
+  const projections = 3 * (x + E * H * D + heads);
   const attended = 4 * heads;
   const out = heads + H * D * E + 2 * x;
-  const gated = x + norm + 2 * E * F + S * F;
+  const gated = x + 2 * E * F + S * F;
   const last = S * F + F * E + 2 * x;
-  expect(bytes).toBe(4 * (squares + projections + attended + out + gated + last));
+  expect(bytes).toBe(4 * (norms + projections + attended + out + gated + last));
 });
 
-test("a gated feed-forward after a norm: its two products and the gate are one kernel, which makes the norm as it reads", () => {
+test("a gated feed-forward after a norm: its two products and the gate are one kernel, which reads the norm from memory", () => {
   const [S, E, F] = [64, 32, 128];
   const { names, bytes } = launchesOf(
     `import { gated_feedforward, rms_norm } from "gyre/nn"
@@ -48,9 +48,9 @@ ${one}export shard_map feed<B, S, E, F>(x: f32[B, S, E] @ P(_, _, _), g: f32[E] 
 }`,
     { B: 1, S, E, F },
   );
-  expect(names).toHaveLength(3); // the mean squares; the gated products; the last product, with x added
-  const [squares, gated, last] = [S * E + S, S * E + S + E + 2 * E * F + S * F, S * F + F * E + 2 * S * E];
-  expect(bytes).toBe(4 * (squares + gated + last));
+  expect(names).toHaveLength(3); // the norm; the gated products; the last product, with x added
+  const [norm, gated, last] = [S * E + E + S * E, S * E + 2 * E * F + S * F, S * F + F * E + 2 * S * E];
+  expect(bytes).toBe(4 * (norm + gated + last));
 });
 
 test.each(["rms_norm(x, g)", "layer_norm(x, g, g)", "softmax(x)"])("%s alone is one kernel", (norm) => {

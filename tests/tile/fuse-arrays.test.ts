@@ -2,8 +2,12 @@
 import { describe, expect, test } from "vitest";
 import { type Builder, emit, fold, i32, lit, mesh, program, spec } from "../../compiler/core/build.ts";
 import type { Atom, Program, Var } from "../../compiler/core/ir.ts";
+import { check } from "../../compiler/tile/check.ts";
+import { evalProgram } from "../../compiler/tile/eval.ts";
+import { hoistFromLoops } from "../../compiler/tile/hoist.ts";
+import type { DeviceProgram } from "../../compiler/tile/ir.ts";
 import { print } from "../../compiler/tile/print.ts";
-import { counts, expectSame, fused, matmul, one, whole } from "./support.ts";
+import { counts, expectSame, fused, inputsFor, matmul, one, whole } from "./support.ts";
 
 /** A program on one device with inputs of the shapes. */
 const on = (
@@ -331,6 +335,58 @@ describe("loops of array code", () => {
       });
       expectSame(p);
     });
+});
+
+describe("what a loop computes always the same", () => {
+  /** y <- tanh(y @ (sigmoid(w) * w + u)), n times; `u` the loop's own where it is asked for. */
+  const layers = (n: number, own: boolean): Program =>
+    on(
+      [
+        [6, 6],
+        [6, 6],
+      ],
+      [2, 2],
+      (b, x, w) => {
+        const [y, u] = fold(b, n, [x!, x!], (c, _, [y, u]) => {
+          const gate = emit(c, "mul", {}, emit(c, "sigmoid", {}, w!), own ? u! : w!);
+          return [emit(c, "tanh", {}, matmul(c, y!, gate)), emit(c, "neg", {}, u!)];
+        });
+        return [y!, u!];
+      },
+    );
+  const shapeOf = (p: DeviceProgram): readonly unknown[] =>
+    p.steps.map((s) => (s.kind === "loop" ? [s.body.length] : s.kind));
+  test("is computed before it", () => {
+    const p = layers(3, false);
+    const before = expectSame(p);
+    const after = hoistFromLoops(before);
+    expect([shapeOf(before), shapeOf(after)]).toEqual([[[3]], ["launch", [2]]]);
+    expect(check(after)).toEqual([]);
+    expect(evalProgram(after, inputsFor(p))).toEqual(evalProgram(before, inputsFor(p)));
+  });
+  test("but not where the loop changes what it is made of, nor before a loop of one step", () => {
+    for (const p of [layers(3, true), layers(1, false)]) {
+      const before = fused(p);
+      expect(hoistFromLoops(before)).toEqual(before);
+    }
+  });
+});
+
+describe("factors of products", () => {
+  const gated = (columns: number): Program =>
+    on(
+      [
+        [4, 5],
+        [4, 5],
+        [5, columns],
+      ],
+      [2],
+      (b, x, y, w) => [matmul(b, emit(b, "mul", {}, emit(b, "add", {}, x!, lit(1)), y!), w!)],
+    );
+  test("that take some ops and are read often are in memory", () => {
+    expect(counts(expectSame(gated(16))).kernels).toBe(1);
+    expect(counts(expectSame(gated(64))).kernels).toBe(2);
+  });
 });
 
 describe("limits", () => {

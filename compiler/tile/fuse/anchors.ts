@@ -140,8 +140,10 @@ export function anchorsOf(r: Region, stored: ReadonlySet<number>, views: Readonl
     const used = r.consumers.get(e.out.id) ?? [];
     const own = costOf(e, cost);
     const from = new Set(e.args.flatMap(arraysOf));
-    const again = used.length > 1 || used.some((c) => c.kind === "op" && repeats(c, e.out));
-    const dear = !isCheap(own) && !(from.size === 0 && own.ops <= 16 && isBesideSums(r, e.out, stored));
+    const times = used.reduce((n, c) => n + (c.kind === "op" ? timesIn(c, e.out) : 1), 0);
+    const again = used.length > 1 || times >= 4;
+    const often = times >= OFTEN && own.ops >= 2 && from.size > 0;
+    const dear = often || (!isCheap(own) && !(from.size === 0 && own.ops <= 16 && isBesideSums(r, e.out, stored)));
     const shared = again && (dear || (own.ops > 0 && savesReads(r, e.out, from)));
     if (stored.has(e.out.id) || isHeavy(e.op) || shared) anchors.push(e.out);
     else {
@@ -190,10 +192,15 @@ function isLongSum(r: Region, v: Var, seen: Set<number> = new Set()): boolean {
 const LONG = 64;
 const arranges: ReadonlySet<string> = new Set(["index", "reshape", "transpose", "broadcast", "concat"]);
 
-/** Whether an op needs each element of x many times over. */
-function repeats(e: OpEqn, x: Var): boolean {
-  if (e.op !== "einsum") return false;
+/** How many times over an op needs each element of x. */
+function timesIn(e: OpEqn, x: Var): number {
+  if (e.op !== "einsum") return 1;
   const mine = e.args.findIndex((a) => a === x || (a.kind === "var" && a.id === x.id));
   const others = e.params.out.filter((label) => !e.params.ins[mine]!.includes(label));
-  return sizeOf(others.map((label) => e.out.type.shape[e.params.out.indexOf(label)]!)) >= 4;
+  return sizeOf(others.map((label) => e.out.type.shape[e.params.out.indexOf(label)]!));
 }
+/**
+ * Elements of products for each of a factor's from which on the factor is read from memory, where it takes more than one op:
+ * kernels go over their factors again and again, and what they only read they keep laid together, or fetch ahead.
+ */
+const OFTEN = 64;
