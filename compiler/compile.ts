@@ -113,7 +113,7 @@ export function compileProgram(
   const lowering = loweringFor(target, options);
   const groupsOf = (k: Kernel): number => lowering.best(deriveBounds(k), () => lowering.choose(k)).groups;
   const filling = processors === undefined ? undefined : fillingOf(processors, groupsOf, written.mesh, machine);
-  const made = toTile(written, { ...options, maxBuffers }, times, filling);
+  const made = toTile(written, { ...options, maxBuffers }, times, filling, lowering.pays);
   const diagnostics = [...before, ...made.diagnostics];
   if (!made.tile) return { diagnostics };
   const { program, device, tile } = made;

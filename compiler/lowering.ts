@@ -8,11 +8,13 @@ import type { LaneProgram } from "./lane/ir.ts";
 import { lowerKernel } from "./lane/lower.ts";
 import type { Mapping, MappingChoice, MapTarget } from "./lane/map.ts";
 import { givenSimd, rankSimd } from "./lane/rankSimd.ts";
+import { lowerScatter, paysOn, type ScatterTarget } from "./lane/scatter.ts";
 import type { TeamTarget } from "./lane/team/target.ts";
 import { lowerTeam, variantsFor } from "./lane/team.ts";
 import type { CompileOptions } from "./options.ts";
 import type { Target } from "./targets.ts";
 import type { Kernel } from "./tile/ir.ts";
+import type { Pays } from "./tile/hits.ts";
 import { meaningOf } from "./tile/meaning.ts";
 
 /** For threads that work alone. */
@@ -22,6 +24,8 @@ type Mapper = {
   readonly rank: (k: Kernel) => readonly Mapping[];
 };
 export type Lowering = Pick<Mapper, "choose" | "given"> & {
+  /** Whether it pays to add at places. */
+  readonly pays: Pays | undefined;
   /** Whether threads work in teams, where a kernel has a rule for it. */
   readonly inTeams: boolean;
   /** As is best; equal kernels are lowered once. `alone`: the mapping where there is no team for it. */
@@ -34,18 +38,20 @@ export type Lowering = Pick<Mapper, "choose" | "given"> & {
 export function loweringFor(target: Target, options: CompileOptions): Lowering {
   const { choose, given, rank } = mapperFor(target.mapping, options.subgroups !== false);
   const team = target.team && teamFor(target.team, options);
+  const { scatter } = target;
   const known = new Map<string, LaneProgram>();
   return {
     choose,
     given,
+    pays: scatter && paysOn(scatter),
     inTeams: team !== undefined,
     best(k, alone) {
       const key = JSON.stringify([k.name, k.buffers.map((b) => b.name), meaningOf(k)]);
-      const program = known.get(key) ?? lowered(k, alone, team, undefined);
+      const program = known.get(key) ?? lowered(k, alone, team, undefined, scatter);
       known.set(key, program);
       return program;
     },
-    mapped: (k, mapping) => lowered(k, () => mapping, team, mapping.team),
+    mapped: (k, mapping) => lowered(k, () => mapping, team, mapping.team, scatter),
     ways(k) {
       const alone = rank(k);
       const teams = team ? [...variantsFor(k, team)].map(({ choice }) => ({ ...alone[0]!, team: choice })) : [];
@@ -79,7 +85,7 @@ const teamFor = (team: TeamTarget, { subgroups, workgroupMemory }: CompileOption
       };
 
 /**
- * For a team of threads (`choice`, or null for none) where the target has them and all of the kernel has a rule; else for each
+ * As sums are added at places, where that is all that the kernel does; for a team of threads (`choice`, or null for none) where the target has them and all of the kernel has a rule; else for each
  * thread alone.
  */
 function lowered(
@@ -87,7 +93,10 @@ function lowered(
   mapping: () => Mapping,
   team: TeamTarget | undefined,
   choice: Mapping["team"],
+  scatter: ScatterTarget | undefined,
 ): LaneProgram {
+  const added = scatter && lowerScatter(kernel, scatter);
+  if (added) return added;
   const together = team && choice !== null ? lowerTeam(kernel, team, choice, mapping) : undefined;
   if (together && !("reason" in together)) return together;
   const alone = lowerKernel(kernel, mapping());

@@ -1,6 +1,7 @@
 /**
  * From a Core program to kernels over named axes, and from those to a schedule: the passes that know no target, in their
- * order. What a target says here is only how many buffers a kernel may bind, and how many workgroups fill a device.
+ * order. What a target says here is only how many buffers a kernel may bind, how many workgroups fill a device, and whether it
+ * pays there to add at places.
  */
 import { type Diagnostic, isError } from "./base/diagnostic.ts";
 import { usualMachine } from "./base/machine.ts";
@@ -31,6 +32,7 @@ import type { DeviceProgram } from "./tile/ir.ts";
 import { mergeKernels } from "./tile/merge.ts";
 import { packInputs } from "./tile/pack.ts";
 import { type Filling, type SplitLoop, splitLongLoops } from "./tile/splitk.ts";
+import { type Pays, sumHits } from "./tile/hits.ts";
 
 /** What is planned: kernels, and what was decided before there was a schedule. */
 type Planned = {
@@ -51,8 +53,14 @@ type Kernels =
  * As far as kernels over named axes. Where a limit of memory is given that the schedule would not keep, what takes memory to be
  * faster is left out one after another; the first that fits is taken, else the smallest.
  */
-export function toTile(written: Program, options: CompileOptions, times: PassTimes, filling?: Filling): Kernels {
-  const first = toKernels(written, options, times, filling);
+export function toTile(
+  written: Program,
+  options: CompileOptions,
+  times: PassTimes,
+  filling?: Filling,
+  pays?: Pays,
+): Kernels {
+  const first = toKernels(written, options, times, filling, pays);
   const { memory, without = [] } = options;
   if (memory === undefined || !first.tile) return first;
   const bytesOf = (made: Planned): number => {
@@ -61,7 +69,7 @@ export function toTile(written: Program, options: CompileOptions, times: PassTim
   };
   let best = { made: first, bytes: bytesOf(first) };
   for (let k = 1; k <= COSTLY.length && best.bytes > memory; k++) {
-    const made = toKernels(written, { ...options, without: [...without, ...COSTLY.slice(0, k)] }, times, filling);
+    const made = toKernels(written, { ...options, without: [...without, ...COSTLY.slice(0, k)] }, times, filling, pays);
     const bytes = made.tile ? bytesOf(made) : Number.POSITIVE_INFINITY;
     if (made.tile && bytes < best.bytes) best = { made, bytes };
   }
@@ -70,7 +78,13 @@ export function toTile(written: Program, options: CompileOptions, times: PassTim
 /** What takes arrays of its own. */
 const COSTLY: readonly OptionalPass[] = ["split-k", "collect ahead", "add on arrival", "ring products"];
 
-function toKernels(written: Program, options: CompileOptions, times: PassTimes, filling?: Filling): Kernels {
+function toKernels(
+  written: Program,
+  options: CompileOptions,
+  times: PassTimes,
+  filling?: Filling,
+  pays: Pays = () => false,
+): Kernels {
   const maxBuffers = options.maxBuffers ?? targets.gpu.maxBuffers;
   const program = runPass(times, "grad", () => grad(written), checkCore);
   const some = runPass(times, "empty", () => withoutEmpty(program), checkCore);
@@ -107,7 +121,8 @@ function toKernels(written: Program, options: CompileOptions, times: PassTimes, 
   const { diagnostics } = fused;
   if (diagnostics.some(isError)) return { diagnostics };
   const hoisted = runPass(times, "hoist", () => hoistFromLoops(fused.program), checkTile);
-  const flat = runPass(times, "flatten", () => flattenSums(hoisted), checkTile);
+  const hits = runPass(times, "hits", () => sumHits(hoisted, pays), checkTile);
+  const flat = runPass(times, "flatten", () => flattenSums(hits), checkTile);
   const how = options.parts === undefined ? filling : { parts: options.parts };
   const split =
     !how || options.without?.includes("split-k")

@@ -1,5 +1,5 @@
 /** Programs with `tiles` of their own. */
-import { array, attention, largest, once, range, sigmoid, sum, trial } from "./harness.ts";
+import { array, attention, largest, mod, once, range, sigmoid, sum, trial } from "./harness.ts";
 
 trial("sigmoid attention with a window; S is not a multiple of the block", {
   program: "programs/sigmoid-window",
@@ -97,6 +97,82 @@ trial("counting in a kernel, two results of different dtypes", {
   expect: ({ x }) => ({
     count: array([6], (e) => range(90).filter((n) => x(n) < e! - 2).length),
     top: array([6], (e) => Math.max(...range(90).map((n) => (x(n) < e! - 2 ? x(n) : Number.NEGATIVE_INFINITY)))),
+  }),
+});
+
+for (const [V, E] of [
+  [40, 7],
+  [16, 64],
+  [33, 1],
+] as const) {
+  const [T, N, C] = [48, 4, 6];
+  // Some are out of range: what is taken of a table is clamped to it, and a one-hot vector of them is 0.
+  const ids = (t: number): number => ((t * 17) % (V + 4)) - 2;
+  const held = (t: number): number => Math.min(Math.max(ids(t), 0), V - 1);
+  const place = (t: number): number => (t * 5) % 9;
+  const over = (counts: (t: number) => boolean, f: (t: number) => number): number =>
+    sum(T, (t) => (counts(t) ? f(t) : 0));
+  trial(`sums with one-hot vectors, ${V} places of ${E}`, {
+    program: "programs/places",
+    entry: "places",
+    dims: { T, V, E },
+    inputs: { table: undefined, x: undefined, z: undefined, ids: (t) => ids(t!), place: (t) => place(t!) },
+    expect: ({ table, x, z }) => {
+      const logit = (t: number, at: number): number => (at >= 0 && at < V ? z(t, at) : 0);
+      return {
+        table: array([V, E], (v, e) =>
+          over(
+            (t) => held(t) === v,
+            (t) => 2 * table(v!, e!) * x(t, e!),
+          ),
+        ),
+        columns: array([E, V], (e, v) =>
+          over(
+            (t) => held(t) === v,
+            (t) => x(t, e!),
+          ),
+        ),
+        counts: array([V], (v) =>
+          over(
+            (t) => ids(t) === v,
+            () => 1,
+          ),
+        ),
+        mean: array([V, E], (v, e) => {
+          const count = over(
+            (t) => ids(t) === v,
+            () => 1,
+          );
+          return (
+            over(
+              (t) => ids(t) === v,
+              (t) => 2 * x(t, e!) + 1,
+            ) / Math.max(count, 1)
+          );
+        }),
+        logit: array([T], (t) => logit(t!, ids(t!))),
+        moved: array([T], (t) => logit(t!, ids(t!) - 3)),
+        dealt: array([N, C, E], (n, c, e) =>
+          over(
+            (t) => mod(ids(t), N) === n && place(t) === c && c! < C - 1,
+            (t) => x(t, e!),
+          ),
+        ),
+        back: array([T, E], (t, e) => (held(t!) === ids(t!) ? table(ids(t!), e!) : 0) + 1),
+      };
+    },
+  });
+}
+trial("a gradient of a table of 16-bit numbers", {
+  program: "programs/places",
+  entry: "half",
+  dims: { T: 300, V: 20, E: 24 },
+  mesh: { dp: 1 },
+  inputs: { x: undefined, ids: (t) => (t! * t!) % 20 },
+  bound: 3e-3,
+  halves: true,
+  expect: ({ x, ids }) => ({
+    "": array([20, 24], (v, e) => sum(300, (t) => (ids(t) === v ? x(t, e!) : 0))),
   }),
 });
 

@@ -4,9 +4,11 @@ import { type Builder, emit, fold, i32, lit, mesh, program, spec } from "../../c
 import type { Atom, Program, Var } from "../../compiler/core/ir.ts";
 import { check } from "../../compiler/tile/check.ts";
 import { evalProgram } from "../../compiler/tile/eval.ts";
+import { scatterIn, sumHits } from "../../compiler/tile/hits.ts";
 import { hoistFromLoops } from "../../compiler/tile/hoist.ts";
 import type { DeviceProgram } from "../../compiler/tile/ir.ts";
 import { print } from "../../compiler/tile/print.ts";
+import { valuesOf } from "../../compiler/tile/values.ts";
 import { counts, expectSame, fused, inputsFor, matmul, one, whole } from "./support.ts";
 
 /** A program on one device with inputs of the shapes. */
@@ -386,6 +388,47 @@ describe("factors of products", () => {
   test("that take some ops and are read often are in memory", () => {
     expect(counts(expectSame(gated(16))).kernels).toBe(1);
     expect(counts(expectSame(gated(64))).kernels).toBe(2);
+  });
+});
+
+describe("sums with one-hot vectors", () => {
+  /** (place = column) for each of `rows` numbers and `columns`, as f32. */
+  const oneHot = (b: Builder, place: Atom, rows: number, columns: number): Var => {
+    const at = emit(b, "broadcast", { shape: [rows, columns] }, emit(b, "reshape", { shape: [rows, 1] }, place));
+    const own = emit(b, "broadcast", { shape: [rows, columns] }, emit(b, "iota", { size: columns }));
+    return emit(b, "cast", { dtype: "f32" }, emit(b, "eq", {}, at, own));
+  };
+  const [rows, columns] = [9, 20];
+  const picks = (turned: boolean): Program =>
+    program(
+      one,
+      [
+        { shape: [rows], dtype: "i32", spec: whole(1) },
+        { shape: [turned ? rows : columns, 4], spec: whole(2) },
+      ],
+      [whole(2)],
+      (b, place, x) => {
+        const hot = oneHot(b, place!, rows, columns);
+        const left = turned ? emit(b, "transpose", { perm: [1, 0] }, hot) : hot;
+        return [emit(b, "tanh", {}, matmul(b, left, x!))];
+      },
+    );
+  const sums = (p: DeviceProgram): number =>
+    p.kernels.flatMap((k) => valuesOf(k)).filter((v) => v.def.kind === "reduce").length;
+  test("that one element decides are that element", () => {
+    const [p, before] = [picks(false), expectSame(picks(false))];
+    const after = sumHits(before, () => false);
+    expect([sums(before), sums(after)]).toEqual([1, 0]);
+    expect(check(after)).toEqual([]);
+    expect(evalProgram(after, inputsFor(p))).toEqual(evalProgram(before, inputsFor(p)));
+  });
+  test("whose terms each go to one place have a kernel of their own, where that pays", () => {
+    const [p, before] = [picks(true), expectSame(picks(true))];
+    expect(sumHits(before, () => false).kernels).toHaveLength(1);
+    const after = sumHits(before, () => true);
+    expect(after.kernels.map((k) => scatterIn(k) !== undefined)).toEqual([true, false]);
+    expect(check(after)).toEqual([]);
+    expect(evalProgram(after, inputsFor(p))).toEqual(evalProgram(before, inputsFor(p)));
   });
 });
 

@@ -142,7 +142,8 @@ export function anchorsOf(r: Region, stored: ReadonlySet<number>, views: Readonl
     const from = new Set(e.args.flatMap(arraysOf));
     const times = used.reduce((n, c) => n + (c.kind === "op" ? timesIn(c, e.out) : 1), 0);
     const again = used.length > 1 || times >= 4;
-    const often = times >= OFTEN && own.ops >= 2 && from.size > 0;
+    const often =
+      times >= OFTEN && own.ops >= 2 && [...from].some((x) => 2 * sizeOf(x.type.shape) > sizeOf(e.out.type.shape));
     const dear = often || (!isCheap(own) && !(from.size === 0 && own.ops <= 16 && isBesideSums(r, e.out, stored)));
     const shared = again && (dear || (own.ops > 0 && savesReads(r, e.out, from)));
     if (stored.has(e.out.id) || isHeavy(e.op) || shared) anchors.push(e.out);
@@ -201,6 +202,7 @@ function timesIn(e: OpEqn, x: Var): number {
 }
 /**
  * Elements of products for each of a factor's from which on the factor is read from memory, where it takes more than one op:
- * kernels go over their factors again and again, and what they only read they keep laid together, or fetch ahead.
+ * kernels go over their factors again and again, and what they only read they keep laid together, or fetch ahead. Not what is
+ * made of much smaller arrays (masks, one-hot vectors).
  */
 const OFTEN = 64;
