@@ -22,6 +22,9 @@ export type Stored = {
   readonly filledIn?: Scope;
 };
 
+/** Rounds of an axis, from a multiple of its registers on. */
+export type Rounds = { readonly axis: Axis; readonly from: Expr; readonly below: Expr };
+
 export type Context = {
   readonly kernel: Kernel;
   mapping: Mapping;
@@ -108,8 +111,8 @@ export function isWhole(ctx: Context, s: Stored): boolean {
   return false;
 }
 
-/** Opens the loops of `axes` (those of more than one round, outermost first) around `write`. */
-export function nest(ctx: Context, axes: readonly Axis[], write: () => void): void {
+/** Opens the loops of `axes` (those of more than one round, outermost first) around `write`; of one axis some rounds only. */
+export function nest(ctx: Context, axes: readonly Axis[], write: () => void, some?: Rounds): void {
   const [axis, ...rest] = axes.filter((a) => mapOf(ctx, a).loop > 1 && !openLoop(ctx.scope, a.id));
   if (!axis) {
     write();
@@ -120,15 +123,16 @@ export function nest(ctx: Context, axes: readonly Axis[], write: () => void): vo
   const scope = childScope(ctx.scope, ctx.scope.region, { axis: axis.id, name });
   ctx.names.set(name, { level: scope.level, multiple: m.unroll });
   ctx.open.add(scope);
-  within(ctx, scope, () => nest(ctx, rest, write));
+  within(ctx, scope, () => nest(ctx, rest, write, some));
   ctx.open.delete(scope);
+  const part = some?.axis.id === axis.id ? some : undefined;
   push(ctx, {
     kind: "for",
     name,
-    from: lit(0),
-    below: roundsEnd(ctx, m),
+    from: part?.from ?? lit(0),
+    below: part?.below ?? roundsEnd(ctx, m),
     step: m.unroll,
-    ...(isWritten(ctx.mapping, m, ctx.scope.region) && { unroll: true as const }),
+    ...(!part && isWritten(ctx.mapping, m, ctx.scope.region) && { unroll: true as const }),
     body: scope.stmts,
   });
 }

@@ -12,6 +12,7 @@ import {
   mapOf,
   nest,
   push,
+  type Rounds,
   registersOf,
   type Stored,
   within,
@@ -104,15 +105,15 @@ function addRound(ctx: Context, target: Stored, sum: Value): void {
   });
 }
 
-/** Writes every element of `v` to `target`. An element is written after the last read of it, so `v` may read the target's old elements in place. `axes`: the target's, where `v` does not depend on all of them. */
-export function fill(ctx: Context, target: Stored, v: Value, axes: readonly Axis[] = v.axes): void {
+/** Writes every element of `v` to `target`. An element is written after the last read of it, so `v` may read the target's old elements in place. `axes`: the target's, where `v` does not depend on all of them; `some`: the rounds in which it is another than the target. */
+export function fill(ctx: Context, target: Stored, v: Value, axes: readonly Axis[] = v.axes, some?: Rounds): void {
   const split = sumOverRounds(ctx, v);
   if (!axes.every((a) => dependsOn(v, a))) fillEach(ctx, target, axes, v);
   else if (v.def.kind === "scan" && looped(ctx, v.axes).length > 0 && !target.vector)
     fillScan(ctx, target, v, v.def.axis, v.def.arg);
   else if (split) fillByRounds(ctx, target, v, split);
   else if (ctx.mapping.simd && v.def.kind === "load") copyPanel(ctx, target, v, v.def.index.at(-1));
-  else fillEach(ctx, target, v.axes, v);
+  else fillEach(ctx, target, v.axes, v, some);
 }
 
 /** What is only laid together is copied in its own order, by fours where four lie side by side: whatever it is used by. */
@@ -142,20 +143,27 @@ function fillByRounds(ctx: Context, target: Stored, v: Value, split: SumOverRoun
   if (sum.def.kind === "reduce") nest(ctx, [sum.def.axis], () => addRound(ctx, target, sum));
 }
 
-function fillEach(ctx: Context, target: Stored, axes: readonly Axis[], v: Value): void {
-  fillWith(ctx, target, axes, (c) => {
+function fillEach(ctx: Context, target: Stored, axes: readonly Axis[], v: Value, some?: Rounds): void {
+  const value = (c: Coords): Expr => {
     const e = ctx.evaluate(v, c, target.vector);
     return target.vector && e.width === 1 ? vec([e, e, e, e]) : e;
-  });
+  };
+  fillWith(ctx, target, axes, value, some);
 }
-function fillWith(ctx: Context, target: Stored, axes: readonly Axis[], value: (c: Coords) => Expr): void {
-  nest(ctx, axes, () => {
-    const all = registersOf(ctx, axes, target.vector);
-    for (const c of all) {
+function fillWith(
+  ctx: Context,
+  target: Stored,
+  axes: readonly Axis[],
+  value: (c: Coords) => Expr,
+  some?: Rounds,
+): void {
+  const write = (): void => {
+    for (const c of registersOf(ctx, axes, target.vector)) {
       const e = value(c);
       push(ctx, setElement(ctx, target, c, target.vector && e.width === 1 ? vec([e, e, e, e]) : e));
     }
-  });
+  };
+  nest(ctx, axes, write, some);
 }
 
 type SumOverRounds = { readonly base: Value | null; readonly sum: Value };

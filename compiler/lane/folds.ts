@@ -1,6 +1,7 @@
 /** A sequential loop of a kernel: carries kept in registers or arrays, blocks that change nothing skipped. */
 import { operandsOf } from "../tile/build.ts";
 import type { Axis, Fold, Stmt, Value } from "../tile/ir.ts";
+import { changedRounds } from "./changed.ts";
 import {
   type Context,
   type Coords,
@@ -8,6 +9,7 @@ import {
   looped,
   mapOf,
   push,
+  type Rounds,
   registerName,
   registersOf,
   type Stored,
@@ -178,25 +180,26 @@ function update(ctx: Context, f: Fold, places: readonly Place[]): void {
   const copies: (() => void)[] = [];
   for (const { k, stored, ownTemp } of arrayOrder(ctx, f, arrays)) {
     const [next, { axes }] = [f.next[k]!, f.carry[k]!];
+    const some = changedRounds(ctx, f.carry[k]!, next);
     if (!ownTemp) {
-      fill(ctx, stored, next, axes);
+      fill(ctx, stored, next, axes, some);
       continue;
     }
     const temp = allocate(ctx, f.carry[k]!, `next_${stored.array}`);
-    fill(ctx, temp, next, axes);
+    fill(ctx, temp, next, axes, some);
     const done: Value = { ...f.carry[k]!, id: -1 - k - 1000 * f.id, def: { kind: "const", value: 0 } };
-    copies.push(() => copyArray(ctx, temp, stored, done));
+    copies.push(() => copyArray(ctx, temp, stored, done, some));
   }
   for (const copy of copies) copy();
   push(ctx, ...held.map(({ name, value }) => ({ kind: "set", name, value }) as const));
 }
 
-function copyArray(ctx: Context, from: Stored, to: Stored, shape: Value): void {
+function copyArray(ctx: Context, from: Stored, to: Stored, shape: Value, some: Rounds | undefined): void {
   const source: Value = { ...shape, def: { kind: "scalar", index: 0 } };
   // It is read where it was written: in the body of the loop, not before it.
   ctx.facts.depth.set(source.id, ctx.scope.region);
   ctx.stored.set(source.id, from);
-  fill(ctx, to, source);
+  fill(ctx, to, source, source.axes, some);
   ctx.stored.delete(source.id);
 }
 

@@ -171,3 +171,60 @@ for (const mode of [0, 1, 2])
         return { "": array([6], (i) => range(4).reduce(step, x(i!) * scale)) };
       },
     });
+
+trial("a recurrence whose steps are all kept, in a kernel", {
+  program: "programs/rows-in-place",
+  entry: "recurrence",
+  dims: { S: 50, B: 12 },
+  inputs: { x: undefined, a: (t, b) => ((t! + 3 * b!) % 7) / 7 },
+  expect: ({ x, a }) => {
+    const h = once((t, b): number => (t! < 0 ? 0 : a(t!, b!) * h(t! - 1, b!) + x(t!, b!)));
+    return { "": array([50, 12], (t, b) => h(t!, b!)) };
+  },
+});
+trial("loops in a kernel that change some rows of what they carry", {
+  program: "programs/rows-in-place",
+  entry: "rows",
+  dims: { T: 40, V: 19, E: 6 },
+  inputs: { x: undefined, ids: (t) => (t! * 11) % 19 },
+  expect: ({ x, ids }) => {
+    const [T, V, E] = [40, 19, 6];
+    /** What is in an element after all steps, each of which changes the elements of some rows. */
+    const after = (
+      v: number,
+      rows: (t: number) => readonly [number, number],
+      step: (old: number, t: number) => number,
+    ) => range(T).reduce((old, t) => (v >= rows(t)[0] && v < rows(t)[1] ? step(old, t) : old), 0);
+    const three = (t: number): number => Math.min(ids(t), V - 3);
+    return {
+      added: array([V, E], (v, e) =>
+        after(
+          v!,
+          (t) => [ids(t), ids(t) + 1],
+          (old, t) => old + x(t, e!),
+        ),
+      ),
+      three: array([V, E], (v, e) =>
+        after(
+          v!,
+          (t) => [three(t), three(t) + 3],
+          (old, t) => old / 2 + x(t, e!),
+        ),
+      ),
+      masked: array([V, E], (v, e) =>
+        after(
+          v!,
+          (t) => [ids(t) - 2, ids(t) - 1],
+          (old, t) => x(t, e!) - old,
+        ),
+      ),
+      side: array([E, V], (e, v) =>
+        after(
+          v!,
+          (t) => [ids(t), ids(t) + 5],
+          (_, t) => x(t, e!),
+        ),
+      ),
+    };
+  },
+});
