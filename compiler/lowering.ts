@@ -14,8 +14,8 @@ import { lowerTeam, variantsFor } from "./lane/team.ts";
 import type { CompileOptions } from "./options.ts";
 import type { Target } from "./targets.ts";
 import type { Kernel } from "./tile/ir.ts";
-import type { Pays } from "./tile/hits.ts";
 import { meaningOf } from "./tile/meaning.ts";
+import type { Pays } from "./tile/sumHits.ts";
 
 /** For threads that work alone. */
 type Mapper = {

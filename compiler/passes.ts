@@ -32,7 +32,7 @@ import type { DeviceProgram } from "./tile/ir.ts";
 import { mergeKernels } from "./tile/merge.ts";
 import { packInputs } from "./tile/pack.ts";
 import { type Filling, type SplitLoop, splitLongLoops } from "./tile/splitk.ts";
-import { type Pays, sumHits } from "./tile/hits.ts";
+import { type Pays, sumHits } from "./tile/sumHits.ts";
 
 /** What is planned: kernels, and what was decided before there was a schedule. */
 type Planned = {

@@ -9,8 +9,9 @@
  */
 import { bug } from "../base/invariant.ts";
 import { operandsOf } from "../tile/build.ts";
-import { type Pays, type ScatterKernel, scatterIn } from "../tile/hits.ts";
+import { type ScatterKernel, scatterIn } from "../tile/hits.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
+import type { Pays } from "../tile/sumHits.ts";
 import { add, and, cast, laneType, less, lit, min, mul, op, ref, vec } from "./expr.ts";
 import { buffersInFours } from "./fours.ts";
 import type { Expr, LaneProgram, LaneStmt } from "./ir.ts";

@@ -4,10 +4,11 @@ import { type Builder, emit, fold, i32, lit, mesh, program, spec } from "../../c
 import type { Atom, Program, Var } from "../../compiler/core/ir.ts";
 import { check } from "../../compiler/tile/check.ts";
 import { evalProgram } from "../../compiler/tile/eval.ts";
-import { scatterIn, sumHits } from "../../compiler/tile/hits.ts";
+import { scatterIn } from "../../compiler/tile/hits.ts";
 import { hoistFromLoops } from "../../compiler/tile/hoist.ts";
 import type { DeviceProgram } from "../../compiler/tile/ir.ts";
 import { print } from "../../compiler/tile/print.ts";
+import { sumHits } from "../../compiler/tile/sumHits.ts";
 import { valuesOf } from "../../compiler/tile/values.ts";
 import { counts, expectSame, fused, inputsFor, matmul, one, whole } from "./support.ts";
 
