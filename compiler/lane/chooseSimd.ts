@@ -4,9 +4,10 @@
  * estimated: loads that lie side by side, and ops, cost a quarter; loads that do not are gathered; sums along the axis
  * itself are joined at their end. Products are blocked over the registers that there are.
  */
+import { isHalf } from "../core/half.ts";
 import { isSlow } from "../core/ops.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
-import { type Allowed, allowedOf, reuses } from "./allowed.ts";
+import { type Allowed, allowedOf, type Product, reuses } from "./allowed.ts";
 import { type AxisMap, foldsOf, type Mapping, stepsAlong } from "./map.ts";
 
 export type SimdTarget = {
@@ -154,7 +155,11 @@ function registersOf(
   const besideSums = (a: Axis): boolean =>
     isFree(allowed, a) &&
     allowed.values.some(({ def, axes }) => def.kind === "reduce" && axes.some((x) => x.id === a.id));
-  if (vector) {
+  const thin = vector && products.find((p) => isThin(allowed, p, vector));
+  if (vector && thin) {
+    unroll.set(vector.id, registersFor(vector, ROW));
+    for (const a of rowsOf(thin, vector)) unroll.set(a.id, a.extent);
+  } else if (vector) {
     const many = reused(vector) || (met(vector) && !summed(vector)) || besideSums(vector);
     unroll.set(vector.id, registersFor(vector, many ? 16 : 4));
   }
@@ -177,6 +182,25 @@ function registersOf(
   }
   return unroll;
 }
+
+/**
+ * Whether a product has few rows and goes down the columns of its other factor, which is then read once and no more: as fast
+ * as memory gives it, in rows as long as can be; sums that do not fit the registers cost less than jumps between pages.
+ */
+function isThin(allowed: Allowed, p: Product, vector: Axis): boolean {
+  const rows = rowsOf(p, vector).reduce((n, a) => n * a.extent, 1);
+  const alone = rowsOf(p, vector).every((a) => isFree(allowed, a) && a.block !== 1);
+  const down = p.axes.some((a) => a.id === vector.id) && isFree(allowed, vector) && vector.extent >= ROW;
+  // What takes work to be read is not as fast as memory anyway.
+  const plain = allowed.values.every((v) => v.def.kind !== "load" || !dependsOn(v, vector) || !isHalf(v.dtype));
+  return down && alone && plain && rows <= FEW && p.over.extent >= ROW;
+}
+/** The axes along which one factor serves many elements, but for the vector axis. */
+const rowsOf = (p: Product, vector: Axis): readonly Axis[] =>
+  p.axes.filter((a) => a.id !== vector.id && a.extent > 1 && reuses(p, a));
+/** Rows of a product that are few; elements of a row that are read side by side: two lines of a cache. */
+const FEW = 8;
+const ROW = 32;
 
 /**
  * Whether neighbours along `a` lie side by side in an array that is gathered along the vector axis, as in a transpose: what is

@@ -178,6 +178,9 @@ export function factsOf(kernel: Kernel, mapping: Mapping): Facts {
     if (scanned || (mapping.simd && size <= panelLimit && isPanel(v, used, looped))) stored.add(v.id);
     else if (addressed.has(v.id)) stored.add(v.id);
     else if (loops.length === 0) continue;
+    // Numbers of f16 take a processor as long to be widened as several products do.
+    else if (mapping.simd && wider && d.kind === "cast" && d.arg.dtype === "f16" && size <= panelLimit)
+      stored.add(v.id);
     else if (deeper && total >= 1 && size <= (mapping.simd ? panelLimit : storedLimit) / 4) stored.add(v.id);
     else if (total >= 4 && ((uses.get(v.id) ?? 0) > 1 || (wider && d.kind !== "load")) && size <= storedLimit * 4)
       stored.add(v.id);

@@ -198,12 +198,11 @@ export function toBf16(_: Builder, x: Code): Code {
   const nan = op("f32x4.ne", [x, x]);
   return shru(choose(nan, or(x, ints(0x400000)), rounded), 16);
 }
-/** By a product that renormalises; infinities and NaN keep their bits. */
+/** Of a pattern with its sign in all bits above: by a product that renormalises; what comes out too large was infinite, or no number. */
 export function fromF16(b: Builder, bits: Code): Code {
-  const size = b.keep(shl(and(bits, ints(0x7fff)), 13));
-  const finite = mul(size, floats(2 ** 112));
-  const special = op("i32x4.ge_s", [size, ints(0x0f800000)]);
-  return or(choose(special, or(size, ints(0x7f800000)), finite), shl(and(bits, ints(0x8000)), 16));
+  const scaled = b.keep(mul(and(shl(bits, 13), ints(0x8fffe000 | 0)), floats(2 ** 112)));
+  const special = op("f32x4.ge", [abs(scaled), floats(65536)]);
+  return or(scaled, and(special, ints(0x7f800000)));
 }
 /** F. Giesen's float_to_half_fast3_rtne: subnormals by a sum that aligns them. */
 export function toF16(b: Builder, x: Code): Code {
@@ -213,6 +212,16 @@ export function toF16(b: Builder, x: Code): Code {
   const large = choose(op("i32x4.gt_s", [size, ints(0x7f800000)]), ints(0x7e00), ints(0x7c00));
   const small = choose(op("i32x4.lt_s", [size, ints(0x38800000)]), subnormal, normal);
   return or(choose(op("i32x4.ge_s", [size, ints(0x47800000)]), large, small), shru(and(x, signBit), 16));
+}
+
+/** The nearest number of 16 bits, ties to even: in the last bits of its fraction; subnormals by a sum that aligns them. */
+export function roundF16(b: Builder, x: Code): Code {
+  const size = b.keep(abs(x));
+  const kept = and(iadd(iadd(size, ints(0xfff)), and(shru(size, 13), ints(1))), ints(-0x2000));
+  const small = sub(add(size, floats(0.5)), floats(0.5));
+  const rounded = b.keep(choose(op("f32x4.lt", [size, floats(2 ** -14)]), small, kept));
+  const large = choose(op("f32x4.ge", [rounded, floats(65520)]), floats(Infinity), rounded);
+  return or(choose(op("f32x4.eq", [size, size]), large, size), and(x, signBit));
 }
 
 /** 1 / sqrt(x) */
@@ -315,8 +324,6 @@ export const functions = {
   sin: onFloats(sin as Row["write"]),
   cos: onFloats(cos as Row["write"]),
   pow: onFloats(pow as Row["write"], 2),
-  from_f16: onFloats(fromF16 as Row["write"]),
-  to_f16: onFloats(toF16 as Row["write"]),
   floor_div: onInts(floorDiv as Row["write"]),
   floor_mod: onInts(floorMod as Row["write"]),
   uint_div: onInts(uintDiv as Row["write"]),

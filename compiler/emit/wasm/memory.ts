@@ -3,7 +3,7 @@ import { isHalf } from "../../core/half.ts";
 import type { DType } from "../../core/ir.ts";
 import type { Expr } from "../../lane/ir.ts";
 import { type Code, i32, ints, op } from "./code.ts";
-import { builder, call, type Emit, get, memory } from "./context.ts";
+import { builder, type Emit, get, memory } from "./context.ts";
 import * as fn from "./functions.ts";
 
 /** Buffers lie above this address, so that a constant part of an index up to it may be left to the instruction. */
@@ -43,13 +43,13 @@ export const dtypeOf = (e: Emit, a: Access): DType =>
 
 /** 16-bit patterns in words, as floats. */
 const widen = (e: Emit, dtype: DType, bits: Code): Code =>
-  dtype === "bf16" ? fn.fromBf16(builder(e), bits) : call(e, "from_f16", bits);
+  dtype === "bf16" ? fn.fromBf16(builder(e), bits) : fn.fromF16(builder(e), builder(e).keep(bits));
 
 export function scalarAccess(e: Emit, a: Access): Code {
   const { base, offset } = placeOf(e, a);
   const [dtype, name] = [dtypeOf(e, a), nameOf(e, a)];
   if (isHalf(dtype)) {
-    const bits = memory("i32.load16_u", [base], offset, name);
+    const bits = memory("i32.load16_s", [base], offset, name);
     if (dtype === "bf16") return op("f32.reinterpret_i32", [op("i32.shl", [bits, i32(16)])]);
     return op("f32x4.extract_lane", [widen(e, dtype, op("i32x4.splat", [bits]))], 0);
   }
@@ -61,7 +61,7 @@ export function scalarAccess(e: Emit, a: Access): Code {
 export function splatAccess(e: Emit, a: Access): Code {
   const { base, offset } = placeOf(e, a);
   const [dtype, name] = [dtypeOf(e, a), nameOf(e, a)];
-  if (isHalf(dtype)) return widen(e, dtype, op("i32x4.splat", [memory("i32.load16_u", [base], offset, name)]));
+  if (isHalf(dtype)) return widen(e, dtype, op("i32x4.splat", [memory("i32.load16_s", [base], offset, name)]));
   const word = memory("v128.load32_splat", [base], offset, name);
   return dtype === "bool" ? op("i32x4.ne", [word, ints(0)]) : word;
 }
@@ -69,7 +69,7 @@ export function splatAccess(e: Emit, a: Access): Code {
 export function wideAccess(e: Emit, a: Access): Code {
   const { base, offset } = placeOf(e, a);
   const [dtype, name] = [dtypeOf(e, a), nameOf(e, a)];
-  if (isHalf(dtype)) return widen(e, dtype, memory("v128.load16x4_u", [base], offset, name));
+  if (isHalf(dtype)) return widen(e, dtype, memory("v128.load16x4_s", [base], offset, name));
   const words = memory("v128.load", [base], offset, name);
   return dtype === "bool" && a.kind === "load" ? op("i32x4.ne", [words, ints(0)]) : words;
 }
@@ -78,7 +78,7 @@ export function store(e: Emit, buffer: number, index: Expr, value: Expr): void {
   const { dtype, name } = e.program.buffers[buffer]!;
   const { base, offset } = bufferPlace(e, buffer, index);
   const narrow = (x: Code): Code =>
-    dtype === "bf16" ? fn.toBf16(builder(e), builder(e).keep(x)) : call(e, "to_f16", x);
+    dtype === "bf16" ? fn.toBf16(builder(e), builder(e).keep(x)) : fn.toF16(builder(e), builder(e).keep(x));
   if (isHalf(dtype)) {
     const bits = narrow(e.wide(value));
     if (value.width === 1) e.out.push(memory("i32.store16", [base, op("i32x4.extract_lane", [bits], 0)], offset, name));

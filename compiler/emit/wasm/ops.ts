@@ -73,7 +73,7 @@ export const onlyWide: Partial<Record<LaneOp, (e: Emit, ...args: readonly Code[]
   sigmoid: (e, x) => fn.sigmoid(builder(e), x!),
   rsqrt: (e, x) => fn.rsqrt(builder(e), x!),
   round_bf16: (e, x) => fn.fromBf16(builder(e), fn.toBf16(builder(e), builder(e).keep(x!))),
-  round_f16: (e, x) => call(e, "from_f16", call(e, "to_f16", x!)),
+  round_f16: (e, x) => fn.roundF16(builder(e), builder(e).keep(x!)),
 };
 
 export function wideOp(e: Emit, x: OpExpr): Code {
