@@ -26,9 +26,11 @@ import { printType } from "./print.ts";
 import { arityOf, isProblem, typeOf } from "./typing.ts";
 import { bindersOf, operandsOf, outsOf } from "./walk.ts";
 
-type Scope = { readonly vars: ReadonlySet<number>; readonly indices: ReadonlySet<number>; readonly inTiles: boolean };
+type Scope = { readonly indices: ReadonlySet<number>; readonly inTiles: boolean };
 type Checking = {
   readonly program: Program;
+  /** Variables that can be seen here; those that a region binds go with it. */
+  readonly vars: Set<number>;
   readonly everBound: Set<number>;
   readonly vjps: Map<number, VjpEqn>;
   readonly wrong: string[];
@@ -36,10 +38,9 @@ type Checking = {
 
 /** What is wrong, in order; nothing for a well-formed program. */
 export function check(p: Program): readonly string[] {
-  const c: Checking = { program: p, everBound: new Set(), vjps: new Map(), wrong: [] };
+  const c: Checking = { program: p, vars: new Set(), everBound: new Set(), vjps: new Map(), wrong: [] };
   const locals = p.inputs.map((i) => i.local);
-  const scope = bind(c, { vars: new Set(), indices: new Set(), inTiles: false }, locals);
-  checkBlock(c, p.body, scope);
+  checkBlock(c, p.body, { indices: new Set(), inTiles: false }, locals);
   if (p.body.results.length !== p.outputs.length)
     c.wrong.push(`${p.body.results.length} results for ${p.outputs.length} outputs`);
   else for (const [i, port] of p.outputs.entries()) checkOutput(c, port, p.body.results[i]!);
@@ -48,40 +49,34 @@ export function check(p: Program): readonly string[] {
 
 const named = (v: Var): string => (v.name ? `${v.name} (v${v.id})` : `v${v.id}`);
 
-function bind(c: Checking, scope: Scope, vars: readonly Var[]): Scope {
-  if (vars.length === 0) return scope;
-  const inside = new Set(scope.vars);
-  for (const v of vars) {
-    if (c.everBound.has(v.id)) c.wrong.push(`${named(v)} is bound twice`);
-    c.everBound.add(v.id);
-    inside.add(v.id);
-  }
-  return { ...scope, vars: inside };
+function bind(c: Checking, v: Var): void {
+  if (c.everBound.has(v.id)) c.wrong.push(`${named(v)} is bound twice`);
+  c.everBound.add(v.id);
+  c.vars.add(v.id);
 }
-function use(c: Checking, scope: { readonly vars: ReadonlySet<number> }, a: Atom): void {
-  if (a.kind === "var" && !scope.vars.has(a.id)) c.wrong.push(`${named(a)} is used where it is not bound`);
+function use(c: Checking, a: Atom): void {
+  if (a.kind === "var" && !c.vars.has(a.id)) c.wrong.push(`${named(a)} is used where it is not bound`);
   if (a.kind === "lit" && a.type.shape.length > 0) c.wrong.push("a literal is not a scalar");
 }
 
-function checkBlock(c: Checking, b: Block, outer: Scope): void {
-  const vars = new Set(outer.vars);
-  const scope: Scope = { ...outer, vars };
+/** A block, in which `binders` are bound at the start. */
+function checkBlock(c: Checking, b: Block, scope: Scope, binders: readonly Var[] = []): void {
+  for (const v of binders) bind(c, v);
   for (const e of b.eqns) {
-    for (const a of operandsOf(e)) use(c, scope, a);
+    for (const a of operandsOf(e)) use(c, a);
     checkEqn(c, e, scope);
-    for (const v of outsOf(e)) {
-      if (c.everBound.has(v.id)) c.wrong.push(`${named(v)} is bound twice`);
-      c.everBound.add(v.id);
-      vars.add(v.id);
-    }
+    for (const v of outsOf(e)) bind(c, v);
   }
-  for (const a of b.results) use(c, scope, a);
+  for (const a of b.results) use(c, a);
+  for (const e of b.eqns) for (const v of outsOf(e)) c.vars.delete(v.id);
+  for (const v of binders) c.vars.delete(v.id);
 }
 
 /** Whether a value of type `a` may stand where type `b` is declared. */
 const fits = (a: Type, b: Type): boolean => sameType(a, b) && a.varying.every((axis) => b.varying.includes(axis));
-function expect(c: Checking, what: string, a: Type, b: Type): void {
-  if (!fits(a, b)) c.wrong.push(`${what} is ${printType(a)}, declared ${printType(b)}`);
+/** `what` is asked only where it is told. */
+function expect(c: Checking, what: () => string, a: Type, b: Type): void {
+  if (!fits(a, b)) c.wrong.push(`${what()} is ${printType(a)}, declared ${printType(b)}`);
 }
 function sameCount(c: Checking, what: string, a: number, b: number): boolean {
   if (a !== b) c.wrong.push(`${what}: ${a} for ${b}`);
@@ -109,7 +104,7 @@ function checkOp(c: Checking, e: OpEqn, scope: Scope): void {
     c.program.mesh,
   );
   if (isProblem(type)) c.wrong.push(`${e.op} for ${named(e.out)}: ${problemText(type)}`);
-  else expect(c, `${e.op} for ${named(e.out)}`, type, e.out.type);
+  else expect(c, () => `${e.op} for ${named(e.out)}`, type, e.out.type);
 }
 const problemText = (p: object): string => JSON.stringify(p, (_, v) => (isDim(v) ? printDim(v) : v));
 const isDim = (v: unknown): v is Dim => typeof v === "object" && v !== null && "terms" in v;
@@ -119,9 +114,9 @@ function inScope(c: Checking, i: Index, scope: Scope): void {
 
 function checkFold(c: Checking, e: FoldEqn, scope: Scope): void {
   if (!sameCount(c, "initial values of a fold's carries", e.init.length, e.carry.length)) return;
-  const inside = bind(c, e.over.kind === "steps" ? scope : withIndices(c, scope, [e.over.index]), bindersOf(e));
-  for (const [i, a] of e.init.entries()) expect(c, `initial ${named(e.carry[i]!)}`, a.type, e.carry[i]!.type);
-  checkBlock(c, e.body, inside);
+  const inside = e.over.kind === "steps" ? scope : withIndices(c, scope, [e.over.index]);
+  for (const [i, a] of e.init.entries()) expect(c, () => `initial ${named(e.carry[i]!)}`, a.type, e.carry[i]!.type);
+  checkBlock(c, e.body, inside, bindersOf(e));
   if (!sameCount(c, "results of a fold's body", e.body.results.length, e.outs.length)) return;
   if (e.over.kind === "steps" && (e.over.step.type.dtype !== "i32" || e.over.step.type.shape.length > 0))
     c.wrong.push("a fold's step is not an i32 scalar");
@@ -129,10 +124,10 @@ function checkFold(c: Checking, e: FoldEqn, scope: Scope): void {
     const carry = e.carry[i],
       out = e.outs[i]!;
     if (carry) {
-      expect(c, `next ${named(carry)}`, a.type, carry.type);
-      expect(c, `last ${named(carry)}`, carry.type, out.type);
+      expect(c, () => `next ${named(carry)}`, a.type, carry.type);
+      expect(c, () => `last ${named(carry)}`, carry.type, out.type);
     } else if (e.over.kind === "steps")
-      expect(c, `collected ${named(out)}`, { ...a.type, shape: [e.over.count, ...a.type.shape] }, out.type);
+      expect(c, () => `collected ${named(out)}`, { ...a.type, shape: [e.over.count, ...a.type.shape] }, out.type);
   });
 }
 
@@ -146,9 +141,9 @@ function checkIf(c: Checking, e: IfEqn, scope: Scope): void {
     checkBlock(c, branch, scope);
     if (sameCount(c, `results of ${name}`, branch.results.length, e.outs.length))
       for (const [i, a] of branch.results.entries())
-        expect(c, `${name} of ${named(e.outs[i]!)}`, a.type, e.outs[i]!.type);
+        expect(c, () => `${name} of ${named(e.outs[i]!)}`, a.type, e.outs[i]!.type);
   }
-  for (const v of e.outs) expect(c, `${named(v)} by its condition`, { ...v.type, varying }, v.type);
+  for (const v of e.outs) expect(c, () => `${named(v)} by its condition`, { ...v.type, varying }, v.type);
 }
 
 function withIndices(c: Checking, scope: Scope, indices: readonly Index[]): Scope {
@@ -162,8 +157,7 @@ function withIndices(c: Checking, scope: Scope, indices: readonly Index[]): Scop
 
 function checkTiles(c: Checking, e: TilesEqn, scope: Scope): void {
   if (scope.inTiles) c.wrong.push("tiles inside tiles");
-  const inside = bind(c, { ...withIndices(c, scope, e.indices), inTiles: true }, bindersOf(e));
-  checkBlock(c, e.body, inside);
+  checkBlock(c, e.body, { ...withIndices(c, scope, e.indices), inTiles: true }, bindersOf(e));
   if (!sameCount(c, "results of a tile", e.body.results.length, e.outs.length)) return;
   if (!sameCount(c, "patterns of tiles", e.into.length, e.outs.length)) return;
   e.body.results.forEach((value, k) => {
@@ -184,7 +178,7 @@ function checkTiles(c: Checking, e: TilesEqn, scope: Scope): void {
     });
     if (next !== value.type.shape.length)
       c.wrong.push(`a tile of ${named(out)} has ${value.type.shape.length} dimensions, its pattern takes ${next}`);
-    expect(c, `tiles for ${named(out)}`, { ...value.type, shape }, out.type);
+    expect(c, () => `tiles for ${named(out)}`, { ...value.type, shape }, out.type);
   });
 }
 
@@ -196,14 +190,14 @@ function checkResults(
   declared: readonly Type[],
 ): void {
   if (!sameCount(c, `results of ${what}`, results.length, declared.length)) return;
-  for (const [i, a] of results.entries()) expect(c, `result ${i} of ${what}`, a.type, declared[i]!);
+  for (const [i, a] of results.entries()) expect(c, () => `result ${i} of ${what}`, a.type, declared[i]!);
 }
 
 function checkDerivative(c: Checking, e: DerivativeEqn, scope: Scope): void {
   const types = e.outs.map((v) => v.type);
   switch (e.kind) {
     case "vjp":
-      checkBlock(c, e.body, bind(c, scope, e.params));
+      checkBlock(c, e.body, scope, e.params);
       checkResults(
         c,
         "what vjp takes",
@@ -248,7 +242,7 @@ function checkRule(c: Checking, e: Extract<DerivativeEqn, { kind: "rule" }>, sco
   }
   const given = [...e.forward.results.slice(types.length).map((a) => a.type), ...types];
   checkResults(c, `params of the ${what}`, e.pullback.params, given);
-  checkBlock(c, e.pullback.body, bind(c, scope, e.pullback.params));
+  checkBlock(c, e.pullback.body, scope, e.pullback.params);
   // A cotangent may vary over more axes than what it is of: it is summed over them.
   const wide = e.pullback.body.results.map((a, i) => ({ ...a.type, varying: e.args[i]?.type.varying ?? [] }));
   const wanted = [
@@ -256,7 +250,7 @@ function checkRule(c: Checking, e: Extract<DerivativeEqn, { kind: "rule" }>, sco
     ...e.functions.map((): Type => ({ dtype: "f32", shape: [], varying: [] })),
   ];
   if (sameCount(c, `results of the pullback of the ${what}`, wide.length, wanted.length))
-    for (const [i, t] of wide.entries()) expect(c, `result ${i} of the pullback of the ${what}`, t, wanted[i]!);
+    for (const [i, t] of wide.entries()) expect(c, () => `result ${i} of the pullback of the ${what}`, t, wanted[i]!);
 }
 
 function checkOutput(c: Checking, port: Program["outputs"][number], a: Atom): void {

@@ -43,10 +43,10 @@ const surely = (c: TypingContext, a: Dim, b: Dim): boolean => (c.surely ?? dimEq
 /** Of two equal dims, the one that says where it came from; else the one that is a number. */
 const preferDim = (a: Dim, b: Dim): Dim => (splitOf(a) ? a : splitOf(b) ? b : typeof b === "number" ? b : a);
 
-/** Sets of axes are kept in mesh order, axes that the mesh does not have last. */
+/** Sets of axes are kept in mesh order, axes that the mesh does not have last; the first of `sets` is so already. */
 export function unionAxes(c: TypingContext, ...sets: readonly (readonly string[])[]): readonly string[] {
   const first = sets[0] ?? [];
-  if (sets.every((s) => s.length === 0 || s === first)) return first;
+  if (sets.every((s) => s === first || s.every((a) => first.includes(a)))) return first;
   const all = new Set(sets.flat());
   const known = c.axes.map((a) => a.name).filter((a) => all.delete(a));
   return [...known, ...all];

@@ -209,7 +209,7 @@ export const keyOf = (ctx: Context, v: Value, c: Coords, vector: Axis | null): s
 export const groupOf = (c: Coords, axis: Axis): Coords =>
   new Map(c).set(axis.id, Math.floor((c.get(axis.id) ?? 0) / 4) * 4);
 export const neighbours = (c: Coords, axis: Axis): readonly Coords[] =>
-  [0, 1, 2, 3].map((i) => new Map(c).set(axis.id, (groupOf(c, axis).get(axis.id) ?? 0) + i));
+  [0, 1, 2, 3].map((i) => new Map(c).set(axis.id, Math.floor((c.get(axis.id) ?? 0) / 4) * 4 + i));
 
 /** The axis along which a value is best held four at a time: one along which what it is made of lies side by side. */
 export function vectorAxis(ctx: Context, v: Value): Axis | null {

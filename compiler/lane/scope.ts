@@ -58,10 +58,12 @@ export function namer(): (hint: string) => string {
   const next = new Map<string, number>();
   return (hint) => {
     const clean =
+      (plain.test(hint) && hint) ||
       hint
         .replace(/[^A-Za-z0-9]+/g, "_")
         .replace(/^_+|_+$/g, "")
-        .replace(/^(?=[0-9])/, "n") || "t";
+        .replace(/^(?=[0-9])/, "n") ||
+      "t";
     const base = reserved.has(clean) ? `${clean}_` : clean;
     for (let n = next.get(base) ?? 0; ; n++) {
       const name = n === 0 ? base : `${base}_${n}`;
@@ -72,6 +74,8 @@ export function namer(): (hint: string) => string {
     }
   };
 }
+/** What most hints are: words of letters and digits. */
+const plain = /^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$/;
 /** Words that WGSL or CUDA C++ keep for themselves, and the names every kernel predefines. */
 const reserved = new Set(
   (

@@ -51,7 +51,7 @@ function firsts(wanted: readonly Wanted[]): readonly number[] {
     const fits = (s: Shared): boolean =>
       (exact ? s.bytes === bytes : s.bytes >= bytes) && !s.inUse.some((r) => inUse.some((q) => overlap(q, r)));
     const best = all.reduce<Shared | undefined>(
-      (a, s) => (fits(s) && (a === undefined || s.bytes < a.bytes) ? s : a),
+      (a, s) => ((a === undefined || s.bytes < a.bytes) && fits(s) ? s : a),
       undefined,
     );
     if (!best) {

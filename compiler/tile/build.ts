@@ -55,8 +55,15 @@ export function newAxis(b: KernelBuilder, a: Omit<Axis, "id">): Axis {
 
 /** The union, sorted by id. */
 export const unionOf = (...sets: readonly (readonly Axis[])[]): readonly Axis[] => {
-  const all = new Map(sets.flat().map((a) => [a.id, a]));
-  return [...all.values()].sort((x, y) => x.id - y.id);
+  const all: Axis[] = [];
+  for (const set of sets)
+    for (const axis of set) {
+      let at = all.length;
+      while (at > 0 && all[at - 1]!.id > axis.id) at--;
+      if (at === 0 || all[at - 1]!.id !== axis.id) all.splice(at, 0, axis);
+      else all[at - 1] = axis;
+    }
+  return all;
 };
 /** The axes without some. */
 const withoutAxes = (axes: readonly Axis[], gone: readonly Axis[]): readonly Axis[] =>
