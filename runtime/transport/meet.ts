@@ -12,6 +12,10 @@ import { broke, MOST_NAMED, type Roster, type RosterOptions, rosterOf } from "./
 /** Ports that rank 0 may have to pass over, where another program (torchrun's own store) has the one it was given. */
 const PORTS = 4;
 
+/** How long a host has to accept a connection, and then to say something. */
+const CONNECT_MS = 1000;
+const WELCOME_MS = 3000;
+
 /** Where rank 0 listens before the others know of it. */
 export type Listening = Address & { readonly server: Server };
 
@@ -142,8 +146,14 @@ function greet(address: Address, hello: Message): Promise<Line | Refused | strin
       if (found !== line) socket.destroy();
       resolve(found);
     };
-    const timer = setTimeout(() => give("nothing answers"), 1000);
-    socket.once("connect", () => void line.say(hello));
+    const silent = () => give("nothing answers");
+    let timer = setTimeout(silent, CONNECT_MS);
+    socket.once("connect", () => {
+      // Rank 0 may be a process that has much to do; if it is none, another port comes next.
+      clearTimeout(timer);
+      timer = setTimeout(silent, WELCOME_MS);
+      void line.say(hello);
+    });
     socket.once("error", ({ code }: NodeJS.ErrnoException) => give(MISSED[code ?? ""] ?? `${code}`));
     line.closed = () => give("what listens there is no rank 0");
     line.hear((message) => {
