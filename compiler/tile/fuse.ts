@@ -13,10 +13,11 @@ import { report } from "../base/messages.ts";
 import { noSpan } from "../base/span.ts";
 import type { Atom, Block, DType, Eqn, FoldEqn, OpEqn, Program, Route, TilesEqn, Var } from "../core/ir.ts";
 import { ringSize } from "../core/mesh-layout.ts";
+import { checkChains } from "./fuse/chains.ts";
 import type { Cluster } from "./fuse/cluster.ts";
 import { emitKernel } from "./fuse/kernel.ts";
 import { kernelName, tilesName, uniqueName } from "./fuse/names.ts";
-import { type Plan, planRegion } from "./fuse/plan.ts";
+import { coneOf, type Plan, planRegion } from "./fuse/plan.ts";
 import { prepare } from "./fuse/prepare.ts";
 import { readsOf } from "./fuse/region.ts";
 import type { Captured, KernelSpec } from "./fuse/spec.ts";
@@ -406,6 +407,7 @@ function launch(r: RegionState, spec: Spec, outs: readonly Var[], from: readonly
 }
 
 function emitTiles(r: RegionState, e: TilesEqn): void {
+  checkChains(e.body);
   const name = uniqueName(r.s.kernelNames, tilesName(e));
   // What it captures comes before it.
   for (const v of readsOf(e)) capture(r, v);
@@ -417,8 +419,38 @@ function emitTiles(r: RegionState, e: TilesEqn): void {
   );
 }
 
+/**
+ * A kernel emits those that it reads where it reads them, down in what it computes. Of a long row of kernels that none has
+ * asked for yet, the first are emitted first.
+ */
+function emitLongRow(r: RegionState, c: Cluster): void {
+  const { plan, defs } = r;
+  const order: Cluster[] = [];
+  let depth = 0;
+  const seen = new Set([c.id]);
+  const readsBy = (x: Cluster): Cluster[] => {
+    const { eqns, reads } = coneOf(plan, defs, x.members, x.members);
+    depth += eqns.length + 8;
+    return [...reads].flatMap((v) => {
+      let at = v;
+      for (let view = plan.views.get(at); view; view = plan.views.get(at)) at = view.id;
+      const by = plan.clusterOf.get(at);
+      if (!by || seen.has(by.id) || r.emitted.has(by.id)) return [];
+      seen.add(by.id);
+      return [by];
+    });
+  };
+  const stack = [{ cluster: c, left: readsBy(c) }];
+  for (let top = stack.at(-1); top; top = stack.at(-1)) {
+    const next = top.left.shift();
+    if (next) stack.push({ cluster: next, left: readsBy(next) });
+    else if (stack.pop()!.cluster !== c) order.push(top.cluster);
+  }
+  if (depth > 512) for (const before of order) if (!r.emitted.has(before.id)) emitCluster(r, before);
+}
 function emitCluster(r: RegionState, c: Cluster): void {
   invariant(!r.emitted.has(c.id), "a kernel does not wait for itself");
+  emitLongRow(r, c);
   r.emitted.add(c.id);
   const { plan, defs, s } = r;
   const made = clusterOf(plan, defs, c);

@@ -28,6 +28,25 @@ const rowMax = (b: Builder, x: Atom): Var => emit(b, "reduce", { kind: "max", di
 const rowSum = (b: Builder, x: Atom): Var => emit(b, "reduce", { kind: "sum", dims: [1], keep: true }, x);
 
 describe("kernels of array code", () => {
+  test("what is written out over and over is cut, however long: pointwise work, and kernels in a row", () => {
+    const rounds = (n: number, next: (b: Builder, y: Var, w: Var) => Var) =>
+      on(
+        [
+          [3, 3],
+          [3, 3],
+        ],
+        [2],
+        (b, x, w) => [
+          Array(n)
+            .fill(0)
+            .reduce((y: Var) => next(b, y, w!), x!),
+        ],
+      );
+    const pointwise = rounds(1500, (b, y, w) => emit(b, "add", {}, emit(b, "mul", {}, y, lit(0.5)), w));
+    expect(counts(expectSame(pointwise)).kernels).toBe(12);
+    const products = rounds(400, (b, y, w) => emit(b, "tanh", {}, matmul(b, y, w)));
+    expect(counts(fused(products)).kernels).toBe(400);
+  });
   test("a product takes its bias and its activation along", () => {
     const p = on([[6, 5], [5, 7], [7]], [2], (b, x, w, c) => [
       emit(b, "max", {}, emit(b, "add", {}, matmul(b, x!, w!), c!), lit(0)),

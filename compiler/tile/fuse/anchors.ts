@@ -6,8 +6,8 @@ import { isElementwise, isHeavy, linksOf, reducedOf } from "./links.ts";
 import { sizeOf } from "./prepare.ts";
 import { opOf, type Region, readsOf } from "./region.ts";
 
-/** Values that tiles and loops compute for themselves rather than capture as arrays. */
-export function inlineValues(r: Region): Set<number> {
+/** Values that tiles and loops compute for themselves rather than capture as arrays; not those of `forced`. */
+export function inlineValues(r: Region, forced: ReadonlySet<number>): Set<number> {
   const inline = new Set<number>();
   const costs = new Map<number, Cost>();
   const cost = (a: Atom): Cost => (a.kind === "var" ? costs.get(a.id) : undefined) ?? { ops: 0, slow: false };
@@ -15,7 +15,7 @@ export function inlineValues(r: Region): Set<number> {
   const isIn = (v: Var): boolean =>
     (inline.has(v.id) && !parts.has(v.id)) || (!r.defs.has(v.id) && r.outer.isInline(v));
   for (const e of r.eqns) {
-    if (e.kind !== "op" || e.op === "ppermute") continue;
+    if (e.kind !== "op" || e.op === "ppermute" || forced.has(e.out.id)) continue;
     costs.set(e.out.id, costOf(e, cost));
     const isScalarArray = (v: Var): boolean => v.type.shape.length === 0 && !isIn(v);
     const part = isPart(r, e, isIn);

@@ -14,6 +14,7 @@
  */
 import type { Atom, Eqn, OpEqn, Var } from "../../core/ir.ts";
 import { anchorsOf, inlineValues, storedValues } from "./anchors.ts";
+import { cutsOf } from "./chains.ts";
 import { besideCluster, type Cluster, newCluster, sinkCluster } from "./cluster.ts";
 import { linksOf } from "./links.ts";
 import { type Outer, type Region, regionOf } from "./region.ts";
@@ -36,7 +37,7 @@ export type Plan = {
 /** `maxBuffers`: the most arrays that a kernel may read and write. */
 export function planRegion(eqns: readonly Eqn[], results: readonly Atom[], outer: Outer, maxBuffers: number): Plan {
   const r = regionOf(eqns, results, outer);
-  const forced = new Set<number>();
+  const forced = cutsOf(eqns);
   for (;;) {
     const plan = planWith(r, forced);
     mergeFills(r, plan, maxBuffers);
@@ -57,7 +58,7 @@ function planWith(
   readonly stored: Set<number>;
   readonly beside: ReadonlySet<number>;
 } {
-  const inline = inlineValues(r);
+  const inline = inlineValues(r, forced);
   const { stored, views, updates, alone } = storedValues(r, inline, forced);
   const anchors = anchorsOf(r, stored, views);
   const clusterOf = new Map<number, Cluster>();
