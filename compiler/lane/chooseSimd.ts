@@ -79,6 +79,7 @@ function vectorAxis(kernel: Kernel, allowed: Allowed, blockOf: (a: Axis) => numb
 }
 
 const dependsOn = (v: { readonly axes: readonly Axis[] }, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
+const has = (axes: readonly Axis[], a: Axis): boolean => axes.some((x) => x.id === a.id);
 const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean =>
   a.length === b.length && a.every((x) => b.some((y) => y.id === x.id));
 /** A grid axis whose blocks the mapping chooses. */
@@ -166,7 +167,10 @@ function registersOf(
   for (const p of products) {
     const across = vector && p.axes.some((a) => a.id === vector.id) ? (unroll.get(vector.id) ?? 4) / 4 : 1;
     let left = target.sums / across;
-    for (const a of [...p.axes].reverse()) {
+    // First along what the factor that is held by fours does not depend on: each of its fours serves several sums then.
+    const beside = (a: Axis): boolean => p.sides.some((s) => vector && has(s, vector) && has(s, a));
+    const inTurn = [...p.axes].reverse();
+    for (const a of [...inTurn.filter((x) => !beside(x)), ...inTurn.filter(beside)]) {
       if (a === vector || !reuses(p, a) || (isFree(allowed, a) && a.block === 1)) continue;
       const known = unroll.get(a.id);
       const u = known ?? registersFor(a, Math.min(4, left));
