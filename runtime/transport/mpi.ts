@@ -67,6 +67,7 @@ const families: { readonly [F in MpiFamily]: Family } = {
 };
 
 const THREAD_SERIALIZED = 2;
+const LATER_MS = 1000;
 /** Messages go in pieces, since MPI counts in int. */
 const PIECE = 2 ** 30;
 
@@ -150,7 +151,8 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
         check(code, one.what);
         one.done();
       } catch (error) {
-        one.failed(error);
+        // That a process is gone, the roster says better; this is for the case that only messages fail.
+        setTimeout(() => one.failed(error), LATER_MS);
       }
     }
     polling = pending.size > 0;
