@@ -151,8 +151,7 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
         check(code, one.what);
         one.done();
       } catch (error) {
-        // That a process is gone, the roster says better; this is for the case that only messages fail.
-        setTimeout(() => one.failed(error), LATER_MS);
+        one.failed(error);
       }
     }
     polling = pending.size > 0;
@@ -162,8 +161,14 @@ export async function mpiTransport(launch: Launch, options: MpiOptions = {}): Pr
   /** Starts an operation, and resolves when it is complete. */
   const complete = (what: string, memory: readonly unknown[], start: (request: Pending["request"]) => number) => {
     const request = family.request();
-    const operation = new Promise<void>((done, failed) => {
-      check(start(request), what);
+    const operation = new Promise<void>((done, reject) => {
+      // That a process is gone, the roster says better; this is for the case that only messages fail.
+      const failed = (error: unknown): void => void setTimeout(() => reject(error), LATER_MS);
+      try {
+        check(start(request), what);
+      } catch (error) {
+        return failed(error);
+      }
       pending.add({ request, done, failed, what, memory });
       if (polling) return;
       polling = true;
