@@ -230,7 +230,7 @@ export function rosterOf(
       if (server) return 0;
       // Of several tries the quickest is the most exact: the answer was given half way.
       let best = { took: Number.POSITIVE_INFINITY, offset: 0 };
-      for (let i = 0; i < 8; i++) {
+      for (let i = 0; i < 8 || (best.took > 2 && i < 64); i++) {
         const sent = performance.now();
         const { here } = await new Promise<{ here: number }>((resolve, no) => {
           pings.set(sent, { resolve, reject: no });
