@@ -6,7 +6,8 @@
  */
 import { operandsOf } from "../tile/build.ts";
 import type { Axis, Value } from "../tile/ir.ts";
-import { type Context, dependsOn, looped, mapOf, type Rounds } from "./context.ts";
+import { conjuncts, dependsOn } from "../tile/values.ts";
+import { type Context, looped, mapOf, type Rounds } from "./context.ts";
 import { add, lit, min, op } from "./expr.ts";
 import type { Expr } from "./ir.ts";
 import { stepsAlong } from "./map.ts";
@@ -28,8 +29,6 @@ export function changedRounds(ctx: Context, carry: Value, next: Value): Rounds |
   }
   return undefined;
 }
-const conjuncts = (v: Value): readonly Value[] =>
-  v.def.kind === "map" && v.def.op === "and" ? v.def.args.flatMap(conjuncts) : [v];
 
 /** What an axis's element is at least, or what it is below. */
 function boundOf(ctx: Context, cond: Value, axis: Axis, end: "low" | "high"): Expr | undefined {

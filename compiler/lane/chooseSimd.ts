@@ -7,6 +7,7 @@
 import { isHalf } from "../core/half.ts";
 import { isSlow } from "../core/ops.ts";
 import type { Axis, Kernel, Value } from "../tile/ir.ts";
+import { dependsOn } from "../tile/values.ts";
 import { type Allowed, allowedOf, type Product, reuses } from "./allowed.ts";
 import { type AxisMap, foldsOf, type Mapping, stepsAlong } from "./map.ts";
 
@@ -78,7 +79,6 @@ function vectorAxis(kernel: Kernel, allowed: Allowed, blockOf: (a: Axis) => numb
   return best;
 }
 
-const dependsOn = (v: { readonly axes: readonly Axis[] }, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 const has = (axes: readonly Axis[], a: Axis): boolean => axes.some((x) => x.id === a.id);
 const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean =>
   a.length === b.length && a.every((x) => b.some((y) => y.id === x.id));

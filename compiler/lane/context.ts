@@ -66,7 +66,6 @@ export const mapOf = (ctx: Context, a: Axis): AxisMap => {
   invariant(m, `axis ${a.name} of kernel ${ctx.kernel.name} has no mapping`);
   return m;
 };
-export const dependsOn = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 export const looped = (ctx: Context, axes: readonly Axis[]): readonly Axis[] =>
   axes.filter((a) => mapOf(ctx, a).loop > 1);
 /** The outermost scope where what a value says of `axes` (all of its own, as a rule) can be computed. */

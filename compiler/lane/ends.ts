@@ -3,6 +3,7 @@
  * all statements of a round that is skipped, with no thread taking part; and nobody need ask, round by round.
  */
 import type { Value } from "../tile/ir.ts";
+import { conjuncts } from "../tile/values.ts";
 import { type Affine, affineOf, apart, writeAffine } from "./address.ts";
 import { type Context, within } from "./context.ts";
 import { add, lit, min, mul, op } from "./expr.ts";
@@ -34,9 +35,6 @@ export function endsOf(
   }
   return { from, below, besides };
 }
-
-const conjuncts = (v: Value): readonly Value[] =>
-  v.def.kind === "map" && v.def.op === "and" ? v.def.args.flatMap(conjuncts) : [v];
 
 /** The first number for which a comparison holds, or no longer does, where it bounds the loop's by what it does not change. */
 function endOf(

@@ -6,11 +6,11 @@ import { InvariantError, invariant } from "../base/invariant.ts";
 import { isHalf } from "../core/half.ts";
 import { inGroup } from "../tile/groups.ts";
 import type { Axis, Value } from "../tile/ir.ts";
+import { dependsOn } from "../tile/values.ts";
 import { bind, group, nameOf, partOfKnown } from "./bind.ts";
 import {
   type Context,
   type Coords,
-  dependsOn,
   homeFor,
   isWhole,
   keyOf,

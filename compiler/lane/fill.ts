@@ -1,11 +1,10 @@
 /** Computing a whole value into an array: loops over its rounds, or sums that run over the blocks of a product. */
-
 import type { Axis, Value } from "../tile/ir.ts";
+import { dependsOn } from "../tile/values.ts";
 import { nameOf, settle } from "./bind.ts";
 import {
   type Context,
   type Coords,
-  dependsOn,
   homeFor,
   keyOf,
   looped,

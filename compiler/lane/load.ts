@@ -1,12 +1,12 @@
 /** Loads: four neighbours at once where they lie side by side, or handed round where four threads need the same. */
 import type { Axis, Value } from "../tile/ir.ts";
+import { dependsOn } from "../tile/values.ts";
 import { alignedToFour, evenStep, offsetOf, plusTerm, writeAffine } from "./address.ts";
 import { bind, nameOf, settle } from "./bind.ts";
 import {
   bindIn,
   type Context,
   type Coords,
-  dependsOn,
   groupOf,
   homeFor,
   keyOf,

@@ -3,12 +3,12 @@
  * outermost scope where all that they need is at hand, so that nothing is computed twice and nothing too early.
  */
 import type { Axis, Kernel, Store, Value } from "../tile/ir.ts";
+import { dependsOn } from "../tile/values.ts";
 import { alignedToFour, offsetOf, writeAffine } from "./address.ts";
 import { settle } from "./bind.ts";
 import {
   type Context,
   type Coords,
-  dependsOn,
   groupOf,
   keyOf,
   mapOf,

@@ -5,8 +5,9 @@
 import { isFloat } from "../core/dtype.ts";
 import { idleWithout } from "./idle.ts";
 import { both, known, type Maker, truth, truthOf } from "./intervals.ts";
-import type { Axis, Bounds, Fold, Kernel, Stmt, Value } from "./ir.ts";
+import type { Bounds, Fold, Kernel, Stmt, Value } from "./ir.ts";
 import { printScalar } from "./printScalar.ts";
+import { dependsOn } from "./values.ts";
 
 /** The kernel with what is known of its masks written on its folds. `initials`: numbers that buffers hold at first. */
 export function deriveBounds(kernel: Kernel, initials: ReadonlyMap<number, number> = new Map()): Kernel {
@@ -49,8 +50,6 @@ function boundFold(fold: Fold, kernel: Kernel, counter: { next: number }, initia
   const bounds: Bounds = { prelude: maker.made, full, notes, ...(known(run) === 1 ? {} : { run }) };
   return { ...inner, bounds };
 }
-
-const dependsOn = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 
 /** Conditions that are not part of a larger one. */
 function outermost(values: readonly Value[]): readonly Value[] {

@@ -10,7 +10,7 @@ import { add, times } from "./arithmetic.ts";
 import { kernelBuilder, newAxis, operandsOf, pos, reduce } from "./build.ts";
 import { axisIn, type Copy, copyFolds, copyValue, foldsUnder } from "./copy.ts";
 import type { Axis, BufferParam, Def, DeviceProgram, Kernel, Value } from "./ir.ts";
-import { valuesOf } from "./values.ts";
+import { dependsOn, valuesOf } from "./values.ts";
 
 export const flattenSums = (p: DeviceProgram): DeviceProgram => ({ ...p, kernels: p.kernels.map(flattened) });
 
@@ -80,10 +80,9 @@ function dimsOf(
   inner: Axis,
 ): ReadonlyMap<number, number> | undefined {
   const dims = new Map<number, number>();
-  const along = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
   // What is stored along them keeps its place.
   const stored = kernel.stores.flatMap((s) => [...s.index, s.value]);
-  if (stored.some((v) => along(v, outer) || along(v, inner))) return undefined;
+  if (stored.some((v) => dependsOn(v, outer) || dependsOn(v, inner))) return undefined;
   // What sums over both, and what over the first of them.
   const sums = values.flatMap((v) => {
     const s = sumOfSums(v);
@@ -91,7 +90,7 @@ function dimsOf(
   });
   for (const v of values) {
     const d = v.def;
-    const [o, i] = [along(v, outer), along(v, inner)];
+    const [o, i] = [dependsOn(v, outer), dependsOn(v, inner)];
     if (d.kind === "reduce" && (d.axis.id === outer.id || d.axis.id === inner.id)) {
       if (!sums.includes(v.id)) return undefined;
       continue;
@@ -100,7 +99,8 @@ function dimsOf(
     if (d.kind === "pos") continue;
     if (d.kind !== "load" && d.kind !== "map" && d.kind !== "cast" && d.kind !== "reduce") return undefined;
     if (d.kind !== "load") {
-      if (operandsOf(d).some((x) => x.def.kind === "pos" && (along(x, outer) || along(x, inner)))) return undefined;
+      if (operandsOf(d).some((x) => x.def.kind === "pos" && (dependsOn(x, outer) || dependsOn(x, inner))))
+        return undefined;
       continue;
     }
     const k = d.index.findIndex((x) => isPos(x, outer));
@@ -112,7 +112,7 @@ function dimsOf(
       kernel.buffers[d.buffer]!.access === "read" &&
       kernel.buffers[d.buffer]!.shape[k] === outer.extent &&
       kernel.buffers[d.buffer]!.shape[k + 1] === inner.extent &&
-      others.every((x) => !along(x, outer) && !along(x, inner)) &&
+      others.every((x) => !dependsOn(x, outer) && !dependsOn(x, inner)) &&
       (dims.get(d.buffer) ?? k) === k;
     if (!fits) return undefined;
     dims.set(d.buffer, k);

@@ -9,6 +9,7 @@
  * of their elements, not of those times the classes. Terms that do not count are taken for 0, whatever they are times 0.
  */
 import type { Axis, Kernel, Store, Value } from "./ir.ts";
+import { dependsOn } from "./values.ts";
 
 /** A term of a sum: it counts where all of `conds` hold, and is the product of `factors` (1 where there are none). */
 export type Term = { readonly conds: readonly Value[]; readonly factors: readonly Value[] };
@@ -33,7 +34,6 @@ function all(parts: readonly Value[]): Term {
   return { conds: terms.flatMap((t) => t.conds), factors: terms.flatMap((t) => t.factors) };
 }
 const isZero = (v: Value): boolean => v.def.kind === "const" && v.def.value === 0;
-export const along = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 
 /** place = c, or place = c + moved. */
 export type Hit = { readonly axis: Axis; readonly place: Value; readonly moved?: Value };
@@ -42,12 +42,12 @@ export function hitOn(cond: Value, axis: Axis): Hit | undefined {
   const d = cond.def;
   if (d.kind !== "map" || d.op !== "eq") return undefined;
   for (const [own, place] of [d.args, [...d.args].reverse()] as const) {
-    if (!own || !place || along(place, axis) || place.dtype !== "i32") continue;
+    if (!own || !place || dependsOn(place, axis) || place.dtype !== "i32") continue;
     if (isPos(own, axis)) return { axis, place };
     if (own.def.kind !== "map" || own.def.op !== "add") continue;
     const [x, y] = own.def.args as readonly [Value, Value];
-    if (isPos(y, axis) && !along(x, axis)) return { axis, place, moved: x };
-    if (isPos(x, axis) && !along(y, axis)) return { axis, place, moved: y };
+    if (isPos(y, axis) && !dependsOn(x, axis)) return { axis, place, moved: x };
+    if (isPos(x, axis) && !dependsOn(y, axis)) return { axis, place, moved: y };
   }
   return undefined;
 }
@@ -69,12 +69,12 @@ export function scatterOf(v: Value): Scatter | undefined {
   for (const c of conds) {
     const hit = v.axes.flatMap((a) => hitOn(c, a) ?? [])[0];
     const counts =
-      hit && !hit.moved && over.some((a) => along(hit.place, a)) && !hits.some((h) => h.axis.id === hit.axis.id);
+      hit && !hit.moved && over.some((a) => dependsOn(hit.place, a)) && !hits.some((h) => h.axis.id === hit.axis.id);
     if (counts) hits.push(hit);
     else others.push(c);
   }
   // A place is known before any place is.
-  if (hits.length === 0 || hits.some((h) => hits.some((g) => along(h.place, g.axis)))) return undefined;
+  if (hits.length === 0 || hits.some((h) => hits.some((g) => dependsOn(h.place, g.axis)))) return undefined;
   if (![...hits.map((h) => h.place), ...others, ...factors].every(isPlain)) return undefined;
   return { over, hits, term: { conds: others, factors } };
 }
@@ -95,8 +95,10 @@ export function scatterIn(kernel: Kernel): ScatterKernel | undefined {
   const axes = index.flatMap((i) => (i.def.kind === "pos" ? [i.def.axis] : []));
   const plain =
     index.every((i) => i.def.kind === "pos" || isZero(i)) &&
-    kernel.grid.every((a) => a.extent === 1 || (along(value, a) && axes.filter((x) => x.id === a.id).length === 1)) &&
-    axes.every((a) => along(value, a));
+    kernel.grid.every(
+      (a) => a.extent === 1 || (dependsOn(value, a) && axes.filter((x) => x.id === a.id).length === 1),
+    ) &&
+    axes.every((a) => dependsOn(value, a));
   const scatter = plain && access === "write" && dtype === value.dtype && isWhole(dtype) && scatterOf(value);
   return scatter ? { ...scatter, store } : undefined;
 }
@@ -109,6 +111,6 @@ export function oneTerm(v: Value): { readonly hit: Hit; readonly term: Term } | 
   if (d.kind !== "reduce" || d.op !== "sum" || d.axis.role !== "inner") return undefined;
   const { conds, factors } = termOf(d.arg);
   const at = conds.findIndex((c) => hitOn(c, d.axis));
-  if (at < 0 || ![...conds, ...factors].every((x) => !along(x, d.axis) || isPlain(x))) return undefined;
+  if (at < 0 || ![...conds, ...factors].every((x) => !dependsOn(x, d.axis) || isPlain(x))) return undefined;
   return { hit: hitOn(conds[at]!, d.axis)!, term: { conds: conds.toSpliced(at, 1), factors } };
 }

@@ -8,10 +8,10 @@ import { clamp, map } from "./arithmetic.ts";
 import { constant, type KernelBuilder, kernelBuilder, load, pos } from "./build.ts";
 import { axisIn, type Copy, copyFolds, copyValue, foldsUnder } from "./copy.ts";
 import { uniqueName } from "./fuse/names.ts";
-import { along, isWhole, oneTerm, type Scatter, scatterIn, scatterOf } from "./hits.ts";
+import { isWhole, oneTerm, type Scatter, scatterIn, scatterOf } from "./hits.ts";
 import type { ArrayInfo, DeviceProgram, HostStep, Kernel, Value } from "./ir.ts";
 import { type Piece, pieceOf, type Reads, readBuffer, readScalar, readsOf } from "./splitk/reads.ts";
-import { valuesOf } from "./values.ts";
+import { dependsOn, valuesOf } from "./values.ts";
 
 /** Whether adding at places is worth it on a device. */
 export type Pays = (s: Scatter, result: Value) => boolean;
@@ -134,7 +134,7 @@ function picked(c: Copy, kernel: Kernel): NonNullable<Copy["other"]> {
     const { axis } = hit;
     const place = hit.moved ? map(c.b, "sub", [copy(hit.place), copy(hit.moved)], "i32") : copy(hit.place);
     const there = clamp(c.b, place, axis.extent - 1);
-    const values = new Map([...c.values].filter(([id]) => !along(old.get(id) ?? v, axis)));
+    const values = new Map([...c.values].filter(([id]) => !dependsOn(old.get(id) ?? v, axis)));
     const own: Copy = { ...c, values, pos: (a) => (a.id === axis.id ? there : c.pos(a)) };
     const inside = map(c.b, "eq", [place, there], "bool");
     const cond = term.conds.reduce((x, y) => map(c.b, "and", [x, copyValue(own, y)], "bool"), inside);

@@ -1,6 +1,6 @@
 /** A kernel's values. */
 import { operandsOf } from "./build.ts";
-import type { Kernel, Stmt, Value } from "./ir.ts";
+import type { Axis, Kernel, Stmt, Value } from "./ir.ts";
 
 /** Every value a kernel computes, in order, those inside folds (and what their bounds are made of) included. */
 export function valuesOf(kernel: Kernel, withBounds = true): readonly Value[] {
@@ -31,3 +31,10 @@ export function valuesOf(kernel: Kernel, withBounds = true): readonly Value[] {
   }
   return [...found.values()];
 }
+
+/** Whether a value has an element for each of the axis's. */
+export const dependsOn = (v: Pick<Value, "axes">, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
+
+/** What holds where a condition does. */
+export const conjuncts = (v: Value): readonly Value[] =>
+  v.def.kind === "map" && v.def.op === "and" ? v.def.args.flatMap(conjuncts) : [v];

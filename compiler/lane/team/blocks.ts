@@ -7,6 +7,7 @@
  */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Fold, Value } from "../../tile/ir.ts";
+import { conjuncts } from "../../tile/values.ts";
 import { add, and, less, lit, min, mul, op, ref, subtract } from "../expr.ts";
 import type { Expr } from "../ir.ts";
 import { bind, type Context, nowhere, partOf, push } from "./context.ts";
@@ -67,8 +68,6 @@ export function searchBlock(ctx: Context, axis: Axis, { below, runs }: Blocks, h
 }
 const minus = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? undefined : a - b;
-const conjuncts = (v: Value): readonly Value[] =>
-  v.def.kind === "map" && v.def.op === "and" ? v.def.args.flatMap(conjuncts) : [v];
 
 /** low <= high, or with `strict` low < high. */
 function compared(v: Value): readonly [low: Value, high: Value, strict: boolean] | undefined {

@@ -1,6 +1,6 @@
 /** How much of each axis a team holds, and the layout of every value by its axes. */
 import { invariant } from "../../base/invariant.ts";
-import type { Axis, Value } from "../../tile/ir.ts";
+import type { Axis } from "../../tile/ir.ts";
 import { deal, type Layout, type Pattern, type Side } from "./layout.ts";
 import { type Cover, type Slots, slotLayout } from "./slots.ts";
 
@@ -85,5 +85,3 @@ export const leftLayout = (d: Dealt, m: Axis, k: Axis): Layout =>
     [],
     d.warps,
   );
-
-export const has = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);

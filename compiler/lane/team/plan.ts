@@ -12,8 +12,9 @@
  */
 import { bytesEach } from "../../core/dtype.ts";
 import type { Axis, Fold, Kernel, Stmt, Value } from "../../tile/ir.ts";
+import { dependsOn } from "../../tile/values.ts";
 import type { TileChoice } from "../map.ts";
-import { type Dealt, has, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
+import { type Dealt, layoutOf, type Part, roundUp, type Shape } from "./dealt.ts";
 import { fetchedTiles } from "./hopper/plan.ts";
 import { multiplyLate } from "./late.ts";
 import { type Pattern, sizeOf } from "./layout.ts";
@@ -189,7 +190,7 @@ function* plansWithin(kernel: Kernel, d: Dealing, bytes: number, target: TeamTar
 /** Whether both sides of a product have elements that a team shares. */
 const ofMatrices = (f: Factors): boolean => {
   const side = (v: Value, other: Value): boolean =>
-    v.axes.some((a) => a.extent > 1 && (a.role !== "grid" || a.block !== 1) && !has(other, a));
+    v.axes.some((a) => a.extent > 1 && (a.role !== "grid" || a.block !== 1) && !dependsOn(other, a));
   return side(f.a, f.b) && side(f.b, f.a);
 };
 /** How many teams a kernel takes. */

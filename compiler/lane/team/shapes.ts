@@ -1,9 +1,10 @@
 /** How large the tiles of a team may be, best first, and what each axis then has. */
 import type { Axis, Kernel } from "../../tile/ir.ts";
 import { blocksAreFree } from "../../tile/reblock.ts";
+import { dependsOn } from "../../tile/values.ts";
 import { meetingAxes } from "../allowed.ts";
 import { axesOf, foldsOf } from "../map.ts";
-import { has, type Part, partWith, roundUp, type Shape } from "./dealt.ts";
+import { type Part, partWith, roundUp, type Shape } from "./dealt.ts";
 import type { Factors } from "./products.ts";
 import { give } from "./rule.ts";
 import type { Sizes } from "./target.ts";
@@ -24,7 +25,7 @@ export function shapesFor(
 ): readonly Omit<Shape, "foldBlock">[] {
   const meeting = meetingAxes(kernel);
   const free = (a: Axis): boolean => a.role === "grid" && !meeting.has(a.id) && a.block !== 1;
-  const oneSided = (f: Factors, a: Axis): boolean => has(f.a, a) !== has(f.b, a);
+  const oneSided = (f: Factors, a: Axis): boolean => dependsOn(f.a, a) !== dependsOn(f.b, a);
   const weight = (a: Axis): number =>
     factors.filter((f) => oneSided(f, a)).length * 1e12 +
     (a.block === "auto" ? 0 : 1e11) +
@@ -40,8 +41,8 @@ export function shapesFor(
     (a) =>
       a !== rows &&
       factors.every((f) => {
-        if (!oneSided(f, rows) || !oneSided(f, a) || has(f.a, rows) === has(f.a, a)) return false;
-        const side = has(f.a, rows) ? f.b : f.a;
+        if (!oneSided(f, rows) || !oneSided(f, a) || dependsOn(f.a, rows) === dependsOn(f.a, a)) return false;
+        const side = dependsOn(f.a, rows) ? f.b : f.a;
         return side.axes.every((x) => x.role === "grid" || x.id === f.k.id || blockOf(x) === 1);
       }),
   );

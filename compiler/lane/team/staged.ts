@@ -1,9 +1,9 @@
 /** What goes through shared memory: factors of products, and strips of what a loop loads of its own axis. */
 import { operandsOf } from "../../tile/build.ts";
 import type { Axis, Kernel, Value } from "../../tile/ir.ts";
-import { valuesOf } from "../../tile/values.ts";
+import { dependsOn, valuesOf } from "../../tile/values.ts";
 import { foldsOf } from "../map.ts";
-import { type Dealt, has, layoutOf, wide } from "./dealt.ts";
+import { type Dealt, layoutOf, wide } from "./dealt.ts";
 import { everywhere, type Layout } from "./layout.ts";
 import { isLoaded, type Product } from "./operands.ts";
 import { pieceOf, type SharedTile, type Swizzle, swizzleFor } from "./shared.ts";
@@ -140,7 +140,7 @@ export function besides(v: Value, axes: readonly Axis[]): Axis | undefined {
   const last = v.def.index.at(-1)?.def;
   if (last?.kind !== "pos") return undefined;
   const { axis } = last;
-  const alone = v.def.index.slice(0, -1).every((i) => !has(i, axis));
+  const alone = v.def.index.slice(0, -1).every((i) => !dependsOn(i, axis));
   return alone ? axes.find((a) => a.id === axis.id) : undefined;
 }
 

@@ -6,6 +6,7 @@
 import { operandsOf } from "../build.ts";
 import type { Axis, Fold, Kernel, Value } from "../ir.ts";
 import { type Merge, mergesOf } from "../reblock.ts";
+import { dependsOn } from "../values.ts";
 
 /**
  * `axes`: those that are gone through, the outer ones first; only a sum of sums has several. `sums`: the sums, products or
@@ -65,7 +66,7 @@ function foldLoop(f: Fold): FoldLoop | undefined {
   if (f.over.kind === "blocks") {
     const merges = mergesOf(f);
     const { axis } = f.over;
-    const fixed = merges?.every((m) => m.kind !== "rescaled" || m.scale.every((v) => !along(v, axis)));
+    const fixed = merges?.every((m) => m.kind !== "rescaled" || m.scale.every((v) => !dependsOn(v, axis)));
     return merges && fixed ? { kind: "fold", axes: [axis], fold: f, laws: f, merges } : undefined;
   }
   const { count, step } = f.over;
@@ -94,8 +95,6 @@ const rootsOf = (l: Loop): readonly Value[] =>
 /** Whether a loop needs what another computes. */
 export const waitsFor = (l: Loop, other: Loop): boolean =>
   other.kind !== "fold" && other !== l && other.sums.some((s) => reaches(rootsOf(l), (v) => v.id === s.root.id));
-
-const along = (v: Value, a: Axis): boolean => v.axes.some((x) => x.id === a.id);
 
 /** A reduction along an inner axis, and those that it is one of along others: a sum of sums. */
 function sumOf(root: Value): Sum | undefined {
@@ -141,7 +140,7 @@ function scansOf(kernel: Kernel): readonly ScanLoop[] {
     const plain =
       values.every((v) => roots.has(v.id) || !joins(v, axis)) &&
       sums.every((s) => isSingle(s.arg, axis)) &&
-      kernel.stores.every((s) => s.index.some((i) => along(i, axis)));
+      kernel.stores.every((s) => s.index.some((i) => dependsOn(i, axis)));
     return plain ? [{ kind: "scans", axes: [axis], sums }] : [];
   });
 }
@@ -154,7 +153,7 @@ function together(sums: readonly Sum[]): readonly Loop[] {
   const fits = (s: Sum, o: Sum): boolean =>
     !reaches([s.root], (v) => v.id === o.root.id) &&
     o.axes.every((a, k) => s.axes.every((x, j) => x.id !== a.id || j === k)) &&
-    o.axes.every((a) => !along(s.root, a) && isSingle(s.arg, a));
+    o.axes.every((a) => !dependsOn(s.root, a) && isSingle(s.arg, a));
   for (const s of sums) {
     const known = loops.find(
       (l) => lengths(l.axes) === lengths(s.axes) && l.sums.every((o) => fits(s, o) && fits(o, s)),
