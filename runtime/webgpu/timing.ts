@@ -13,7 +13,7 @@ type Launch = { readonly kernel: string; readonly sink: LaunchSink };
 export type Timing = {
   /** The timestamps of the next pass, which holds one launch of `kernel`; `sink` is told its times. */
   nextPass(kernel: string, sink: LaunchSink): GPUComputePassTimestampWrites;
-  /** Adds the reading of the batch's timestamps to `encoder`; the function returned is called once it is submitted. */
+  /** Adds the reading of the batch's timestamps to `encoder`, just before it is submitted; the function returned is called after that. */
   endBatch(encoder: GPUCommandEncoder): (() => void) | undefined;
   settled(): Promise<void>;
   stop(): void;
@@ -61,9 +61,11 @@ export function startTiming(gpu: GPUDevice): Timing {
       encoder.copyBufferToBuffer(resolved, 0, stage, 0, 16 * launches.length);
       const reported = launches;
       launches = [];
+      // Before it is: what was submitted may run at once.
+      const submittedAt = performance.now() * 1000;
       return () => {
         // A device that is lost meanwhile says so elsewhere: its times are dropped.
-        const reading = report(stage, reported, performance.now() * 1000)
+        const reading = report(stage, reported, submittedAt)
           .catch(() => {})
           .finally(() => pending.delete(reading));
         pending.add(reading);
