@@ -135,6 +135,7 @@ export const cases: readonly Case[] = [
   check("GY3029", "const F = |x| x"),
   check("GY3030", "fn f(x: f32[4]) = x[4]"),
   check("GY3031", "fn f(x: f32[4]) = x[1..6]"),
+  check("GY3031", "fn f(x: f32[4], y: f32[6]) = dynamic_update(x, y, 0)"),
   check("GY3030", "fn f<N>(x: f32[N]) = x[N]"),
   check("GY3031", "fn f<N>(x: f32[N]) = x[0..N + 1]"),
   check("GY3032", "fn f<N>(x: f32[N], start: i32) = x[start..N]"),

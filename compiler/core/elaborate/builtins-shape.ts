@@ -259,9 +259,12 @@ export const shapeBuiltins: Readonly<Record<string, Builtin>> = {
       );
       const start = toAtom(k.c, arg(k, 2).value, arg(k, 2).span, "i32", k.name);
       const dim = dimArg(k, k.args[3], x.type.shape.length, 0);
-      return dim === undefined
-        ? errorValue
-        : asValue(emit(k.c, "dynamic_update", { dim }, [x, value, start], k.span, k.name));
+      if (dim === undefined || value === poison) return errorValue;
+      const total = known(k.c, x.type.shape[dim]!);
+      const rows = value.type.shape.length > dim ? known(k.c, value.type.shape[dim]!) : undefined;
+      if (rows !== undefined && total !== undefined && rows > total)
+        return fail(k.c, "GY3031", arg(k, 1).span, { size: String(total) });
+      return asValue(emit(k.c, "dynamic_update", { dim }, [x, value, start], k.span, k.name));
     },
   },
 };

@@ -149,6 +149,8 @@ export function entryBody(h: Head): Elaborated | undefined {
   const type = localType(c, h.result);
   const result = fitValue(c, type, value, at, `the result of \`${decl.name.name}\``, new Map(), false, spanOf);
   if (result.kind === "error" || c.diagnostics.length > before) return undefined;
+  // Where a part of its type is wrong, that was told.
+  if (leaves(result).length !== h.outputs.length) return undefined;
   const outputs = leaves(result).map((v, i) => {
     const port = h.outputs[i]!;
     return { port, atom: toAtom(c, v, at), at: spanOf(port.path) };
