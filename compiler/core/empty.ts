@@ -5,7 +5,7 @@
  */
 import { dimNumber } from "../base/dim.ts";
 import { bug } from "../base/invariant.ts";
-import { asResult } from "./identities.ts";
+import { asResult, widening } from "./identities.ts";
 import type { Atom, Block, Eqn, FoldEqn, OpEqn, Program, Type, Var } from "./ir.ts";
 import { reduce } from "./meaning.ts";
 import { item } from "./ndarray.ts";
@@ -102,6 +102,5 @@ function bind(out: Var, from: Atom, renamed: Renamed): readonly Eqn[] {
     renamed.set(out.id, a);
     return [];
   }
-  const axes = out.type.varying.filter((x) => !a.type.varying.includes(x));
-  return [{ kind: "op", op: "pvary", params: { axes }, args: [a], out }];
+  return [widening(out, a)];
 }

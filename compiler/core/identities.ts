@@ -5,7 +5,7 @@
 import { dimsEqual } from "../base/dim.ts";
 import { sameType } from "./build.ts";
 import { inClass } from "./dtype.ts";
-import type { Atom, Lit, Op, OpEqn, Ops } from "./ir.ts";
+import type { Atom, Lit, Op, OpEqn, Ops, Var } from "./ir.ts";
 import { type Context, isCollective, type Local, literal, meanings } from "./meaning.ts";
 import { item } from "./ndarray.ts";
 
@@ -32,6 +32,14 @@ export function asResult(out: Atom, a: Atom | undefined): Atom | undefined {
     ? a
     : undefined;
 }
+/** The equation by which an atom is a variable whose type has more axes. */
+export const widening = (out: Var, a: Atom): OpEqn => ({
+  kind: "op",
+  op: "pvary",
+  params: { axes: out.type.varying.filter((x) => !a.type.varying.includes(x)) },
+  args: [a],
+  out,
+});
 const isLit = (a: Atom, value: number): a is Lit => a.kind === "lit" && Object.is(a.value, value);
 const sameAtom = (a: Atom, b: Atom): boolean => (a.kind === "var" && b.kind === "var" ? a.id === b.id : a === b);
 const isFloat = (a: Atom): boolean => inClass(a.type.dtype, "float");

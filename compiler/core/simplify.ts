@@ -5,7 +5,7 @@
 import { dimKey, dimNumber } from "../base/dim.ts";
 import { dce } from "./dce.ts";
 import { hoist } from "./hoist.ts";
-import { asResult, simplified } from "./identities.ts";
+import { asResult, simplified, widening } from "./identities.ts";
 import type { Atom, Block, Eqn, FoldEqn, OpEqn, Program, Var } from "./ir.ts";
 import { mapEqn } from "./walk.ts";
 
@@ -114,8 +114,7 @@ function bind(r: Rewriting, out: Var, a: Atom, to: Writing): void {
     rename(r, out, a);
     return;
   }
-  const axes = out.type.varying.filter((x) => !a.type.varying.includes(x));
-  to.eqns.push({ kind: "op", op: "pvary", params: { axes }, args: [a], out });
+  to.eqns.push(widening(out, a));
 }
 
 const isOneStep = (e: FoldEqn): boolean => e.over.kind === "steps" && dimNumber(e.over.count) === 1;

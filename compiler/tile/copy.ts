@@ -20,7 +20,7 @@ import {
   scan,
   unionOf,
 } from "./build.ts";
-import type { Axis, Def, Fold, Stmt, Value } from "./ir.ts";
+import type { Axis, Def, Fold, Kernel, Stmt, Value } from "./ir.ts";
 
 type Load = Extract<Def, { readonly kind: "load" }>;
 
@@ -125,6 +125,18 @@ export function copyFold(
 /** Copies the loops among statements that are to be copied. All else comes when it is asked for. */
 export function copyFolds(c: Copy, body: readonly Stmt[]): void {
   for (const s of body) if (s.kind === "fold" && c.folds.has(s.id)) copyFold(c, s);
+}
+
+/** All of a kernel, as its copy in the builder of `c`. */
+export function copyKernel(c: Copy, kernel: Kernel): Kernel {
+  const grid = kernel.grid.map((a) => axisIn(c, a));
+  copyFolds(c, kernel.body);
+  const stores = kernel.stores.map((s) => ({
+    ...s,
+    index: s.index.map((v) => copyValue(c, v)),
+    value: copyValue(c, s.value),
+  }));
+  return { ...kernel, grid, body: c.b.scopes[0]!.stmts, stores };
 }
 
 /** The loops, at any depth, that values hang on; what is in `given` hangs on nothing. */

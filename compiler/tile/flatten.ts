@@ -8,7 +8,7 @@
  */
 import { add, times } from "./arithmetic.ts";
 import { kernelBuilder, newAxis, operandsOf, pos, reduce } from "./build.ts";
-import { axisIn, type Copy, copyFolds, copyValue, foldsUnder } from "./copy.ts";
+import { type Copy, copyKernel, foldsUnder } from "./copy.ts";
 import type { Axis, BufferParam, Def, DeviceProgram, Kernel, Value } from "./ir.ts";
 import { dependsOn, valuesOf } from "./values.ts";
 
@@ -170,14 +170,7 @@ function joined(kernel: Kernel, pairs: readonly Pair[]): Kernel {
       return pair && reduce(b, sums.op, axisOf(pair), copy(sums.arg));
     },
   };
-  const grid = kernel.grid.map((a) => axisIn(c, a));
-  copyFolds(c, kernel.body);
-  const stores = kernel.stores.map((s) => ({
-    ...s,
-    index: s.index.map((v) => copyValue(c, v)),
-    value: copyValue(c, s.value),
-  }));
-  return { ...kernel, buffers, grid, body: b.scopes[0]!.stmts, stores };
+  return { ...copyKernel(c, kernel), buffers };
 }
 const flat = (shape: readonly number[], k: number): readonly number[] => [
   ...shape.slice(0, k),

@@ -6,7 +6,7 @@
  */
 import { clamp, map } from "./arithmetic.ts";
 import { constant, type KernelBuilder, kernelBuilder, load, pos } from "./build.ts";
-import { axisIn, type Copy, copyFolds, copyValue, foldsUnder } from "./copy.ts";
+import { axisIn, type Copy, copyKernel, copyValue, foldsUnder } from "./copy.ts";
 import { uniqueName } from "./fuse/names.ts";
 import { isWhole, oneTerm, type Scatter, scatterIn, scatterOf } from "./hits.ts";
 import type { ArrayInfo, DeviceProgram, HostStep, Kernel, Value } from "./ir.ts";
@@ -171,12 +171,5 @@ function copied(kernel: Kernel, other: (c: Copy) => NonNullable<Copy["other"]>):
     scalar: (k) => k,
   };
   c.other = other(c);
-  const grid = kernel.grid.map((a) => axisIn(c, a));
-  copyFolds(c, kernel.body);
-  const stores = kernel.stores.map((s) => ({
-    ...s,
-    index: s.index.map((v) => copyValue(c, v)),
-    value: copyValue(c, s.value),
-  }));
-  return { ...kernel, grid, body: b.scopes[0]!.stmts, stores };
+  return copyKernel(c, kernel);
 }

@@ -4,6 +4,7 @@ import { type ArgsOf, type Code, report } from "../../base/messages.ts";
 import { noSpan, type Span } from "../../base/span.ts";
 import { type Builder, builder, type Ids } from "../build.ts";
 import { type Names, renameAtom } from "../copy.ts";
+import { widening } from "../identities.ts";
 import type { Atom, Block, Eqn, Var } from "../ir.ts";
 import type { TypingContext } from "../typing.ts";
 import type { Sweep } from "./transpose.ts";
@@ -54,10 +55,4 @@ export function bindOut(g: Grad, to: Eqn[], out: Var, a: Atom): void {
   else to.push(alias(out, value));
 }
 /** `v = a`, where derivatives must tell the two apart. */
-export const alias = (v: Var, a: Atom): Eqn => ({
-  kind: "op",
-  op: "pvary",
-  params: { axes: v.type.varying.filter((x) => !a.type.varying.includes(x)) },
-  args: [a],
-  out: v,
-});
+export const alias = (v: Var, a: Atom): Eqn => widening(v, a);
